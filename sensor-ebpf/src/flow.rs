@@ -1,0 +1,228 @@
+//! Flow key and per-flow counters: the kernel/user ABI.
+//!
+//! Layout rules: `repr(C)`, explicit padding, no `bool`, no enum with payload, size asserted below. A change of
+//! any field is a change of the ABI and of the committed object.
+
+/// Nanoseconds since the Unix epoch, as an unsigned integer (good until the year 2554).
+pub type TimeNs = u64;
+
+/// An epoch is 2^29 ns (0.537 s) of packet time: the unit in which counters are drained and decisions are taken.
+///
+/// Which epoch a packet belongs to depends on its own time stamp and on nothing else, so a capture splits in the
+/// same places as the live traffic did. A power of two spares the kernel a division per packet.
+pub const EPOCH_SHIFT: u32 = 29;
+
+/// The epoch a packet time belongs to.
+#[inline(always)]
+pub const fn epoch_of(time: TimeNs) -> u64 {
+    time >> EPOCH_SHIFT
+}
+
+/// Inter-arrival times are kept in ticks of 2^10 ns (1.024 µs): squares of a whole active timeout still fit 64 bits.
+pub const TICK_SHIFT: u32 = 10;
+
+/// IP packets of at most this many IP bytes count as small (RFC 2544 smallest frame plus options; ACKs and probes).
+pub const SMALL_PACKET_BYTES: u32 = 100;
+
+/// One end of a flow as the key stores it: an index into `addresses`, `ports` and [`FlowCounters::halves`].
+pub type Side = usize;
+
+/// Bidirectional flow key in canonical order: endpoint 0 is the smaller `(address, port)`, bytes compared big-endian.
+///
+/// IPv4 addresses are v4-mapped IPv6 (`::ffff:a.b.c.d`, RFC 4291 §2.5.5.2), so one map holds both families.
+/// For ICMP and ICMPv6 the ports hold type and counterpart type or code, as Zeek does. 40 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FlowKey {
+    /// Addresses of the two endpoints, network byte order.
+    pub addresses: [[u8; 16]; 2],
+    /// Ports of the two endpoints, host byte order; 0 where the protocol has none.
+    pub ports: [u16; 2],
+    /// IP protocol number (IANA), after IPv6 extension headers.
+    pub protocol: u8,
+    /// 1 for later fragments, whose ports are unknown: they are counted by address pair and protocol.
+    pub later_fragment: u8,
+    /// Explicit padding, always zero (the kernel hashes every byte).
+    pub pad: [u8; 2],
+}
+
+/// Index of a TCP flag in [`Half::flags`]: its bit number in the TCP header (RFC 9293 §3.1).
+pub mod tcp_flag {
+    /// FIN
+    pub const FIN: usize = 0;
+    /// SYN
+    pub const SYN: usize = 1;
+    /// RST
+    pub const RST: usize = 2;
+    /// PSH
+    pub const PSH: usize = 3;
+    /// ACK
+    pub const ACK: usize = 4;
+    /// URG
+    pub const URG: usize = 5;
+    /// ECE
+    pub const ECE: usize = 6;
+    /// CWR
+    pub const CWR: usize = 7;
+}
+
+/// Bits of [`Half::seen`]: what one side has sent at least once. OR-ed, so merging does not depend on order.
+/// The letters are those of Zeek's `history`.
+pub mod seen {
+    /// `S`: SYN without ACK.
+    pub const SYN: u16 = 1 << 0;
+    /// `H`: SYN with ACK.
+    pub const SYN_ACK: u16 = 1 << 1;
+    /// `A`: ACK without payload, SYN, FIN or RST.
+    pub const PURE_ACK: u16 = 1 << 2;
+    /// `D`: payload.
+    pub const DATA: u16 = 1 << 3;
+    /// `F`: FIN.
+    pub const FIN: u16 = 1 << 4;
+    /// `R`: RST.
+    pub const RST: u16 = 1 << 5;
+    /// `I`: inconsistent flags: SYN with FIN, SYN with RST, or no flag at all.
+    pub const INCONSISTENT: u16 = 1 << 6;
+    /// `W`: zero window without RST or SYN.
+    pub const ZERO_WINDOW: u16 = 1 << 7;
+}
+
+/// Counters of one direction. 112 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Half {
+    /// Packets on the wire (a GSO super-packet counts as its segments).
+    pub packets: u64,
+    /// IP bytes: IP header and everything behind it, without link header, tags and padding.
+    pub ip_bytes: u64,
+    /// Bytes behind the transport header.
+    pub payload_bytes: u64,
+    /// Sum of squares of the IP length of each packet.
+    pub length_square_sum: u64,
+    /// Time of the first packet; `u64::MAX` while there is none.
+    pub first: TimeNs,
+    /// Time of the last packet; 0 while there is none.
+    pub last: TimeNs,
+    /// Sum of squares of inter-arrival times, in ticks².
+    pub gap_square_sum: u64,
+    /// Shortest inter-arrival time in ticks; `u32::MAX` while there are fewer than two packets.
+    pub gap_min: u32,
+    /// Longest inter-arrival time in ticks, saturating (73 minutes).
+    pub gap_max: u32,
+    /// Packets that carried each TCP flag, by [`tcp_flag`].
+    pub flags: [u32; 8],
+    /// Packets of at most [`SMALL_PACKET_BYTES`].
+    pub small_packets: u32,
+    /// Shortest IP length; `u16::MAX` while there is no packet.
+    pub length_min: u16,
+    /// Longest IP length.
+    pub length_max: u16,
+    /// TCP window of the first packet of this direction, unscaled.
+    pub first_window: u16,
+    /// OR of [`seen`] bits.
+    pub seen: u16,
+    /// Smallest TTL or hop limit; `u8::MAX` while there is no packet.
+    pub ttl_min: u8,
+    /// Largest TTL or hop limit.
+    pub ttl_max: u8,
+    /// Explicit padding, always zero.
+    pub pad: [u8; 2],
+}
+
+/// Counters of one flow, in one epoch (a delta) or over its life. 248 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowCounters {
+    /// By the side that sent: index 0 is endpoint 0 of the key.
+    pub halves: [Half; 2],
+    /// Sum of squares of inter-arrival times over both directions, in ticks².
+    pub gap_square_sum: u64,
+    /// Shortest inter-arrival time over both directions, in ticks.
+    pub gap_min: u32,
+    /// Longest inter-arrival time over both directions, in ticks, saturating.
+    pub gap_max: u32,
+    /// VLAN id of the flow's first tagged packet (outer tag), 0 for none.
+    pub vlan: u16,
+    /// [`quality`] bits.
+    pub quality: u16,
+    /// Interface index on which the first packet was seen; 0 for a capture file.
+    pub interface: u32,
+}
+
+/// Bits of [`FlowCounters::quality`]: what about a record is less than exact.
+pub mod quality {
+    /// Two CPUs counted this flow in overlapping spans, so inter-arrival extremes are approximate.
+    pub const INTERLEAVED: u16 = 1 << 0;
+    /// A capture was cut (snap length): payload lengths were taken from the headers.
+    pub const SNAPPED: u16 = 1 << 1;
+    /// The drain came late and this delta spans more than one epoch.
+    pub const LATE: u16 = 1 << 2;
+}
+
+const _: () = assert!(size_of::<FlowKey>() == 40 && align_of::<FlowKey>() == 2);
+const _: () = assert!(size_of::<Half>() == 112);
+const _: () = assert!(size_of::<FlowCounters>() == 248);
+
+impl Half {
+    /// No packet yet.
+    pub const EMPTY: Self = Self {
+        packets: 0,
+        ip_bytes: 0,
+        payload_bytes: 0,
+        length_square_sum: 0,
+        first: u64::MAX,
+        last: 0,
+        gap_square_sum: 0,
+        gap_min: u32::MAX,
+        gap_max: 0,
+        flags: [0; 8],
+        small_packets: 0,
+        length_min: u16::MAX,
+        length_max: 0,
+        first_window: 0,
+        seen: 0,
+        ttl_min: u8::MAX,
+        ttl_max: 0,
+        pad: [0; 2],
+    };
+}
+
+impl FlowCounters {
+    /// No packet yet.
+    pub const EMPTY: Self = Self {
+        halves: [Half::EMPTY; 2],
+        gap_square_sum: 0,
+        gap_min: u32::MAX,
+        gap_max: 0,
+        vlan: 0,
+        quality: 0,
+        interface: 0,
+    };
+
+    /// Time of the first packet of either direction.
+    #[inline]
+    pub const fn first(&self) -> TimeNs {
+        let [a, b] = &self.halves;
+        if a.first < b.first { a.first } else { b.first }
+    }
+
+    /// Time of the last packet of either direction.
+    #[inline]
+    pub const fn last(&self) -> TimeNs {
+        let [a, b] = &self.halves;
+        if a.last > b.last { a.last } else { b.last }
+    }
+
+    /// Packets of both directions.
+    #[inline]
+    pub const fn packets(&self) -> u64 {
+        self.halves[0].packets + self.halves[1].packets
+    }
+}
+
+// SAFETY: `repr(C)`, only integers and arrays of integers, padding explicit (sizes asserted above).
+#[cfg(all(target_os = "linux", not(target_arch = "bpf")))]
+unsafe impl aya::Pod for FlowKey {}
+// SAFETY: as for `FlowKey`.
+#[cfg(all(target_os = "linux", not(target_arch = "bpf")))]
+unsafe impl aya::Pod for FlowCounters {}

@@ -1,0 +1,13 @@
+//! What the kernel program and the agent share: the flow key and counters ([`flow`]), the packet parser
+//! ([`frame`]), the accounting of one packet ([`account`]) and the layout of the BPF maps ([`maps`]).
+//!
+//! Everything here is `no_std`, allocates nothing and is compiled twice: for the kernel (`bpfel-unknown-none`)
+//! and for the host. That is what makes a packet seen by XDP and the same packet replayed from a capture give
+//! the same record.
+#![no_std]
+
+pub mod account;
+pub mod bounds;
+pub mod flow;
+pub mod frame;
+pub mod maps;

@@ -1,0 +1,20 @@
+//! The sensor. Data runs one way:
+//!
+//! ```text
+//! capture ──Epoch──▶ flow ──Due──▶ context ──▶ features ──Row──▶ score ──Scored──▶ sink
+//! ```
+//!
+//! A stage knows the type it consumes and not the stage it came from; [`pipeline`] alone names more than two of
+//! them. [`config`], [`metrics`] and [`time`] are leaves.
+
+pub mod capture;
+pub mod cli;
+pub mod config;
+pub mod context;
+pub mod features;
+pub mod flow;
+pub mod metrics;
+pub mod pipeline;
+pub mod score;
+pub mod sink;
+pub mod time;
