@@ -1,3 +1,320 @@
 //! Accounting of one packet into [`FlowCounters`], and the exact merge of two deltas.
+//!
+//! Integer sums, minima, maxima and ORs only: whether a flow was counted packet by packet, epoch by epoch or CPU by
+//! CPU, the merged record is the same to the bit, as long as the parts do not overlap in time. Where they do, the
+//! gap between them is not known, and the record says so ([`quality`]).
 
-use crate::flow::FlowCounters;
+use crate::{
+    flow::{FlowCounters, Half, SMALL_PACKET_BYTES, TICK_SHIFT, TimeNs, quality, seen, tcp_flag},
+    frame::{Packet, protocol},
+};
+
+/// How a GSO super-packet will be cut when it reaches the wire (`struct __sk_buff`: `gso_segs`, `gso_size`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segments {
+    /// Packets on the wire; 1 for an ordinary packet.
+    pub count: u32,
+    /// Payload bytes of each but the last.
+    pub payload: u32,
+}
+
+impl Segments {
+    /// A packet that goes out as it is.
+    pub const ONE: Self = Self {
+        count: 1,
+        payload: 0,
+    };
+}
+
+/// Counts one packet that was seen at `time`.
+#[inline(always)]
+pub fn add(counters: &mut FlowCounters, packet: &Packet, time: TimeNs) {
+    add_segments(counters, packet, Segments::ONE, time);
+}
+
+/// Counts one packet, or a super-packet as the segments that reach the wire.
+///
+/// All segments get the same time; the first carries CWR and the last FIN, PSH and RST, as the kernel cuts them
+/// (net/ipv4/tcp_offload.c, `tcp_gso_segment`).
+#[inline(always)]
+pub fn add_segments(
+    counters: &mut FlowCounters,
+    packet: &Packet,
+    segments: Segments,
+    time: TimeNs,
+) {
+    if counters.packets() != 0 {
+        let gap = ticks(time.saturating_sub(counters.last()));
+        counters.gap_min = min_u32(counters.gap_min, gap);
+        counters.gap_max = max_u32(counters.gap_max, gap);
+        counters.gap_square_sum += square(gap);
+    }
+    if counters.vlan == 0 {
+        counters.vlan = packet.vlan;
+    }
+    // The mask is what lets the verifier see that the index is in range.
+    let half = &mut counters.halves[packet.sender & 1];
+    if half.packets == 0 {
+        half.first = time;
+        half.first_window = packet.window;
+    } else {
+        let gap = ticks(time.saturating_sub(half.last));
+        half.gap_min = min_u32(half.gap_min, gap);
+        half.gap_max = max_u32(half.gap_max, gap);
+        half.gap_square_sum += square(gap);
+        if time < half.first {
+            half.first = time;
+        }
+    }
+    if time > half.last {
+        half.last = time;
+    }
+    add_lengths(half, packet, segments);
+    if packet.ttl < half.ttl_min {
+        half.ttl_min = packet.ttl;
+    }
+    if packet.ttl > half.ttl_max {
+        half.ttl_max = packet.ttl;
+    }
+    if packet.key.protocol == protocol::TCP && packet.key.later_fragment == 0 {
+        add_flags(half, packet, segments);
+    } else if packet.payload_length > 0 {
+        half.seen |= seen::DATA;
+    }
+    if segments.count > 1 {
+        counters.gap_min = 0;
+        counters.halves[packet.sender & 1].gap_min = 0;
+    }
+}
+
+#[inline(always)]
+fn add_lengths(half: &mut Half, packet: &Packet, segments: Segments) {
+    half.payload_bytes += u64::from(packet.payload_length);
+    let mut last_length = packet.ip_length;
+    if segments.count > 1 {
+        let headers = packet.ip_length - packet.payload_length;
+        let full = headers + segments.payload;
+        let cut = segments.count - 1;
+        last_length = headers + packet.payload_length.saturating_sub(cut * segments.payload);
+        half.packets += u64::from(cut);
+        half.ip_bytes += u64::from(cut) * u64::from(full);
+        half.length_square_sum += u64::from(cut) * u64::from(full) * u64::from(full);
+        half.length_min = min_u16(half.length_min, clamp_u16(full));
+        half.length_max = max_u16(half.length_max, clamp_u16(full));
+        if full <= SMALL_PACKET_BYTES {
+            half.small_packets += cut;
+        }
+    }
+    half.packets += 1;
+    half.ip_bytes += u64::from(last_length);
+    half.length_square_sum += u64::from(last_length) * u64::from(last_length);
+    half.length_min = min_u16(half.length_min, clamp_u16(last_length));
+    half.length_max = max_u16(half.length_max, clamp_u16(last_length));
+    half.small_packets += u32::from(last_length <= SMALL_PACKET_BYTES);
+}
+
+/// Each flag is counted by itself: a Xmas packet is a FIN, a PSH and a URG, a SYN with FIN is both.
+#[inline(always)]
+fn add_flags(half: &mut Half, packet: &Packet, segments: Segments) {
+    const IN_EVERY_SEGMENT: [usize; 3] = [tcp_flag::ACK, tcp_flag::URG, tcp_flag::ECE];
+    let flags = u32::from(packet.tcp_flags);
+    let mut bit = 0;
+    while bit < 8 {
+        half.flags[bit] += (flags >> bit) & 1;
+        bit += 1;
+    }
+    if segments.count > 1 {
+        for bit in IN_EVERY_SEGMENT {
+            half.flags[bit] += ((flags >> bit) & 1) * (segments.count - 1);
+        }
+    }
+    half.seen |= seen_bits(packet);
+}
+
+/// What this TCP packet adds to [`Half::seen`].
+#[inline(always)]
+fn seen_bits(packet: &Packet) -> u16 {
+    const FIN: u8 = 1 << tcp_flag::FIN;
+    const SYN: u8 = 1 << tcp_flag::SYN;
+    const RST: u8 = 1 << tcp_flag::RST;
+    const ACK: u8 = 1 << tcp_flag::ACK;
+    let flags = packet.tcp_flags;
+    let mut bits = 0;
+    if flags & SYN != 0 {
+        bits |= if flags & ACK == 0 {
+            seen::SYN
+        } else {
+            seen::SYN_ACK
+        };
+        if flags & (FIN | RST) != 0 {
+            bits |= seen::INCONSISTENT;
+        }
+    } else if flags & (FIN | RST) == 0 {
+        if packet.payload_length == 0 && flags & ACK != 0 {
+            bits |= seen::PURE_ACK;
+        }
+        if flags & ACK == 0 {
+            // Only SYN and RST may come without ACK (RFC 9293 §3.10.7.4): null and Xmas-like probes.
+            bits |= seen::INCONSISTENT;
+        }
+    }
+    if flags & FIN != 0 {
+        bits |= seen::FIN;
+        if flags & ACK == 0 {
+            bits |= seen::INCONSISTENT;
+        }
+    }
+    if flags & RST != 0 {
+        bits |= seen::RST;
+    }
+    if packet.payload_length > 0 {
+        bits |= seen::DATA;
+    }
+    if packet.window == 0 && flags & (SYN | RST) == 0 {
+        bits |= seen::ZERO_WINDOW;
+    }
+    bits
+}
+
+/// Merges `other` into `into`, as if the packets of both had been counted one after the other.
+pub fn merge(into: &mut FlowCounters, other: &FlowCounters) {
+    if other.packets() == 0 {
+        return;
+    }
+    if into.packets() == 0 {
+        *into = *other;
+        return;
+    }
+    let joint = Joint::between((into.first(), into.last()), (other.first(), other.last()));
+    let other_is_first = other.first() < into.first();
+    if (other_is_first && other.vlan != 0) || into.vlan == 0 {
+        into.vlan = other.vlan;
+    }
+    if other_is_first {
+        into.interface = other.interface;
+    }
+    into.quality |= other.quality;
+    if joint.overlaps {
+        into.quality |= quality::INTERLEAVED_FLOW;
+    }
+    (into.gap_min, into.gap_max, into.gap_square_sum) = joint.gaps(
+        (into.gap_min, into.gap_max, into.gap_square_sum),
+        (other.gap_min, other.gap_max, other.gap_square_sum),
+    );
+    for (half, more) in into.halves.iter_mut().zip(&other.halves) {
+        if merge_half(half, more) {
+            into.quality |= quality::INTERLEAVED;
+        }
+    }
+}
+
+/// Merges one direction; true where the two parts overlap in time.
+fn merge_half(into: &mut Half, other: &Half) -> bool {
+    if other.packets == 0 {
+        return false;
+    }
+    if into.packets == 0 {
+        *into = *other;
+        return false;
+    }
+    let joint = Joint::between((into.first, into.last), (other.first, other.last));
+    (into.gap_min, into.gap_max, into.gap_square_sum) = joint.gaps(
+        (into.gap_min, into.gap_max, into.gap_square_sum),
+        (other.gap_min, other.gap_max, other.gap_square_sum),
+    );
+    if other.first < into.first {
+        into.first_window = other.first_window;
+    }
+    into.first = into.first.min(other.first);
+    into.last = into.last.max(other.last);
+    into.packets += other.packets;
+    into.ip_bytes += other.ip_bytes;
+    into.payload_bytes += other.payload_bytes;
+    into.length_square_sum = into
+        .length_square_sum
+        .saturating_add(other.length_square_sum);
+    for (flag, more) in into.flags.iter_mut().zip(other.flags) {
+        *flag = flag.saturating_add(more);
+    }
+    into.small_packets = into.small_packets.saturating_add(other.small_packets);
+    into.length_min = into.length_min.min(other.length_min);
+    into.length_max = into.length_max.max(other.length_max);
+    into.seen |= other.seen;
+    into.ttl_min = into.ttl_min.min(other.ttl_min);
+    into.ttl_max = into.ttl_max.max(other.ttl_max);
+    joint.overlaps
+}
+
+/// Where two spans of packets meet.
+struct Joint {
+    /// Ticks between the last packet of the earlier span and the first of the later; 0 where they overlap.
+    gap: u32,
+    overlaps: bool,
+}
+
+impl Joint {
+    fn between(a: (TimeNs, TimeNs), b: (TimeNs, TimeNs)) -> Self {
+        let (earlier, later) = if a <= b { (a, b) } else { (b, a) };
+        Self {
+            gap: ticks(later.0.saturating_sub(earlier.1)),
+            overlaps: later.0 < earlier.1,
+        }
+    }
+
+    /// Minimum, maximum and square sum of the gaps of both spans and of the one between them.
+    fn gaps(&self, a: (u32, u32, u64), b: (u32, u32, u64)) -> (u32, u32, u64) {
+        let both = (a.0.min(b.0), a.1.max(b.1), a.2.saturating_add(b.2));
+        if self.overlaps {
+            return both;
+        }
+        (
+            both.0.min(self.gap),
+            both.1.max(self.gap),
+            both.2.saturating_add(square(self.gap)),
+        )
+    }
+}
+
+#[inline(always)]
+fn ticks(gap: TimeNs) -> u32 {
+    let ticks = gap >> TICK_SHIFT;
+    if ticks > u32::MAX as u64 {
+        u32::MAX
+    } else {
+        ticks as u32
+    }
+}
+
+#[inline(always)]
+fn square(ticks: u32) -> u64 {
+    u64::from(ticks) * u64::from(ticks)
+}
+
+#[inline(always)]
+fn clamp_u16(length: u32) -> u16 {
+    if length > u32::from(u16::MAX) {
+        u16::MAX
+    } else {
+        length as u16
+    }
+}
+
+#[inline(always)]
+fn min_u32(a: u32, b: u32) -> u32 {
+    if b < a { b } else { a }
+}
+
+#[inline(always)]
+fn max_u32(a: u32, b: u32) -> u32 {
+    if b > a { b } else { a }
+}
+
+#[inline(always)]
+fn min_u16(a: u16, b: u16) -> u16 {
+    if b < a { b } else { a }
+}
+
+#[inline(always)]
+fn max_u16(a: u16, b: u16) -> u16 {
+    if b > a { b } else { a }
+}

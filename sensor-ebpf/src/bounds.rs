@@ -1,1 +1,141 @@
 //! Bounded reads from a frame, written so that the BPF verifier can follow them.
+//!
+//! The verifier accepts a read of packet memory only after it has seen *the same pointer*, plus the size of the
+//! read, compared with `data_end` (kernel/bpf/verifier.c, `find_good_pkt_pointers`). A slice loses that: its
+//! length is a plain number. So a [`Cursor`] holds the two pointers, every read compares pointers, and what has
+//! been parsed is left behind by moving the start: all reads are at small constant offsets.
+
+use core::marker::PhantomData;
+
+/// The unread rest of a frame.
+#[derive(Clone, Copy)]
+pub struct Cursor<'a> {
+    start: *const u8,
+    end: *const u8,
+    frame: PhantomData<&'a [u8]>,
+}
+
+/// The longest distance one [`Cursor::skip`] may go. Longer than any header (IPv6 extensions reach 2,056 bytes)
+/// and within what the verifier lets a packet pointer move (`MAX_PACKET_OFF`).
+pub const SKIP_MAX_BYTES: usize = 4095;
+
+impl<'a> Cursor<'a> {
+    /// All of a captured frame.
+    #[inline(always)]
+    pub fn from_slice(frame: &'a [u8]) -> Self {
+        let range = frame.as_ptr_range();
+        Self {
+            start: range.start,
+            end: range.end,
+            frame: PhantomData,
+        }
+    }
+
+    /// The packet memory between `data` and `data_end` of a BPF context.
+    ///
+    /// # Safety
+    /// `start <= end`, and the bytes between them stay readable and unchanged for `'a`.
+    #[inline(always)]
+    pub unsafe fn from_raw(start: *const u8, end: *const u8) -> Self {
+        Self {
+            start,
+            end,
+            frame: PhantomData,
+        }
+    }
+
+    /// Bytes left.
+    #[inline(always)]
+    pub fn remaining(&self) -> usize {
+        self.end as usize - self.start as usize
+    }
+
+    /// Reads `N` bytes at `offset` from here, or `None` where the frame is shorter. `offset` is a constant at
+    /// every call.
+    #[inline(always)]
+    pub fn bytes<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        let pointer = self.at(offset, N)?;
+        // SAFETY: `at` has checked that `N` bytes are readable there; an array of bytes has no alignment.
+        Some(unsafe { pointer.cast::<[u8; N]>().read() })
+    }
+
+    /// Reads one byte.
+    #[inline(always)]
+    pub fn u8(&self, offset: usize) -> Option<u8> {
+        let pointer = self.at(offset, 1)?;
+        // SAFETY: `at` has checked that the byte is readable.
+        Some(unsafe { pointer.read() })
+    }
+
+    /// Reads a 16-bit number in network byte order.
+    #[inline(always)]
+    pub fn u16(&self, offset: usize) -> Option<u16> {
+        let pointer = self.at(offset, 2)?;
+        // SAFETY: `at` has checked that two bytes are readable.
+        Some(u16::from_be(unsafe { load(pointer.cast()) }))
+    }
+
+    /// Reads a 32-bit number in network byte order.
+    #[inline(always)]
+    pub fn u32(&self, offset: usize) -> Option<u32> {
+        let pointer = self.at(offset, 4)?;
+        // SAFETY: `at` has checked that four bytes are readable.
+        Some(u32::from_be(unsafe { load(pointer.cast()) }))
+    }
+
+    /// Reads a 64-bit number in network byte order.
+    #[inline(always)]
+    pub fn u64(&self, offset: usize) -> Option<u64> {
+        let pointer = self.at(offset, 8)?;
+        // SAFETY: `at` has checked that eight bytes are readable.
+        Some(u64::from_be(unsafe { load(pointer.cast()) }))
+    }
+
+    /// Leaves `count` bytes behind, or `None` where the frame is shorter or `count` is beyond [`SKIP_MAX_BYTES`].
+    #[inline(always)]
+    pub fn skip(&self, count: usize) -> Option<Self> {
+        if count > SKIP_MAX_BYTES {
+            return None;
+        }
+        let start = self.start.wrapping_add(count);
+        if start > self.end {
+            return None;
+        }
+        Some(Self { start, ..*self })
+    }
+
+    #[inline(always)]
+    fn at(&self, offset: usize, size: usize) -> Option<*const u8> {
+        let pointer = self.start.wrapping_add(offset);
+        if pointer.wrapping_add(size) > self.end {
+            None
+        } else {
+            Some(pointer)
+        }
+    }
+}
+
+/// Loads a number from packet memory, where it may lie unaligned.
+///
+/// # Safety
+/// `pointer` must be readable for the size of `T`.
+#[cfg(not(target_arch = "bpf"))]
+#[inline(always)]
+unsafe fn load<T: Copy>(pointer: *const T) -> T {
+    // SAFETY: the caller's promise.
+    unsafe { pointer.read_unaligned() }
+}
+
+/// Loads a number from packet memory, where it may lie unaligned.
+///
+/// The kernel permits that for packets (`CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS`), while the compiler would
+/// split an honest unaligned read into single bytes.
+///
+/// # Safety
+/// `pointer` must be readable for the size of `T`.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+unsafe fn load<T: Copy>(pointer: *const T) -> T {
+    // SAFETY: the caller's promise; BPF has no alignment trap for packet memory.
+    unsafe { pointer.read() }
+}

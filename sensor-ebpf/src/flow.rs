@@ -31,7 +31,7 @@ pub type Side = usize;
 ///
 /// IPv4 addresses are v4-mapped IPv6 (`::ffff:a.b.c.d`, RFC 4291 §2.5.5.2), so one map holds both families.
 /// For ICMP and ICMPv6 the ports hold type and counterpart type or code, as Zeek does. 40 bytes.
-#[repr(C)]
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlowKey {
     /// Addresses of the two endpoints, network byte order.
@@ -151,15 +151,18 @@ pub struct FlowCounters {
 
 /// Bits of [`FlowCounters::quality`]: what about a record is less than exact.
 pub mod quality {
-    /// Two CPUs counted this flow in overlapping spans, so inter-arrival extremes are approximate.
+    /// Two CPUs counted one direction in overlapping spans: its inter-arrival statistics are approximate.
     pub const INTERLEAVED: u16 = 1 << 0;
     /// A capture was cut (snap length): payload lengths were taken from the headers.
     pub const SNAPPED: u16 = 1 << 1;
     /// The drain came late and this delta spans more than one epoch.
     pub const LATE: u16 = 1 << 2;
+    /// Two CPUs counted the two directions in overlapping spans: the inter-arrival statistics over both
+    /// directions are approximate, those of each direction are exact.
+    pub const INTERLEAVED_FLOW: u16 = 1 << 3;
 }
 
-const _: () = assert!(size_of::<FlowKey>() == 40 && align_of::<FlowKey>() == 2);
+const _: () = assert!(size_of::<FlowKey>() == 40 && align_of::<FlowKey>() == 8);
 const _: () = assert!(size_of::<Half>() == 112);
 const _: () = assert!(size_of::<FlowCounters>() == 248);
 

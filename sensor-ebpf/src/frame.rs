@@ -1,6 +1,13 @@
 //! The packet parser: a frame in, a [`Packet`] or a named reason out. Used in the kernel and on the host.
+//!
+//! Lengths are those the headers state, so a capture cut at a snap length counts like the full one as long as the
+//! headers are there. What a header states must fit the header around it: a TCP header that would reach beyond
+//! the IP packet is padding read as ports, and is refused.
 
-use crate::flow::{FlowKey, Side};
+use crate::{
+    bounds::Cursor,
+    flow::{FlowKey, Side, tcp_flag},
+};
 
 /// What the accounting needs to know of one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,3 +61,413 @@ pub enum Malformed {
 
 /// Number of [`Malformed`] reasons.
 pub const MALFORMED_REASONS: usize = 6;
+
+/// EtherTypes (IEEE 802 numbers) the parser acts on.
+pub mod ether_type {
+    /// IPv4
+    pub const IPV4: u16 = 0x0800;
+    /// IPv6
+    pub const IPV6: u16 = 0x86dd;
+    /// IEEE 802.1Q customer tag
+    pub const VLAN: u16 = 0x8100;
+    /// IEEE 802.1ad service tag
+    pub const QINQ: u16 = 0x88a8;
+    /// The service tag of equipment from before 802.1ad
+    pub const QINQ_OLD: u16 = 0x9100;
+    /// IEEE 802 local experimental 1: the sensor's own probe frames.
+    pub const PROBE: u16 = 0x88b5;
+}
+
+/// IP protocol numbers (IANA) the parser acts on.
+pub mod protocol {
+    /// IPv6 hop-by-hop options (RFC 8200 §4.3)
+    pub const HOP_BY_HOP: u8 = 0;
+    /// ICMP (RFC 792)
+    pub const ICMP: u8 = 1;
+    /// TCP (RFC 9293)
+    pub const TCP: u8 = 6;
+    /// UDP (RFC 768)
+    pub const UDP: u8 = 17;
+    /// DCCP (RFC 4340)
+    pub const DCCP: u8 = 33;
+    /// IPv6 routing header (RFC 8200 §4.4)
+    pub const ROUTING: u8 = 43;
+    /// IPv6 fragment header (RFC 8200 §4.5)
+    pub const FRAGMENT: u8 = 44;
+    /// Authentication header (RFC 4302)
+    pub const AUTHENTICATION: u8 = 51;
+    /// ICMPv6 (RFC 4443)
+    pub const ICMPV6: u8 = 58;
+    /// IPv6 destination options (RFC 8200 §4.6)
+    pub const DESTINATION_OPTIONS: u8 = 60;
+    /// SCTP (RFC 9260)
+    pub const SCTP: u8 = 132;
+    /// Mobility header (RFC 6275)
+    pub const MOBILITY: u8 = 135;
+    /// UDP-Lite (RFC 3828)
+    pub const UDP_LITE: u8 = 136;
+    /// Host Identity Protocol (RFC 7401)
+    pub const HIP: u8 = 139;
+    /// Shim6 (RFC 5533)
+    pub const SHIM6: u8 = 140;
+}
+
+/// VLAN tags followed before the frame is refused.
+pub const TAGS_MAX: usize = 2;
+/// IPv6 extension headers followed before the packet is refused; RFC 8200 §4.1 lists six, one of them twice.
+pub const IPV6_EXTENSIONS_MAX: usize = 8;
+
+const ETHERNET_HEADER_BYTES: usize = 14;
+const TAG_BYTES: usize = 4;
+const IPV4_HEADER_BYTES: usize = 20;
+const IPV6_HEADER_BYTES: usize = 40;
+
+/// Parses an Ethernet II frame without preamble and FCS.
+#[inline(always)]
+pub fn parse_ethernet(frame: Cursor<'_>) -> Parsed {
+    let (Some(mut kind), Some(mut rest)) = (frame.u16(12), frame.skip(ETHERNET_HEADER_BYTES))
+    else {
+        return Parsed::Malformed(Malformed::LinkTruncated);
+    };
+    let mut vlan = 0;
+    let mut tags = 0;
+    while matches!(
+        kind,
+        ether_type::VLAN | ether_type::QINQ | ether_type::QINQ_OLD
+    ) {
+        if tags == TAGS_MAX {
+            return Parsed::Malformed(Malformed::TooManyTags);
+        }
+        let (Some(control), Some(inner), Some(behind)) =
+            (rest.u16(0), rest.u16(2), rest.skip(TAG_BYTES))
+        else {
+            return Parsed::Malformed(Malformed::LinkTruncated);
+        };
+        if tags == 0 {
+            vlan = control & 0x0fff;
+        }
+        tags += 1;
+        kind = inner;
+        rest = behind;
+    }
+    match kind {
+        ether_type::IPV4 => parse_ipv4(rest, vlan),
+        ether_type::IPV6 => parse_ipv6(rest, vlan),
+        _ => Parsed::NotIp,
+    }
+}
+
+/// Parses an IP packet whose version is in its first four bits (raw IP link types, and the inside of tunnels).
+#[inline(always)]
+pub fn parse_ip(packet: Cursor<'_>, vlan: u16) -> Parsed {
+    match packet.u8(0) {
+        None => Parsed::Malformed(Malformed::IpTruncated),
+        Some(first) => match first >> 4 {
+            4 => parse_ipv4(packet, vlan),
+            6 => parse_ipv6(packet, vlan),
+            _ => Parsed::Malformed(Malformed::IpHeader),
+        },
+    }
+}
+
+/// What the IP header says, for the transport layer behind it.
+struct Network {
+    source: Address,
+    destination: Address,
+    ip_length: u32,
+    /// Bytes behind the IP header and its extensions.
+    transport_length: u32,
+    ttl: u8,
+    vlan: u16,
+    protocol: u8,
+}
+
+/// An IPv6 or v4-mapped address as two big-endian halves, so that comparing numbers is comparing bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Address {
+    high: u64,
+    low: u64,
+}
+
+impl Address {
+    #[inline(always)]
+    const fn v4_mapped(address: u32) -> Self {
+        Self {
+            high: 0,
+            low: 0xffff_0000_0000 | address as u64,
+        }
+    }
+}
+
+/// Parses an IPv4 packet (RFC 791 §3.1).
+#[inline(always)]
+pub fn parse_ipv4(packet: Cursor<'_>, vlan: u16) -> Parsed {
+    let (Some(version_ihl), Some(total_length), Some(fragment), Some(ttl), Some(protocol)) = (
+        packet.u8(0),
+        packet.u16(2),
+        packet.u16(6),
+        packet.u8(8),
+        packet.u8(9),
+    ) else {
+        return Parsed::Malformed(Malformed::IpTruncated);
+    };
+    let (Some(source), Some(destination)) = (packet.u32(12), packet.u32(16)) else {
+        return Parsed::Malformed(Malformed::IpTruncated);
+    };
+    let header_length = usize::from(version_ihl & 0x0f) * 4;
+    if version_ihl >> 4 != 4 || header_length < IPV4_HEADER_BYTES {
+        return Parsed::Malformed(Malformed::IpHeader);
+    }
+    // A total length of 0 is what a capture of a TSO super-packet shows; the frame's length is the only one left.
+    let ip_length = if total_length == 0 {
+        packet.remaining() as u32
+    } else {
+        u32::from(total_length)
+    };
+    if (ip_length as usize) < header_length {
+        return Parsed::Malformed(Malformed::IpHeader);
+    }
+    let Some(transport) = packet.skip(header_length) else {
+        return Parsed::Malformed(Malformed::IpTruncated);
+    };
+    let network = Network {
+        source: Address::v4_mapped(source),
+        destination: Address::v4_mapped(destination),
+        ip_length,
+        transport_length: ip_length - header_length as u32,
+        ttl,
+        vlan,
+        protocol,
+    };
+    if fragment & 0x1fff != 0 {
+        return Parsed::Flow(later_fragment(&network));
+    }
+    parse_transport(transport, &network)
+}
+
+/// Parses an IPv6 packet and its extension headers (RFC 8200).
+#[inline(always)]
+pub fn parse_ipv6(packet: Cursor<'_>, vlan: u16) -> Parsed {
+    let (Some(version), Some(payload_length), Some(next), Some(ttl)) =
+        (packet.u8(0), packet.u16(4), packet.u8(6), packet.u8(7))
+    else {
+        return Parsed::Malformed(Malformed::IpTruncated);
+    };
+    if version >> 4 != 6 {
+        return Parsed::Malformed(Malformed::IpHeader);
+    }
+    let (Some(source_high), Some(source_low), Some(destination_high), Some(destination_low)) = (
+        packet.u64(8),
+        packet.u64(16),
+        packet.u64(24),
+        packet.u64(32),
+    ) else {
+        return Parsed::Malformed(Malformed::IpTruncated);
+    };
+    let Some(mut rest) = packet.skip(IPV6_HEADER_BYTES) else {
+        return Parsed::Malformed(Malformed::IpTruncated);
+    };
+    // 0 is a jumbogram (RFC 2675) or a capture of a super-packet.
+    let payload = if payload_length == 0 {
+        rest.remaining() as u32
+    } else {
+        u32::from(payload_length)
+    };
+    let mut network = Network {
+        source: Address {
+            high: source_high,
+            low: source_low,
+        },
+        destination: Address {
+            high: destination_high,
+            low: destination_low,
+        },
+        ip_length: payload + IPV6_HEADER_BYTES as u32,
+        transport_length: payload,
+        ttl,
+        vlan,
+        protocol: next,
+    };
+    let mut is_later_fragment = false;
+    for _ in 0..=IPV6_EXTENSIONS_MAX {
+        let length = match network.protocol {
+            protocol::HOP_BY_HOP
+            | protocol::ROUTING
+            | protocol::DESTINATION_OPTIONS
+            | protocol::MOBILITY
+            | protocol::HIP
+            | protocol::SHIM6 => match rest.u8(1) {
+                Some(units) => (usize::from(units) + 1) * 8,
+                None => return Parsed::Malformed(Malformed::Ipv6Extensions),
+            },
+            protocol::AUTHENTICATION => match rest.u8(1) {
+                Some(units) => (usize::from(units) + 2) * 4,
+                None => return Parsed::Malformed(Malformed::Ipv6Extensions),
+            },
+            protocol::FRAGMENT => match rest.u16(2) {
+                Some(offset) => {
+                    is_later_fragment = offset & 0xfff8 != 0;
+                    8
+                }
+                None => return Parsed::Malformed(Malformed::Ipv6Extensions),
+            },
+            _ => return parse_transport(rest, &network),
+        };
+        let (Some(next), Some(behind)) = (rest.u8(0), rest.skip(length)) else {
+            return Parsed::Malformed(Malformed::Ipv6Extensions);
+        };
+        if length as u32 > network.transport_length {
+            return Parsed::Malformed(Malformed::Ipv6Extensions);
+        }
+        network.transport_length -= length as u32;
+        network.protocol = next;
+        rest = behind;
+        // What follows in a later fragment is payload, whatever its bytes look like.
+        if is_later_fragment {
+            return Parsed::Flow(later_fragment(&network));
+        }
+    }
+    Parsed::Malformed(Malformed::Ipv6Extensions)
+}
+
+/// Ports and flags of the transport header; for protocols without ports both are 0.
+#[inline(always)]
+fn parse_transport(segment: Cursor<'_>, network: &Network) -> Parsed {
+    const CUT: Parsed = Parsed::Malformed(Malformed::TransportTruncated);
+    let available = network.transport_length;
+    match network.protocol {
+        protocol::TCP => {
+            let (Some(source), Some(destination), Some(offset), Some(flags), Some(window)) = (
+                segment.u16(0),
+                segment.u16(2),
+                segment.u8(12),
+                segment.u8(13),
+                segment.u16(14),
+            ) else {
+                return CUT;
+            };
+            let header_length = u32::from(offset >> 4) * 4;
+            if header_length < 20 || header_length > available {
+                return CUT;
+            }
+            Parsed::Flow(Packet {
+                tcp_flags: flags,
+                window,
+                ..packet(network, source, destination, header_length)
+            })
+        }
+        protocol::UDP | protocol::UDP_LITE => ports(segment, network, 8),
+        protocol::SCTP | protocol::DCCP => ports(segment, network, 12),
+        protocol::ICMP | protocol::ICMPV6 => {
+            let (Some(kind), Some(code)) = (segment.u8(0), segment.u8(1)) else {
+                return CUT;
+            };
+            if available < 8 {
+                return CUT;
+            }
+            let (from, to) = icmp_ports(network.protocol, kind, code);
+            Parsed::Flow(packet(network, from, to, 8))
+        }
+        _ => Parsed::Flow(packet(network, 0, 0, 0)),
+    }
+}
+
+/// A transport whose header begins with two ports and has a fixed length.
+#[inline(always)]
+fn ports(segment: Cursor<'_>, network: &Network, header_length: u32) -> Parsed {
+    match (segment.u16(0), segment.u16(2)) {
+        (Some(source), Some(destination)) if header_length <= network.transport_length => {
+            Parsed::Flow(packet(network, source, destination, header_length))
+        }
+        _ => Parsed::Malformed(Malformed::TransportTruncated),
+    }
+}
+
+/// ICMP type and code in place of ports, as Zeek and Community ID do: type and the type of the answer where
+/// the type has one, so that request and reply are one flow, else type and code.
+#[inline(always)]
+pub const fn icmp_ports(protocol: u8, kind: u8, code: u8) -> (u16, u16) {
+    let counterpart = if protocol == protocol::ICMP {
+        match kind {
+            0 => 8,
+            8 => 0,
+            9 => 10,
+            10 => 9,
+            13 => 14,
+            14 => 13,
+            15 => 16,
+            16 => 15,
+            17 => 18,
+            18 => 17,
+            _ => return (kind as u16, code as u16),
+        }
+    } else {
+        match kind {
+            128 => 129,
+            129 => 128,
+            130 => 131,
+            131 => 130,
+            133 => 134,
+            134 => 133,
+            135 => 136,
+            136 => 135,
+            139 => 140,
+            140 => 139,
+            144 => 145,
+            145 => 144,
+            _ => return (kind as u16, code as u16),
+        }
+    };
+    (kind as u16, counterpart)
+}
+
+#[inline(always)]
+fn later_fragment(network: &Network) -> Packet {
+    let mut packet = packet(network, 0, 0, 0);
+    packet.key.later_fragment = 1;
+    packet
+}
+
+/// Puts key and lengths together; flags and window are the caller's.
+#[inline(always)]
+fn packet(
+    network: &Network,
+    source_port: u16,
+    destination_port: u16,
+    header_length: u32,
+) -> Packet {
+    let source = (network.source, source_port);
+    let destination = (network.destination, destination_port);
+    let (low, high, sender) = if source <= destination {
+        (source, destination, 0)
+    } else {
+        (destination, source, 1)
+    };
+    Packet {
+        key: FlowKey {
+            addresses: [octets(low.0), octets(high.0)],
+            ports: [low.1, high.1],
+            protocol: network.protocol,
+            later_fragment: 0,
+            pad: [0; 2],
+        },
+        sender,
+        ip_length: network.ip_length,
+        payload_length: network.transport_length - header_length,
+        tcp_flags: 0,
+        ttl: network.ttl,
+        window: 0,
+        vlan: network.vlan,
+    }
+}
+
+#[inline(always)]
+fn octets(address: Address) -> [u8; 16] {
+    let mut octets = [0; 16];
+    let (high, low) = octets.split_at_mut(8);
+    high.copy_from_slice(&address.high.to_be_bytes());
+    low.copy_from_slice(&address.low.to_be_bytes());
+    octets
+}
+
+const _: () = assert!(1 << tcp_flag::CWR == 0x80);
