@@ -1,2 +1,36 @@
-//! Benchmarks.
-fn main() {}
+//! Benchmarks: the whole path on one core beside its peers (`replay`), the BPF programs under
+//! `BPF_PROG_TEST_RUN` (`kernel`), the forest (`scoring`).
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod kernel;
+mod replay;
+mod scoring;
+
+#[derive(Parser)]
+#[command(name = "bench", about = "Benchmarks of anomaly-detect")]
+struct Cli {
+    #[command(subcommand)]
+    what: Option<What>,
+    #[command(flatten)]
+    replay: replay::Args,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Cost of the BPF programs beside a minimal C packet counter (root)
+    Kernel(kernel::Args),
+    /// Cost of scoring a row, and of training
+    Scoring(scoring::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.what {
+        None => replay::run(&cli.replay),
+        Some(What::Kernel(args)) => kernel::run(&args),
+        Some(What::Scoring(args)) => scoring::run(&args),
+    }
+}

@@ -1,0 +1,17 @@
+//! The whole path on one core, beside its peers.
+
+use std::process::ExitCode;
+
+/// Options.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs and prints.
+pub(crate) fn run(args: &Args) -> ExitCode {
+    eprintln!("bench: replay (json: {}) is not there yet", args.json);
+    ExitCode::FAILURE
+}
