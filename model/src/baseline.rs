@@ -1,0 +1,313 @@
+//! What the training rows look like, column by column: the axis of each, and the quantiles that an explanation quotes.
+
+use crate::maths::{ln, signed_exp, signed_log};
+use crate::{Rows, Schema, Transform};
+use std::collections::BTreeMap;
+
+/// Intervals between the stored quantiles.
+pub(crate) const INTERVALS: usize = 128;
+/// Categories kept per column; those beyond are rarer than every one kept and count as the rarest kept.
+pub(crate) const MAX_CATEGORIES: usize = 4096;
+/// Rows looked at for the quantiles.
+const QUANTILE_ROWS: usize = 8192;
+/// Rows looked at for the categories.
+const CATEGORY_ROWS: usize = 65_536;
+/// Values beyond are treated as if they were this: ranges stay finite.
+const LARGEST: f32 = 1e30;
+
+/// One column of the baseline.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Profile {
+    pub(crate) transform: Transform,
+    /// Raw values at the quantiles `i / INTERVALS`, ascending along the axis; all NaN if every value is missing.
+    pub(crate) knots: Vec<f32>,
+    /// Of a categorical column: the values seen and how often, ascending by value.
+    pub(crate) categories: Vec<Category>,
+    /// Greatest surprisal among the categories.
+    rarest: f32,
+}
+
+/// A value of a categorical column.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Category {
+    pub(crate) value: f32,
+    pub(crate) count: u32,
+    /// Minus the logarithm of the share.
+    pub(crate) surprisal: f32,
+}
+
+impl Profile {
+    /// Learns a column from the rows at `chosen`.
+    pub(crate) fn learn(rows: &Rows, chosen: &[u32], column: usize, transform: Transform) -> Self {
+        let seen = |limit: usize| {
+            let step = chosen.len().div_ceil(limit).max(1);
+            chosen
+                .iter()
+                .step_by(step)
+                .map(move |&row| rows.at(row as usize, column))
+                .filter(|value| !value.is_nan())
+        };
+        let mut profile = Self {
+            transform,
+            knots: Vec::new(),
+            categories: Vec::new(),
+            rarest: 0.0,
+        };
+        if transform == Transform::Categorical {
+            let mut counts = BTreeMap::new();
+            for value in seen(CATEGORY_ROWS) {
+                *counts.entry(ordered(value)).or_insert(0u32) += 1;
+            }
+            let mut counts: Vec<(u32, u32)> = counts.into_iter().collect();
+            counts.sort_by_key(|&(key, count)| (std::cmp::Reverse(count), key));
+            counts.truncate(MAX_CATEGORIES);
+            counts.sort_unstable();
+            profile = Self::from_counts(
+                counts
+                    .into_iter()
+                    .map(|(key, count)| (unordered(key), count)),
+            );
+        }
+        let mut values: Vec<(f32, f32)> = seen(QUANTILE_ROWS)
+            .map(|value| (profile.position(value), value + 0.0))
+            .collect();
+        values.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        profile.knots = (0..=INTERVALS)
+            .map(|i| match values.len() {
+                0 => f32::NAN,
+                n => values[(i * (n - 1) + INTERVALS / 2) / INTERVALS].1,
+            })
+            .collect();
+        profile
+    }
+
+    /// A categorical profile without quantiles from `(value, count)` pairs in ascending order of value.
+    fn from_counts(counts: impl Iterator<Item = (f32, u32)> + Clone) -> Self {
+        let total = counts
+            .clone()
+            .map(|(_, count)| f64::from(count))
+            .sum::<f64>();
+        let categories: Vec<Category> = counts
+            .map(|(value, count)| Category {
+                value,
+                count,
+                surprisal: -ln(f64::from(count) / total) as f32,
+            })
+            .collect();
+        let rarest = categories
+            .iter()
+            .fold(0.0, |most: f32, category| most.max(category.surprisal));
+        Self {
+            transform: Transform::Categorical,
+            knots: Vec::new(),
+            categories,
+            rarest,
+        }
+    }
+
+    /// Puts a profile together from its stored parts; `None` if they break what the rest relies on.
+    pub(crate) fn assemble(
+        transform: Transform,
+        knots: Vec<f32>,
+        counts: &[(f32, u32)],
+    ) -> Option<Self> {
+        let sound = knots.len() == INTERVALS + 1
+            && (transform == Transform::Categorical || counts.is_empty())
+            && counts.len() <= MAX_CATEGORIES
+            && counts
+                .iter()
+                .all(|&(value, count)| !value.is_nan() && count > 0)
+            && counts
+                .windows(2)
+                .all(|pair| ordered(pair[0].0) < ordered(pair[1].0));
+        let mut profile = match transform {
+            Transform::Categorical => Self::from_counts(counts.iter().copied()),
+            _ => Self {
+                transform,
+                knots: Vec::new(),
+                categories: Vec::new(),
+                rarest: 0.0,
+            },
+        };
+        profile.knots = knots;
+        let missing = profile.knots.iter().all(|knot| knot.is_nan());
+        let ascending = profile
+            .knots
+            .windows(2)
+            .all(|pair| profile.position(pair[0]) <= profile.position(pair[1]));
+        (sound && (missing || ascending)).then_some(profile)
+    }
+
+    /// Where a raw value (not NaN) lies on the axis.
+    pub(crate) fn position(&self, value: f32) -> f32 {
+        match self.transform {
+            Transform::Linear => value.clamp(-LARGEST, LARGEST),
+            Transform::SignedLog => signed_log(f64::from(value.clamp(-LARGEST, LARGEST))) as f32,
+            Transform::Categorical => self
+                .category(value)
+                .map_or(self.rarest, |found| found.surprisal),
+        }
+    }
+
+    /// The value that a cut at this place of the axis is compared with: raw, or of a categorical column the place
+    /// itself.
+    pub(crate) fn cut(&self, position: f64) -> f32 {
+        match self.transform {
+            Transform::Linear | Transform::Categorical => position as f32,
+            Transform::SignedLog => signed_exp(position) as f32,
+        }
+    }
+
+    /// What is known of a category.
+    pub(crate) fn category(&self, value: f32) -> Option<&Category> {
+        let key = ordered(value);
+        let at = self
+            .categories
+            .binary_search_by_key(&key, |category| ordered(category.value))
+            .ok()?;
+        Some(&self.categories[at])
+    }
+
+    /// Value that stands for a missing one: the median.
+    pub(crate) fn median(&self) -> f32 {
+        self.knots[INTERVALS / 2]
+    }
+
+    /// The 1 % and the 99 % quantile, to the resolution of the stored ones.
+    pub(crate) fn tails(&self) -> (f32, f32) {
+        (self.knots[1], self.knots[INTERVALS - 1])
+    }
+
+    /// Distance between the 1 % and the 99 % quantile on the axis.
+    pub(crate) fn robust_range(&self) -> f32 {
+        match self.tails() {
+            (low, high) if low.is_nan() || high.is_nan() => 0.0,
+            (low, high) => self.position(high) - self.position(low),
+        }
+    }
+
+    /// Share of the baseline below a value (ties count half), to the resolution of the stored quantiles; NaN if
+    /// either is missing.
+    pub(crate) fn quantile(&self, value: f32) -> f32 {
+        if value.is_nan() || self.median().is_nan() {
+            return f32::NAN;
+        }
+        let place = self.position(value);
+        let below = self
+            .knots
+            .partition_point(|&knot| self.position(knot) < place);
+        let upto = self
+            .knots
+            .partition_point(|&knot| self.position(knot) <= place);
+        let rank = if below < upto {
+            (below + upto - 1) as f32 / 2.0
+        } else if below == 0 || below == self.knots.len() {
+            below.saturating_sub(1) as f32
+        } else {
+            let (low, high) = (
+                self.position(self.knots[below - 1]),
+                self.position(self.knots[below]),
+            );
+            (below - 1) as f32 + (place - low) / (high - low)
+        };
+        rank / INTERVALS as f32
+    }
+}
+
+/// Profiles of all columns of a schema.
+pub(crate) fn learn(rows: &Rows, chosen: &[u32], schema: &Schema, threads: usize) -> Vec<Profile> {
+    crate::parallel::map(threads, schema.len(), |column| {
+        Profile::learn(rows, chosen, column, schema.columns[column].transform)
+    })
+}
+
+/// The bits of a float in an order that agrees with `<`; the two zeros are one.
+pub(crate) fn ordered(value: f32) -> u32 {
+    let bits = (value + 0.0).to_bits();
+    if bits >> 31 == 0 {
+        bits | 1 << 31
+    } else {
+        !bits
+    }
+}
+
+/// Inverse of [`ordered`].
+fn unordered(key: u32) -> f32 {
+    f32::from_bits(if key >> 31 == 1 {
+        key & !(1 << 31)
+    } else {
+        !key
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(values: &[f32], transform: Transform) -> Profile {
+        let rows = Rows {
+            values: values.to_vec(),
+            columns: 1,
+        };
+        let all: Vec<u32> = (0..values.len() as u32).collect();
+        Profile::learn(&rows, &all, 0, transform)
+    }
+
+    #[test]
+    fn quantiles_of_a_ramp() {
+        let profile = column(
+            &(0..=1280).map(|i| i as f32).collect::<Vec<_>>(),
+            Transform::SignedLog,
+        );
+        assert_eq!(profile.median(), 640.0);
+        assert!((profile.quantile(320.0) - 0.25).abs() < 0.001);
+        assert_eq!(profile.quantile(-5.0), 0.0);
+        assert_eq!(profile.quantile(1e9), 1.0);
+        assert!(profile.quantile(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn categories_lie_by_surprisal_and_the_unseen_with_the_rarest() {
+        let profile = column(
+            &[80.0, 80.0, 80.0, 443.0, 443.0, 22.0, f32::NAN],
+            Transform::Categorical,
+        );
+        assert!((profile.position(80.0) - 2f32.ln()).abs() < 1e-6);
+        assert!((profile.position(22.0) - 6f32.ln()).abs() < 1e-6);
+        assert_eq!(profile.position(9.0), profile.position(22.0));
+        assert_eq!(profile.knots[0], 80.0);
+        assert_eq!(profile.knots[INTERVALS], 22.0);
+    }
+
+    #[test]
+    fn order_of_bits_is_order_of_values() {
+        let values = [
+            f32::NEG_INFINITY,
+            -2.0,
+            -1e-40,
+            0.0,
+            1e-40,
+            3.0,
+            f32::INFINITY,
+        ];
+        assert!(
+            values
+                .windows(2)
+                .all(|pair| ordered(pair[0]) < ordered(pair[1]))
+        );
+        assert_eq!(ordered(-0.0), ordered(0.0));
+        assert!(
+            values
+                .iter()
+                .all(|&value| unordered(ordered(value)) == value)
+        );
+    }
+
+    #[test]
+    fn a_column_of_nothing_but_missing_values_is_sound() {
+        let profile = column(&[f32::NAN; 3], Transform::Linear);
+        assert!(profile.median().is_nan());
+        assert_eq!(profile.robust_range(), 0.0);
+        assert!(Profile::assemble(Transform::Linear, profile.knots, &[]).is_some());
+    }
+}

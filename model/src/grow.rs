@@ -1,0 +1,485 @@
+//! Growing trees from subsamples: Liu, Ting, Zhou, Isolation Forest (ICDM 2008), algorithms 1 and 2.
+//!
+//! A forest is grown twice from the same random numbers. The first time every cut is free, and the thresholds
+//! drawn show where cuts are wanted; at most 255 of them per column become the cuts of the codes. The second
+//! time every cut drawn is moved to the nearest of those that still separates the node's rows.
+
+use crate::baseline::Profile;
+use crate::forest::{LEAVES, LEVELS, LevelTree, NEVER, Node, Trees};
+use crate::quantise::{Coder, Cuts, thin};
+use crate::rng::{Purpose, Rng};
+use crate::{Rows, Settings, Shape, parallel};
+
+/// A forest grown, and the cuts its thresholds refer to.
+pub(crate) struct Grown {
+    pub(crate) trees: Trees,
+    pub(crate) cuts: Vec<Cuts>,
+    pub(crate) rows_per_tree: u32,
+}
+
+/// Grows the forest of `settings` from the rows at `chosen`.
+pub(crate) fn grow(
+    rows: &Rows,
+    chosen: &[u32],
+    profiles: &[Profile],
+    settings: &Settings,
+) -> Grown {
+    let threads = parallel::threads(settings.threads);
+    let scale: Vec<f32> = profiles.iter().map(Profile::robust_range).collect();
+    let size = settings.subsample.min(chosen.len());
+    let plan = Plan {
+        scale,
+        range_share: settings.range_share,
+        height: height(size),
+        shape: settings.shape,
+    };
+
+    let first = parallel::map(threads, settings.trees, |tree| {
+        let mut rng = Rng::new(settings.seed, Purpose::Tree(tree as u32));
+        let picked = rng.distinct(size, chosen.len());
+        let sample = Sample::new(rows, chosen, &picked, profiles);
+        let mut drawn = Vec::new();
+        let free = Free {
+            sample: &sample,
+            profiles,
+        };
+        plan.tree(&free, &mut rng, &mut |column, cut| {
+            drawn.push((column, cut));
+        });
+        (sample, drawn)
+    });
+    let mut cuts: Vec<Cuts> = vec![Vec::new(); profiles.len()];
+    for &(column, cut) in first.iter().flat_map(|(_, drawn)| drawn) {
+        cuts[column].push(cut);
+    }
+    let cuts: Vec<Cuts> = parallel::map(threads, cuts.len(), |column| thin(cuts[column].clone()));
+    let coders: Vec<Coder> = profiles
+        .iter()
+        .zip(&cuts)
+        .map(|(profile, cuts)| Coder::new(profile, cuts))
+        .collect();
+    let places: Vec<Vec<f32>> = profiles
+        .iter()
+        .zip(&cuts)
+        .map(|(profile, cuts)| places(profile, cuts))
+        .collect();
+
+    let grown = parallel::map(threads, settings.trees, |tree| {
+        let mut rng = Rng::new(settings.seed, Purpose::Tree(tree as u32));
+        let picked = rng.distinct(size, chosen.len());
+        let sample = &first[tree].0;
+        let coded = Coded {
+            codes: sample.codes(rows, chosen, &picked, &coders),
+            sample,
+            places: &places,
+        };
+        plan.tree(&coded, &mut rng, &mut |_, _| {})
+    });
+    let trees = match settings.shape {
+        Shape::LevelShared => Trees::LevelShared(
+            grown
+                .into_iter()
+                .filter_map(|tree| {
+                    if let Tree::Level(tree) = tree {
+                        Some(tree)
+                    } else {
+                        None
+                    }
+                })
+                .collect(),
+        ),
+        Shape::Ordinary => Trees::Ordinary(
+            grown
+                .into_iter()
+                .filter_map(|tree| {
+                    if let Tree::Nodes(tree) = tree {
+                        Some(tree)
+                    } else {
+                        None
+                    }
+                })
+                .collect(),
+        ),
+    };
+    Grown {
+        trees,
+        cuts,
+        rows_per_tree: size as u32,
+    }
+}
+
+/// Height limit: `ceil(log2 n)`, the average height of a tree of `n` rows.
+fn height(rows: usize) -> usize {
+    rows.next_power_of_two().trailing_zeros() as usize
+}
+
+/// Where the cuts of a column lie on its axis.
+fn places(profile: &Profile, cuts: &[f32]) -> Vec<f32> {
+    match profile.transform {
+        crate::Transform::Categorical => cuts.to_vec(),
+        _ => cuts.iter().map(|&cut| profile.position(cut)).collect(),
+    }
+}
+
+/// The rows of one tree, column by column, as positions on the axes.
+struct Sample {
+    rows: usize,
+    columns: usize,
+    axis: Vec<f32>,
+}
+
+impl Sample {
+    fn new(rows: &Rows, chosen: &[u32], picked: &[u32], profiles: &[Profile]) -> Self {
+        let (count, columns) = (picked.len(), profiles.len());
+        let missing: Vec<f32> = profiles
+            .iter()
+            .map(|profile| {
+                if profile.median().is_nan() {
+                    0.0
+                } else {
+                    profile.position(profile.median())
+                }
+            })
+            .collect();
+        let mut axis = vec![0.0; count * columns];
+        for (i, &pick) in picked.iter().enumerate() {
+            for (column, &value) in rows.row(chosen[pick as usize] as usize).iter().enumerate() {
+                axis[column * count + i] = if value.is_nan() {
+                    missing[column]
+                } else {
+                    profiles[column].position(value)
+                };
+            }
+        }
+        Self {
+            rows: count,
+            columns,
+            axis,
+        }
+    }
+
+    fn codes(&self, rows: &Rows, chosen: &[u32], picked: &[u32], coders: &[Coder]) -> Vec<u8> {
+        let mut codes = vec![0; self.axis.len()];
+        for (i, &pick) in picked.iter().enumerate() {
+            for (column, &value) in rows.row(chosen[pick as usize] as usize).iter().enumerate() {
+                codes[column * self.rows + i] = coders[column].code(value);
+            }
+        }
+        codes
+    }
+
+    /// Least and greatest position of some rows in a column.
+    fn span(&self, column: usize, members: &[u32]) -> (f32, f32) {
+        let axis = &self.axis[column * self.rows..][..self.rows];
+        members
+            .iter()
+            .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &row| {
+                let place = axis[row as usize];
+                (
+                    if place < low { place } else { low },
+                    if place > high { place } else { high },
+                )
+            })
+    }
+}
+
+/// A way to cut a node: freely, or at the cuts of the codes.
+trait Cutter {
+    fn sample(&self) -> &Sample;
+    /// Whether a cut can separate these rows; asked only where their positions differ.
+    fn separable(&self, column: usize, members: &[u32]) -> bool;
+    /// The threshold nearest to `place` that separates these rows, and what it stands for.
+    fn threshold(&self, column: usize, members: &[u32], place: f64, span: (f32, f32)) -> (u8, f32);
+    /// Whether a row lies above the threshold.
+    fn above(&self, column: usize, row: u32, threshold: (u8, f32)) -> bool;
+    /// The threshold as a raw value; asked only of free cuts.
+    fn raw(&self, column: usize, threshold: (u8, f32)) -> f32;
+}
+
+struct Free<'a> {
+    sample: &'a Sample,
+    profiles: &'a [Profile],
+}
+
+impl Cutter for Free<'_> {
+    fn sample(&self) -> &Sample {
+        self.sample
+    }
+
+    fn separable(&self, _: usize, _: &[u32]) -> bool {
+        true
+    }
+
+    fn threshold(&self, _: usize, _: &[u32], place: f64, (low, high): (f32, f32)) -> (u8, f32) {
+        let place = (place as f32).max(low);
+        (0, if place < high { place } else { low })
+    }
+
+    fn above(&self, column: usize, row: u32, (_, place): (u8, f32)) -> bool {
+        self.sample.axis[column * self.sample.rows + row as usize] > place
+    }
+
+    fn raw(&self, column: usize, (_, place): (u8, f32)) -> f32 {
+        self.profiles[column].cut(f64::from(place))
+    }
+}
+
+struct Coded<'a> {
+    sample: &'a Sample,
+    codes: Vec<u8>,
+    places: &'a [Vec<f32>],
+}
+
+impl Coded<'_> {
+    fn code_span(&self, column: usize, members: &[u32]) -> (u8, u8) {
+        let codes = &self.codes[column * self.sample.rows..][..self.sample.rows];
+        members.iter().fold((255, 0), |(low, high), &row| {
+            let code = codes[row as usize];
+            (code.min(low), code.max(high))
+        })
+    }
+}
+
+impl Cutter for Coded<'_> {
+    fn sample(&self) -> &Sample {
+        self.sample
+    }
+
+    fn separable(&self, column: usize, members: &[u32]) -> bool {
+        let (low, high) = self.code_span(column, members);
+        low < high
+    }
+
+    fn threshold(&self, column: usize, members: &[u32], place: f64, _: (f32, f32)) -> (u8, f32) {
+        let (low, high) = self.code_span(column, members);
+        let places = &self.places[column];
+        let place = place as f32;
+        let after = places.partition_point(|&cut| cut < place);
+        let nearest = match after {
+            0 => 0,
+            n if n == places.len() => n - 1,
+            n if place - places[n - 1] <= places[n] - place => n - 1,
+            n => n,
+        };
+        ((nearest as u8).clamp(low, high - 1), 0.0)
+    }
+
+    fn above(&self, column: usize, row: u32, (threshold, _): (u8, f32)) -> bool {
+        self.codes[column * self.sample.rows + row as usize] > threshold
+    }
+
+    fn raw(&self, column: usize, (threshold, _): (u8, f32)) -> f32 {
+        self.places[column][usize::from(threshold)]
+    }
+}
+
+enum Tree {
+    Level(LevelTree),
+    Nodes(Vec<Node>),
+}
+
+/// What all trees of a forest have in common.
+struct Plan {
+    /// Range of each column on its axis, by which a node's range is divided before columns compete.
+    scale: Vec<f32>,
+    range_share: f32,
+    height: usize,
+    shape: Shape,
+}
+
+/// Told of each cut made: column and raw value.
+type Told<'a> = &'a mut dyn FnMut(usize, f32);
+
+impl Plan {
+    fn tree(&self, cutter: &impl Cutter, rng: &mut Rng, told: Told<'_>) -> Tree {
+        let mut members: Vec<u32> = (0..cutter.sample().rows as u32).collect();
+        match self.shape {
+            Shape::Ordinary => {
+                let mut nodes = Vec::new();
+                self.node(cutter, &mut members, 0, rng, &mut nodes, told);
+                Tree::Nodes(nodes)
+            }
+            Shape::LevelShared => Tree::Level(self.levels(cutter, &mut members, rng, told)),
+        }
+    }
+
+    /// What a column's range in a node counts when columns compete by range.
+    fn weight(&self, column: usize, (low, high): (f32, f32)) -> f64 {
+        let _ = &self.scale[column];
+        f64::from(high) - f64::from(low)
+    }
+
+    /// Grows the subtree of `members` in pre-order.
+    fn node(
+        &self,
+        cutter: &impl Cutter,
+        members: &mut [u32],
+        depth: usize,
+        rng: &mut Rng,
+        nodes: &mut Vec<Node>,
+        told: Told<'_>,
+    ) {
+        let chosen = if members.len() > 1 && depth < self.height {
+            self.choose(cutter, members, rng)
+        } else {
+            None
+        };
+        let Some((column, span)) = chosen else {
+            nodes.push(Node::Leaf {
+                count: members.len() as u32,
+            });
+            return;
+        };
+        let place = f64::from(span.0) + rng.unit() * (f64::from(span.1) - f64::from(span.0));
+        let threshold = cutter.threshold(column, members, place, span);
+        told(column, cutter.raw(column, threshold));
+        nodes.push(Node::Split {
+            column: column as u16,
+            threshold: threshold.0,
+        });
+        let middle = partition(members, |row| !cutter.above(column, row, threshold));
+        let (left, right) = members.split_at_mut(middle);
+        self.node(cutter, left, depth + 1, rng, nodes, told);
+        self.node(cutter, right, depth + 1, rng, nodes, told);
+    }
+
+    /// Chooses the column to cut a node at, and the node's span in it.
+    fn choose(
+        &self,
+        cutter: &impl Cutter,
+        members: &[u32],
+        rng: &mut Rng,
+    ) -> Option<(usize, (f32, f32))> {
+        let by_range = rng.unit() < f64::from(self.range_share);
+        let sample = cutter.sample();
+        let spans: Vec<(f32, f32)> = (0..sample.columns)
+            .map(|column| sample.span(column, members))
+            .collect();
+        let mut weights: Vec<f64> = (0..sample.columns)
+            .map(|column| match spans[column] {
+                (low, high) if low >= high => 0.0,
+                span if by_range => self.weight(column, span),
+                _ => 1.0,
+            })
+            .collect();
+        while let Some(column) = draw(&weights, rng) {
+            if cutter.separable(column, members) {
+                return Some((column, spans[column]));
+            }
+            weights[column] = 0.0;
+        }
+        None
+    }
+
+    /// Grows a level-shared tree. A level's column is drawn in proportion to the mass of the nodes that it can cut.
+    fn levels(
+        &self,
+        cutter: &impl Cutter,
+        members: &mut [u32],
+        rng: &mut Rng,
+        told: Told<'_>,
+    ) -> LevelTree {
+        let mut tree = LevelTree {
+            columns: [0; LEVELS],
+            thresholds: vec![NEVER; LEAVES - 1],
+            counts: vec![0; LEAVES],
+        };
+        let sample = cutter.sample();
+        // Nodes of the level: place in the level, and the end of its members (which begin where the last ended).
+        let mut level_nodes: Vec<(usize, usize)> = vec![(0, members.len())];
+        for level in 0..LEVELS {
+            let by_range = rng.unit() < f64::from(self.range_share);
+            let mut spans = vec![(0.0, 0.0); level_nodes.len() * sample.columns];
+            let mut weights = vec![0.0; sample.columns];
+            if level < self.height {
+                let mut start = 0;
+                for (node, &(_, end)) in level_nodes.iter().enumerate() {
+                    let inside = &members[start..end];
+                    start = end;
+                    if inside.len() < 2 {
+                        continue;
+                    }
+                    for (column, weight) in weights.iter_mut().enumerate() {
+                        let span = sample.span(column, inside);
+                        spans[node * sample.columns + column] = span;
+                        if span.0 < span.1 && cutter.separable(column, inside) {
+                            let each = if by_range {
+                                self.weight(column, span)
+                            } else {
+                                1.0
+                            };
+                            *weight += each * inside.len() as f64;
+                        }
+                    }
+                }
+            }
+            let chosen = draw(&weights, rng);
+            tree.columns[level] = chosen.unwrap_or(0) as u16;
+            let mut next = Vec::with_capacity(level_nodes.len() * 2);
+            let mut start = 0;
+            for (node, &(place, end)) in level_nodes.iter().enumerate() {
+                let inside = &mut members[start..end];
+                let mut middle = inside.len();
+                if let Some(column) = chosen {
+                    let span = spans[node * sample.columns + column];
+                    if inside.len() > 1 && span.0 < span.1 && cutter.separable(column, inside) {
+                        let at = f64::from(span.0)
+                            + rng.unit() * (f64::from(span.1) - f64::from(span.0));
+                        let threshold = cutter.threshold(column, inside, at, span);
+                        told(column, cutter.raw(column, threshold));
+                        tree.thresholds[(1 << level) - 1 + place] = threshold.0;
+                        middle = partition(inside, |row| !cutter.above(column, row, threshold));
+                    }
+                }
+                next.push((2 * place, start + middle));
+                if start + middle < end {
+                    next.push((2 * place + 1, end));
+                }
+                start = end;
+            }
+            level_nodes = next;
+        }
+        let mut start = 0;
+        for (place, end) in level_nodes {
+            tree.counts[place] = (end - start) as u32;
+            start = end;
+        }
+        tree
+    }
+}
+
+/// An index in proportion to its weight; `None` if all weights are 0.
+fn draw(weights: &[f64], rng: &mut Rng) -> Option<usize> {
+    let total: f64 = weights.iter().sum();
+    let mut left = rng.unit() * total;
+    let mut last = None;
+    for (index, &weight) in weights
+        .iter()
+        .enumerate()
+        .filter(|&(_, &weight)| weight > 0.0)
+    {
+        last = Some(index);
+        if left < weight {
+            break;
+        }
+        left -= weight;
+    }
+    last
+}
+
+/// Moves the rows that stay to the front, in order; the number of them.
+fn partition(members: &mut [u32], stays: impl Fn(u32) -> bool) -> usize {
+    let mut gone = Vec::with_capacity(members.len());
+    let mut kept = 0;
+    for i in 0..members.len() {
+        let row = members[i];
+        if stays(row) {
+            members[kept] = row;
+            kept += 1;
+        } else {
+            gone.push(row);
+        }
+    }
+    members[kept..].copy_from_slice(&gone);
+    kept
+}

@@ -1,0 +1,292 @@
+//! The model as its users see it.
+
+mod support;
+
+use model::{LoadError, Model, Published, Rows, Settings, Shape, TrainError};
+use support::{schema, traffic};
+
+fn settings(shape: Shape) -> Settings {
+    Settings {
+        shape,
+        seed: 11,
+        ..Settings::default()
+    }
+}
+
+#[test]
+fn two_trainings_with_a_seed_give_the_same_bytes_whatever_the_threads() {
+    let rows = traffic(3000, 12, 1);
+    for shape in [Shape::LevelShared, Shape::Ordinary] {
+        let train = |threads, seed| {
+            let settings = Settings {
+                threads,
+                seed,
+                ..settings(shape)
+            };
+            Model::train(&rows, &schema(12), &settings)
+                .unwrap()
+                .to_bytes()
+        };
+        let one = train(1, 5);
+        assert_eq!(one, train(1, 5));
+        assert_eq!(one, train(2, 5));
+        assert_eq!(one, train(7, 5));
+        assert_ne!(one, train(1, 6));
+    }
+}
+
+#[test]
+fn a_stored_model_scores_as_the_one_in_memory() {
+    let rows = traffic(2000, 9, 2);
+    for shape in [Shape::LevelShared, Shape::Ordinary] {
+        let model = Model::train(&rows, &schema(9), &settings(shape)).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        model.save(file.path()).unwrap();
+        let loaded = Model::load(file.path()).unwrap();
+        assert_eq!(model.to_bytes(), loaded.to_bytes());
+        assert_eq!(model.digest(), loaded.digest());
+        assert_eq!(model.info(), loaded.info());
+        assert_eq!(model.threshold(), loaded.threshold());
+        let (mut here, mut there) = (vec![0.0; rows.len()], vec![0.0; rows.len()]);
+        model.scorer().score(&rows, &mut here);
+        loaded.scorer().score(&rows, &mut there);
+        assert_eq!(here, there);
+    }
+}
+
+#[test]
+fn batches_of_any_size_give_the_same_scores() {
+    let rows = traffic(1000, 10, 3);
+    for shape in [Shape::LevelShared, Shape::Ordinary] {
+        let model = Model::train(&rows, &schema(10), &settings(shape)).unwrap();
+        let mut whole = vec![0.0; rows.len()];
+        model.scorer().score(&rows, &mut whole);
+        let mut scorer = model.scorer();
+        for size in [1, 2, 31, 32, 33, 63, 64, 65, 127, 129, 500] {
+            let mut parts = vec![0.0; rows.len()];
+            for (values, out) in rows.values.chunks(size * 10).zip(parts.chunks_mut(size)) {
+                scorer.score(values, out);
+            }
+            assert_eq!(whole, parts, "{size}");
+        }
+    }
+}
+
+#[test]
+fn a_planted_feature_is_named_first() {
+    let rows = traffic(4000, 40, 4);
+    for shape in [Shape::LevelShared, Shape::Ordinary] {
+        let model = Model::train(&rows, &schema(40), &settings(shape)).unwrap();
+        let mut first = 0;
+        let mut tried = 0;
+        let mut by = [0; 4];
+        for (at, row) in rows.iter().enumerate().step_by(20) {
+            for kind in 0..4 {
+                let column = (at / 20 * 4 + kind) % 40;
+                let mut row = row.to_vec();
+                row[column] = match column % 4 {
+                    0 => 5e8,
+                    1 => 3e3,
+                    2 => 40.0,
+                    _ => 31_337.0,
+                };
+                let reasons = model.explain(&row, 5);
+                tried += 1;
+                by[kind] += usize::from(
+                    reasons
+                        .first()
+                        .is_some_and(|reason| reason.column == column),
+                );
+                first += usize::from(
+                    reasons
+                        .first()
+                        .is_some_and(|reason| reason.column == column),
+                );
+                assert!(reasons.len() <= 5);
+                assert!(
+                    reasons
+                        .windows(2)
+                        .all(|pair| pair[0].weight >= pair[1].weight)
+                );
+            }
+        }
+        println!("{shape:?}: planted column first in {first} of {tried} {by:?}");
+        assert!(first * 10 >= tried * 6, "{shape:?}: {first} of {tried}");
+    }
+}
+
+#[test]
+fn an_explanation_quotes_the_baseline() {
+    let rows = traffic(4000, 8, 5);
+    let model = Model::train(&rows, &schema(8), &settings(Shape::Ordinary)).unwrap();
+    let mut row = vec![400.0, 0.1, 0.2, 443.0, 400.0, 0.1, 0.2, 443.0];
+    row[4] = 1e9;
+    let reason = model.explain(&row, 1)[0];
+    assert_eq!(reason.column, 4);
+    assert_eq!(reason.value, 1e9);
+    assert_eq!(reason.quantile, 1.0);
+    assert!(reason.low < 60.0 && reason.high > 4000.0, "{reason:?}");
+    assert!((300.0..520.0).contains(&reason.median), "{reason:?}");
+    assert!(reason.weight > 0.4, "{reason:?}");
+}
+
+#[test]
+fn a_share_of_the_baseline_lies_above_the_threshold() {
+    let settings = Settings {
+        contamination: 0.02,
+        ..settings(Shape::Ordinary)
+    };
+    let model = Model::train(&traffic(20_000, 8, 6), &schema(8), &settings).unwrap();
+    let fresh = traffic(20_000, 8, 7);
+    let mut scores = vec![0.0; fresh.len()];
+    model.scorer().score(&fresh, &mut scores);
+    let share = scores
+        .iter()
+        .filter(|&&score| score >= model.threshold())
+        .count() as f64
+        / 20_000.0;
+    assert!((0.014..0.026).contains(&share), "{share}");
+    assert!(model.p_value(model.threshold()) <= 0.02);
+    assert!(model.threshold_for_p(1e-4) > model.threshold());
+}
+
+#[test]
+fn what_cannot_be_trained_is_refused() {
+    let rows = traffic(50, 4, 8);
+    let train = |settings: &Settings| Model::train(&rows, &schema(4), settings);
+    let default = Settings::default();
+    assert!(matches!(
+        train(&Settings {
+            trees: 0,
+            ..default.clone()
+        }),
+        Err(TrainError::Setting(_))
+    ));
+    assert!(matches!(
+        train(&Settings {
+            contamination: f64::NAN,
+            ..default.clone()
+        }),
+        Err(TrainError::Setting(_))
+    ));
+    assert!(matches!(
+        Model::train(&rows, &schema(3), &default),
+        Err(TrainError::Width { rows: 4, schema: 3 })
+    ));
+    let empty = Rows::with_columns(4);
+    assert!(matches!(
+        Model::train(&empty, &schema(4), &default),
+        Err(TrainError::TooFewRows(0))
+    ));
+    let none = Rows::with_columns(0);
+    assert!(matches!(
+        Model::train(&none, &schema(0), &default),
+        Err(TrainError::Columns(0))
+    ));
+}
+
+#[test]
+fn odd_values_are_only_values() {
+    let odd = [
+        f32::NAN,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::MAX,
+        f32::MIN_POSITIVE,
+        -0.0,
+        0.0,
+        1e-45,
+    ];
+    let mut rows = traffic(300, 4, 9);
+    for (at, value) in odd.iter().cycle().take(64).enumerate() {
+        rows.push(&[*value, odd[at / 8], 1.0, *value]);
+    }
+    // Constant and absent columns, too.
+    for row in rows.values.chunks_mut(4) {
+        row[2] = f32::NAN;
+    }
+    for shape in [Shape::LevelShared, Shape::Ordinary] {
+        let model = Model::train(&rows, &schema(4), &settings(shape)).unwrap();
+        let mut scores = vec![0.0; rows.len()];
+        model.scorer().score(&rows, &mut scores);
+        assert!(scores.iter().all(|score| *score > 0.0 && *score <= 1.0));
+        assert_eq!(
+            Model::from_bytes(&model.to_bytes()).unwrap().to_bytes(),
+            model.to_bytes()
+        );
+        for row in &rows {
+            model.explain(row, 4);
+        }
+    }
+    // Nothing varies: everything is equally ordinary.
+    let mut same = Rows::with_columns(1);
+    (0..10).for_each(|_| same.push(&[1.0]));
+    let model = Model::train(&same, &schema(1), &Settings::default()).unwrap();
+    let mut scores = [0.0; 2];
+    model.scorer().score(&[1.0, 9.0], &mut scores);
+    assert_eq!(scores[0], scores[1]);
+}
+
+#[test]
+fn readers_go_on_while_models_change() {
+    let rows = traffic(500, 4, 10);
+    let train = |seed| {
+        Model::train(
+            &rows,
+            &schema(4),
+            &Settings {
+                seed,
+                trees: 10,
+                ..Settings::default()
+            },
+        )
+        .unwrap()
+    };
+    let (one, two) = (train(1), train(2));
+    let digests = [one.digest(), two.digest()];
+    let published = Published::new(one.clone());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    let pin = published.pin();
+                    assert!(digests.contains(&pin.digest()));
+                }
+            });
+        }
+        for turn in 0..200 {
+            published.publish(if turn % 2 == 0 {
+                two.clone()
+            } else {
+                one.clone()
+            });
+        }
+    });
+    assert_eq!(published.pin().digest(), digests[0]);
+}
+
+#[test]
+fn something_else_is_not_a_model() {
+    assert!(matches!(Model::from_bytes(b""), Err(LoadError::NotAModel)));
+    assert!(matches!(
+        Model::from_bytes(b"\x7fELF"),
+        Err(LoadError::NotAModel)
+    ));
+    let old = b"anomaly-detect model 9\n{}\n";
+    assert!(matches!(Model::from_bytes(old), Err(LoadError::Version(version)) if version == "9"));
+    assert!(matches!(
+        Model::load("/nonexistent/model"),
+        Err(LoadError::Read { .. })
+    ));
+    let good = Model::train(&traffic(100, 4, 1), &schema(4), &Settings::default())
+        .unwrap()
+        .to_bytes();
+    for at in [30, good.len() / 2, good.len() - 40, good.len() - 1] {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        assert!(matches!(
+            Model::from_bytes(&bad),
+            Err(LoadError::Checksum(_))
+        ));
+    }
+}
