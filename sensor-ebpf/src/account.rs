@@ -47,7 +47,7 @@ pub fn add_segments(
         let gap = ticks(time.saturating_sub(counters.last()));
         counters.gap_min = min_u32(counters.gap_min, gap);
         counters.gap_max = max_u32(counters.gap_max, gap);
-        counters.gap_square_sum += square(gap);
+        counters.gap_square_sum = counters.gap_square_sum.saturating_add(square(gap));
     }
     if counters.vlan == 0 {
         counters.vlan = packet.vlan;
@@ -61,7 +61,7 @@ pub fn add_segments(
         let gap = ticks(time.saturating_sub(half.last));
         half.gap_min = min_u32(half.gap_min, gap);
         half.gap_max = max_u32(half.gap_max, gap);
-        half.gap_square_sum += square(gap);
+        half.gap_square_sum = half.gap_square_sum.saturating_add(square(gap));
         if time < half.first {
             half.first = time;
         }
@@ -278,7 +278,7 @@ impl Joint {
 #[inline(always)]
 fn ticks(gap: TimeNs) -> u32 {
     let ticks = gap >> TICK_SHIFT;
-    if ticks > u32::MAX as u64 {
+    if ticks > u64::from(u32::MAX) {
         u32::MAX
     } else {
         ticks as u32

@@ -37,6 +37,8 @@ pub enum Parsed {
     Flow(Packet),
     /// A well-formed frame that carries no IP (ARP, LLDP, ...).
     NotIp,
+    /// One of the sensor's own probe frames.
+    Probe,
     /// A frame that claims to be IP and is not, or is cut.
     Malformed(Malformed),
 }
@@ -57,10 +59,38 @@ pub enum Malformed {
     Ipv6Extensions = 4,
     /// Cut inside the TCP, UDP, SCTP or ICMP header, or a header length that does not fit.
     TransportTruncated = 5,
+    /// A capture file's link type that the sensor does not read. Never counted by the kernel programs.
+    LinkType = 6,
+}
+
+impl Malformed {
+    /// Every reason, in the order of the ledger.
+    pub const ALL: [Self; MALFORMED_REASONS] = [
+        Self::LinkTruncated,
+        Self::TooManyTags,
+        Self::IpTruncated,
+        Self::IpHeader,
+        Self::Ipv6Extensions,
+        Self::TransportTruncated,
+        Self::LinkType,
+    ];
+
+    /// The reason as metrics and messages name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LinkTruncated => "link_truncated",
+            Self::TooManyTags => "too_many_tags",
+            Self::IpTruncated => "ip_truncated",
+            Self::IpHeader => "ip_header",
+            Self::Ipv6Extensions => "ipv6_extensions",
+            Self::TransportTruncated => "transport_truncated",
+            Self::LinkType => "link_type",
+        }
+    }
 }
 
 /// Number of [`Malformed`] reasons.
-pub const MALFORMED_REASONS: usize = 6;
+pub const MALFORMED_REASONS: usize = 7;
 
 /// EtherTypes (IEEE 802 numbers) the parser acts on.
 pub mod ether_type {
@@ -125,10 +155,15 @@ const IPV6_HEADER_BYTES: usize = 40;
 /// Parses an Ethernet II frame without preamble and FCS.
 #[inline(always)]
 pub fn parse_ethernet(frame: Cursor<'_>) -> Parsed {
-    let (Some(mut kind), Some(mut rest)) = (frame.u16(12), frame.skip(ETHERNET_HEADER_BYTES))
-    else {
-        return Parsed::Malformed(Malformed::LinkTruncated);
-    };
+    match (frame.u16(12), frame.skip(ETHERNET_HEADER_BYTES)) {
+        (Some(kind), Some(rest)) => parse_ether_type(kind, rest),
+        _ => Parsed::Malformed(Malformed::LinkTruncated),
+    }
+}
+
+/// Parses what stands behind an EtherType: VLAN tags, then the packet.
+#[inline(always)]
+pub fn parse_ether_type(mut kind: u16, mut rest: Cursor<'_>) -> Parsed {
     let mut vlan = 0;
     let mut tags = 0;
     while matches!(
@@ -153,6 +188,7 @@ pub fn parse_ethernet(frame: Cursor<'_>) -> Parsed {
     match kind {
         ether_type::IPV4 => parse_ipv4(rest, vlan),
         ether_type::IPV6 => parse_ipv6(rest, vlan),
+        ether_type::PROBE => Parsed::Probe,
         _ => Parsed::NotIp,
     }
 }

@@ -1,6 +1,18 @@
 //! Where packets come from. Every source, the kernel program as much as a capture file, hands over the same
 //! thing: one [`Epoch`] after the other, each with the per-flow deltas of 2^29 ns of packet time.
 
+mod accountant;
+mod blocks;
+mod container;
+pub mod input;
+pub mod link;
+mod pcap;
+pub mod pcap_writer;
+mod pcapng;
+pub mod replay;
+
+pub use accountant::Accountant;
+pub use container::{Damage, Record};
 use sensor_ebpf::{
     flow::{FlowCounters, FlowKey},
     maps::Ledger,
@@ -16,6 +28,16 @@ pub struct Epoch {
     pub flows: Vec<(FlowKey, FlowCounters)>,
     /// Where the packets of this epoch went (a delta, not a running total).
     pub ledger: Ledger,
+}
+
+/// Puts deltas into the order an [`Epoch`] promises. Sources that count in time order mostly have it already.
+pub(crate) fn sort(flows: &mut [(FlowKey, FlowCounters)]) {
+    let order = |a: &(FlowKey, FlowCounters), b: &(FlowKey, FlowCounters)| {
+        (a.1.first(), &a.0).cmp(&(b.1.first(), &b.0))
+    };
+    if !flows.is_sorted_by(|a, b| order(a, b).is_le()) {
+        flows.sort_unstable_by(order);
+    }
 }
 
 /// What a call of [`Capture::next_epoch`] found.
@@ -37,7 +59,7 @@ pub trait Capture {
     fn next_epoch(&mut self, epoch: &mut Epoch) -> Result<Progress, CaptureError>;
 }
 
-/// Why a capture cannot begin or go on.
+/// Why a capture cannot begin or go on. Each is one line: what, where, what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
     /// A file cannot be opened or read.
@@ -47,5 +69,37 @@ pub enum CaptureError {
         path: String,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// A file without a byte.
+    #[error("{path}: empty file, not a capture")]
+    Empty {
+        /// The file.
+        path: String,
+    },
+    /// The first bytes are those of no capture format.
+    #[error(
+        "{path}: not a capture (pcap or pcapng, also .gz and .zst); it looks like {looks_like}"
+    )]
+    NotACapture {
+        /// The file.
+        path: String,
+        /// A guess at what it is.
+        looks_like: &'static str,
+    },
+    /// A capture in which not even the header can be read.
+    #[error("{path}: damaged capture, nothing readable in it: {what}")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What is wrong, and where.
+        what: String,
+    },
+    /// A folder without captures.
+    #[error(
+        "{path}: no capture in this folder (looked for .pcap, .pcapng, .cap, also .gz and .zst)"
+    )]
+    NoCaptures {
+        /// The folder.
+        path: String,
     },
 }

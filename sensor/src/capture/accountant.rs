@@ -1,0 +1,243 @@
+//! The user-space counterpart of the kernel's flow tables: counts the packets of one epoch and hands them over.
+//!
+//! Replay, libpcap and AF_XDP all count through this, with the very functions the kernel program is made of. The
+//! table holds one epoch only, so on ordinary traffic it stays in the cache.
+
+use std::hash::{BuildHasher, RandomState};
+
+use sensor_ebpf::{
+    account,
+    flow::{FlowCounters, FlowKey, TimeNs, epoch_of},
+    frame::{Malformed, Packet, Parsed},
+    maps::Ledger,
+};
+
+use super::Epoch;
+
+/// Counts packets into the deltas of the current epoch.
+pub struct Accountant {
+    /// Open addressing, linear probing: upper half a tag of the hash, lower half the index of the entry plus 1,
+    /// 0 for a free slot. A power of two, at most half full.
+    slots: Vec<u64>,
+    entries: Vec<(FlowKey, FlowCounters)>,
+    ledger: Ledger,
+    flows_max: usize,
+    /// Keyed per process, so that nobody outside can choose colliding flows. What is handed over is sorted and
+    /// does not depend on it.
+    seeds: [u64; 2],
+    epoch: Option<u64>,
+    late_packets: u64,
+}
+
+const SLOTS_MIN: usize = 1 << 10;
+
+impl Accountant {
+    /// An accountant that counts at most `flows_max` flows an epoch; packets of further ones overflow.
+    pub fn new(flows_max: usize) -> Self {
+        let random = RandomState::new();
+        Self {
+            slots: vec![0; SLOTS_MIN],
+            entries: Vec::new(),
+            ledger: Ledger::default(),
+            flows_max: flows_max.clamp(1, (u32::MAX - 1) as usize),
+            seeds: [random.hash_one(0), random.hash_one(1) | 1],
+            epoch: None,
+            late_packets: 0,
+        }
+    }
+
+    /// Whether a packet of `time` would open a new epoch while one is open: then [`Self::finish`] comes first.
+    #[inline]
+    pub fn is_due(&self, time: TimeNs) -> bool {
+        self.epoch.is_some_and(|open| epoch_of(time) > open)
+    }
+
+    /// Packets whose time lay before the epoch they were counted in (the capture was out of order).
+    pub fn late_packets(&self) -> u64 {
+        self.late_packets
+    }
+
+    /// Counts what the parser made of one frame.
+    #[inline]
+    pub fn count(&mut self, parsed: Parsed, time: TimeNs) {
+        let open = *self.epoch.get_or_insert(epoch_of(time));
+        self.late_packets += u64::from(epoch_of(time) < open);
+        self.ledger.seen += 1;
+        match parsed {
+            Parsed::Flow(packet) => self.count_packet(&packet, time),
+            Parsed::NotIp => self.ledger.not_ip += 1,
+            Parsed::Probe => self.ledger.probe += 1,
+            Parsed::Malformed(reason) => self.reject(reason),
+        }
+    }
+
+    fn reject(&mut self, reason: Malformed) {
+        self.ledger.malformed[reason as usize] += 1;
+    }
+
+    #[inline]
+    fn count_packet(&mut self, packet: &Packet, time: TimeNs) {
+        match self.entry(&packet.key) {
+            Some(counters) => {
+                account::add(counters, packet, time);
+                self.ledger.counted += 1;
+            }
+            None => {
+                self.ledger.overflow_full += 1;
+                self.ledger.overflow_bytes += u64::from(packet.ip_length);
+            }
+        }
+    }
+
+    #[inline]
+    fn entry(&mut self, key: &FlowKey) -> Option<&mut FlowCounters> {
+        let hash = self.hash(key);
+        let tag = hash & !u64::from(u32::MAX);
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        loop {
+            let slot = self.slots[at];
+            if slot == 0 {
+                break;
+            }
+            let index = (slot as u32 - 1) as usize;
+            if slot & !u64::from(u32::MAX) == tag && self.entries[index].0 == *key {
+                return Some(&mut self.entries[index].1);
+            }
+            at = (at + 1) & mask;
+        }
+        if self.entries.len() == self.flows_max {
+            return None;
+        }
+        self.entries.push((*key, FlowCounters::EMPTY));
+        self.slots[at] = tag | self.entries.len() as u64;
+        if self.entries.len() * 2 > self.slots.len() {
+            self.grow();
+        }
+        self.entries.last_mut().map(|(_, counters)| counters)
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let length = self.slots.len() * 2;
+        self.slots.clear();
+        self.slots.resize(length, 0);
+        for index in 0..self.entries.len() {
+            let hash = self.hash(&self.entries[index].0);
+            let mut at = hash as usize & (length - 1);
+            while self.slots[at] != 0 {
+                at = (at + 1) & (length - 1);
+            }
+            self.slots[at] = (hash & !u64::from(u32::MAX)) | (index as u64 + 1);
+        }
+    }
+
+    /// Folded multiplication over the five words of the key (as in wyhash), keyed by two secrets.
+    #[inline]
+    fn hash(&self, key: &FlowKey) -> u64 {
+        let fold = |a: u64, b: u64| {
+            let product = u128::from(a) * u128::from(b);
+            product as u64 ^ (product >> 64) as u64
+        };
+        let [a, b] = &key.addresses;
+        let word = |bytes: &[u8; 16], at: usize| {
+            u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"))
+        };
+        let tail = u64::from(key.ports[0])
+            | u64::from(key.ports[1]) << 16
+            | u64::from(key.protocol) << 32
+            | u64::from(key.later_fragment) << 40;
+        let [first, second] = self.seeds;
+        let low = fold(word(a, 8) ^ first, word(b, 8) ^ second);
+        let high = fold(word(a, 0) ^ second, word(b, 0) ^ first.rotate_left(32));
+        fold(low ^ tail ^ second, high ^ first)
+    }
+
+    /// Hands the open epoch over, sorted, and is ready for the next; false where none is open.
+    pub fn finish(&mut self, into: &mut Epoch) -> bool {
+        let Some(index) = self.epoch.take() else {
+            return false;
+        };
+        if self.entries.len() * 8 < self.slots.len() {
+            // A large table that few flows used: freeing their slots costs less than clearing it.
+            for at in 0..self.entries.len() {
+                self.free(at);
+            }
+        } else {
+            self.slots.fill(0);
+        }
+        into.index = index;
+        into.ledger = std::mem::take(&mut self.ledger);
+        into.flows.clear();
+        std::mem::swap(&mut into.flows, &mut self.entries);
+        super::sort(&mut into.flows);
+        true
+    }
+
+    /// Clears the slot of one entry, while all entries are being cleared: the search is for the entry's index, and
+    /// goes on over slots that are free already.
+    fn free(&mut self, index: usize) {
+        let mask = self.slots.len() - 1;
+        let mut at = self.hash(&self.entries[index].0) as usize & mask;
+        while self.slots[at] as u32 != index as u32 + 1 {
+            at = (at + 1) & mask;
+        }
+        self.slots[at] = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sensor_ebpf::{bounds::Cursor, frame::parse_ip};
+
+    use super::*;
+
+    fn udp(host: u32) -> Parsed {
+        let mut packet = vec![0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1];
+        packet.extend(host.to_be_bytes());
+        packet.extend([0, 1, 0, 2, 0, 8, 0, 0]);
+        parse_ip(Cursor::from_slice(&packet), 0)
+    }
+
+    #[test]
+    fn a_small_epoch_after_a_large_one_starts_clean() {
+        let mut accountant = Accountant::new(1 << 20);
+        let mut epoch = Epoch::default();
+        for flows in [50_000u32, 100, 1, 3_000] {
+            for _ in 0..2 {
+                for host in 0..flows {
+                    accountant.count(udp(host), 7);
+                }
+            }
+            assert!(accountant.finish(&mut epoch));
+            assert_eq!(epoch.flows.len(), flows as usize);
+            assert!(
+                epoch
+                    .flows
+                    .iter()
+                    .all(|(_, counters)| counters.packets() == 2)
+            );
+            assert_eq!(epoch.ledger.unaccounted(), 0);
+        }
+        assert!(!accountant.finish(&mut epoch));
+    }
+
+    #[test]
+    fn flows_beyond_the_bound_overflow_and_are_counted() {
+        let mut accountant = Accountant::new(10);
+        let mut epoch = Epoch::default();
+        for host in 0..25 {
+            accountant.count(udp(host), 7);
+        }
+        assert!(accountant.finish(&mut epoch));
+        assert_eq!(
+            (
+                epoch.flows.len(),
+                epoch.ledger.overflow_full,
+                epoch.ledger.overflow_bytes
+            ),
+            (10, 15, 15 * 28)
+        );
+        assert_eq!(epoch.ledger.unaccounted(), 0);
+    }
+}

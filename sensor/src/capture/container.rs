@@ -1,0 +1,215 @@
+//! Capture files: tells pcap from pcapng and hands out their records, whatever the byte order and resolution.
+//!
+//! Every length is checked against a bound before it is believed. A damaged record ends the file: what was read
+//! until then stands, and [`Damage`] says where and why. Nothing is resynchronised, because guessing where the
+//! next packet begins would invent packets.
+
+use std::io;
+
+use sensor_ebpf::flow::TimeNs;
+
+use super::{blocks::Blocks, link::LinkType, pcap, pcapng};
+
+/// Longest captured frame believed, in bytes: `MAXIMUM_SNAPLEN` of libpcap.
+pub(super) const FRAME_MAX_BYTES: u32 = 262_144;
+
+/// One captured frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// When it was captured.
+    pub time: TimeNs,
+    /// How the frame begins.
+    pub link: LinkType,
+    /// Length on the wire, in bytes; at least that of `frame`.
+    pub wire_length: u32,
+    /// The captured bytes.
+    pub frame: &'a [u8],
+}
+
+/// Where a record lies in the window of [`Blocks`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub(super) time: TimeNs,
+    pub(super) link: LinkType,
+    pub(super) wire_length: u32,
+    /// Offset of the frame behind the next byte of the stream, its length, and the length of all of the record.
+    pub(super) frame_at: usize,
+    pub(super) frame_length: usize,
+    pub(super) length: usize,
+}
+
+/// Why a file ended before its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// Offset in the (decompressed) file.
+    pub offset: u64,
+    /// What is wrong there.
+    pub what: String,
+}
+
+impl std::fmt::Display for Damage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "at byte {}: {}", self.offset, self.what)
+    }
+}
+
+/// What stops a reader.
+#[derive(Debug)]
+pub(super) enum Stop {
+    End,
+    Damage(Damage),
+}
+
+enum Format {
+    Pcap(pcap::Header),
+    Pcapng(pcapng::Section),
+}
+
+/// A capture file, read record by record.
+pub(super) struct Container {
+    blocks: Blocks,
+    format: Format,
+    current: Option<Span>,
+    damage: Option<Damage>,
+}
+
+/// Why a stream cannot be opened as a capture.
+pub(super) enum Unreadable {
+    Io(io::Error),
+    Empty,
+    NotACapture([u8; 4]),
+    Damage(Damage),
+}
+
+impl From<io::Error> for Unreadable {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl Container {
+    pub(super) fn open(mut blocks: Blocks) -> Result<Self, Unreadable> {
+        let magic = blocks.peek(4)?;
+        let Ok(magic) = <[u8; 4]>::try_from(magic) else {
+            return Err(if magic.is_empty() {
+                Unreadable::Empty
+            } else {
+                let mut start = [0; 4];
+                start[..magic.len()].copy_from_slice(magic);
+                Unreadable::NotACapture(start)
+            });
+        };
+        let format = if magic == pcapng::MAGIC {
+            Format::Pcapng(pcapng::Section::default())
+        } else if let Some(order) = pcap::Order::of(magic) {
+            match pcap::Header::read(&mut blocks, order)? {
+                Ok(header) => Format::Pcap(header),
+                Err(damage) => return Err(Unreadable::Damage(damage)),
+            }
+        } else {
+            return Err(Unreadable::NotACapture(magic));
+        };
+        let mut container = Self {
+            blocks,
+            format,
+            current: None,
+            damage: None,
+        };
+        container.advance()?;
+        // A pcapng file that is broken before its first packet was never a usable capture.
+        match (&container.current, &container.damage, &container.format) {
+            (None, Some(damage), Format::Pcapng(section)) if !section.is_open() => {
+                Err(Unreadable::Damage(damage.clone()))
+            }
+            _ => Ok(container),
+        }
+    }
+
+    /// Time of the current record, or `None` at the end.
+    #[inline]
+    pub(super) fn time(&self) -> Option<TimeNs> {
+        self.current.map(|span| span.time)
+    }
+
+    /// The current record.
+    #[inline]
+    pub(super) fn record(&self) -> Option<Record<'_>> {
+        self.current.map(|span| Record {
+            time: span.time,
+            link: span.link,
+            wire_length: span.wire_length,
+            frame: self.blocks.window(span.frame_at, span.frame_length),
+        })
+    }
+
+    /// Moves to the next record.
+    #[inline]
+    pub(super) fn advance(&mut self) -> io::Result<()> {
+        if let Some(span) = self.current.take() {
+            self.blocks.advance(span.length);
+        }
+        let next = match &mut self.format {
+            Format::Pcap(header) => header.next(&mut self.blocks),
+            Format::Pcapng(section) => section.next(&mut self.blocks),
+        };
+        match next {
+            Ok(Ok(span)) => self.current = Some(span),
+            Ok(Err(Stop::End)) => {}
+            Ok(Err(Stop::Damage(damage))) => self.damage = Some(damage),
+            // What the decoders say of a compressed file that is cut or damaged.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::UnexpectedEof
+                        | io::ErrorKind::InvalidData
+                        | io::ErrorKind::InvalidInput
+                        | io::ErrorKind::Other
+                ) =>
+            {
+                self.damage = Some(damage(&self.blocks, format!("decompression: {error}")));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Why the file ended early, if it did.
+    pub(super) fn damage(&self) -> Option<&Damage> {
+        self.damage.as_ref()
+    }
+}
+
+pub(super) fn damage(blocks: &Blocks, what: impl Into<String>) -> Damage {
+    Damage {
+        offset: blocks.offset(),
+        what: what.into(),
+    }
+}
+
+/// Byte order of a file: one way to read its numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) enum Endian {
+    #[default]
+    Little,
+    Big,
+}
+
+impl Endian {
+    #[inline]
+    pub(super) fn u16(self, bytes: &[u8], at: usize) -> u16 {
+        let bytes = [bytes[at], bytes[at + 1]];
+        match self {
+            Self::Little => u16::from_le_bytes(bytes),
+            Self::Big => u16::from_be_bytes(bytes),
+        }
+    }
+
+    #[inline]
+    pub(super) fn u32(self, bytes: &[u8], at: usize) -> u32 {
+        let bytes = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
+        match self {
+            Self::Little => u32::from_le_bytes(bytes),
+            Self::Big => u32::from_be_bytes(bytes),
+        }
+    }
+}

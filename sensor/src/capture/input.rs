@@ -1,0 +1,188 @@
+//! Opens capture files: paths, folders and standard input, plain or compressed. What a file is, its first bytes
+//! say, not its name.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+};
+
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
+
+use super::{
+    CaptureError,
+    blocks::Blocks,
+    container::{Container, Unreadable},
+};
+
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// How deep compression may be nested: a `.pcap.gz` is 1.
+const NESTING_MAX: usize = 2;
+/// Endings a folder is searched for.
+const ENDINGS: [&str; 6] = [".pcap", ".pcapng", ".cap", ".dmp", ".pcap0", ".trace"];
+const COMPRESSED_ENDINGS: [&str; 2] = [".gz", ".zst"];
+
+/// The capture files that `inputs` name: files and `-` as they are, folders by the captures in them (sorted by
+/// name, not searched further down).
+///
+/// # Errors
+/// A folder that cannot be read or holds no capture, a path that does not exist.
+pub fn expand(inputs: &[PathBuf]) -> Result<Vec<PathBuf>, CaptureError> {
+    let mut files = Vec::new();
+    for input in inputs {
+        if is_standard_input(input) || !input.is_dir() {
+            files.push(input.clone());
+            continue;
+        }
+        let failed = |source| CaptureError::Io {
+            path: input.display().to_string(),
+            source,
+        };
+        let mut found = Vec::new();
+        for entry in input.read_dir().map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.is_file() && has_capture_ending(&path) {
+                found.push(path);
+            }
+        }
+        if found.is_empty() {
+            return Err(CaptureError::NoCaptures {
+                path: input.display().to_string(),
+            });
+        }
+        found.sort();
+        files.append(&mut found);
+    }
+    Ok(files)
+}
+
+/// Whether a path means standard input.
+pub fn is_standard_input(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn has_capture_ending(path: &Path) -> bool {
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_lowercase();
+    let name = COMPRESSED_ENDINGS
+        .iter()
+        .find_map(|ending| name.strip_suffix(ending))
+        .unwrap_or(&name);
+    ENDINGS.iter().any(|ending| name.ends_with(ending))
+}
+
+/// Opens one capture, looking through compression.
+pub(super) fn open(path: &Path) -> Result<Container, CaptureError> {
+    let name = path.display().to_string();
+    let failed = |source: io::Error| match source.kind() {
+        // What the decoders say of a damaged stream.
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::Other => {
+            CaptureError::Damaged {
+                path: name.clone(),
+                what: source.to_string(),
+            }
+        }
+        _ => CaptureError::Io {
+            path: name.clone(),
+            source,
+        },
+    };
+    let source: Box<dyn Read + Send> = if is_standard_input(path) {
+        Box::new(io::stdin())
+    } else {
+        Box::new(File::open(path).map_err(failed)?)
+    };
+    let source = decompress(source, NESTING_MAX).map_err(failed)?;
+    Container::open(Blocks::new(source)).map_err(|unreadable| match unreadable {
+        Unreadable::Io(error) => failed(error),
+        Unreadable::Empty => CaptureError::Empty { path: name.clone() },
+        Unreadable::NotACapture(start) => CaptureError::NotACapture {
+            path: name.clone(),
+            looks_like: looks_like(start),
+        },
+        Unreadable::Damage(damage) => CaptureError::Damaged {
+            path: name.clone(),
+            what: damage.to_string(),
+        },
+    })
+}
+
+fn decompress(source: Box<dyn Read + Send>, nesting: usize) -> io::Result<Box<dyn Read + Send>> {
+    let mut source = BufReader::with_capacity(64 << 10, source);
+    let start = source.fill_buf()?;
+    if nesting == 0 {
+        Ok(Box::new(source))
+    } else if start.starts_with(&GZIP_MAGIC) {
+        decompress(
+            Box::new(flate2::bufread::MultiGzDecoder::new(source)),
+            nesting - 1,
+        )
+    } else if start.starts_with(&ZSTD_MAGIC) {
+        decompress(
+            Box::new(ZstdFrames {
+                source: Some(source),
+                frame: None,
+            }),
+            nesting - 1,
+        )
+    } else {
+        Ok(Box::new(source))
+    }
+}
+
+/// All frames of a zstd stream, one after the other (RFC 8878 §3: concatenated frames decompress to the
+/// concatenation of their contents).
+struct ZstdFrames<R: BufRead> {
+    source: Option<R>,
+    frame: Option<StreamingDecoder<R, FrameDecoder>>,
+}
+
+impl<R: BufRead> Read for ZstdFrames<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if let Some(mut frame) = self.frame.take() {
+                let read = frame.read(buffer)?;
+                if read > 0 || buffer.is_empty() {
+                    self.frame = Some(frame);
+                    return Ok(read);
+                }
+                self.source = Some(frame.into_inner());
+            }
+            let Some(mut source) = self.source.take() else {
+                return Ok(0);
+            };
+            if source.fill_buf()?.is_empty() {
+                self.source = Some(source);
+                return Ok(0);
+            }
+            self.frame = Some(StreamingDecoder::new(source).map_err(|error| {
+                io::Error::new(io::ErrorKind::InvalidData, format!("zstd: {error}"))
+            })?);
+        }
+    }
+}
+
+/// A guess at what a file is instead, for the message.
+fn looks_like(start: [u8; 4]) -> &'static str {
+    match start {
+        [b'E', b'l', b'f', b'F'] => "a Windows event log (EVTX)",
+        [b'#', b's', b'e', b'p'] => "a Zeek log",
+        [0x7f, b'E', b'L', b'F'] => "a program (ELF)",
+        [b'P', b'K', ..] => "a ZIP archive",
+        [0xfd, b'7', b'z', b'X'] => "an xz archive: unpack it first",
+        [b'B', b'Z', b'h', _] => "a bzip2 archive: unpack it first",
+        [b'{' | b'[', ..] => "JSON",
+        [b's', b'n', b'o', b'o'] => "a Solaris snoop file: convert it with editcap",
+        _ if start
+            .iter()
+            .all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace()) =>
+        {
+            "text"
+        }
+        _ => "something else",
+    }
+}

@@ -1,0 +1,78 @@
+//! Link types of capture files (<https://www.tcpdump.org/linktypes.html>): finds the IP packet behind each
+//! link header, then the shared parser takes over.
+
+use sensor_ebpf::{
+    bounds::Cursor,
+    frame::{Malformed, Parsed, ether_type, parse_ether_type, parse_ethernet, parse_ip},
+};
+
+/// A `LINKTYPE_` number as capture files carry it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LinkType(pub u16);
+
+impl LinkType {
+    /// Ethernet
+    pub const ETHERNET: Self = Self(1);
+}
+
+const CUT: Parsed = Parsed::Malformed(Malformed::LinkTruncated);
+
+/// Parses one captured frame.
+#[inline]
+pub fn parse(link: LinkType, frame: &[u8]) -> Parsed {
+    let cursor = Cursor::from_slice(frame);
+    match link.0 {
+        1 => parse_ethernet(cursor),
+        // LINKTYPE_RAW and the values of BSD's DLT_RAW that ended up in files; IPV4; IPV6.
+        12 | 14 | 101 | 228 | 229 => parse_ip(cursor, 0),
+        0 => null(cursor, frame, u32::from_le_bytes),
+        108 => null(cursor, frame, u32::from_be_bytes),
+        // PPP and PPP in HDLC-like framing: optional address and control, then the protocol (RFC 1661, RFC 1662).
+        9 | 50 => ppp(cursor),
+        113 => behind(cursor, 14, 16),
+        276 => behind(cursor, 0, 20),
+        _ => Parsed::Malformed(Malformed::LinkType),
+    }
+}
+
+/// Linux cooked capture: an EtherType at a fixed place, the packet behind a fixed header.
+fn behind(frame: Cursor<'_>, type_at: usize, header_bytes: usize) -> Parsed {
+    match (frame.u16(type_at), frame.skip(header_bytes)) {
+        (Some(kind), Some(rest)) => parse_ether_type(kind, rest),
+        _ => CUT,
+    }
+}
+
+/// BSD loopback: the address family in the byte order of the machine that captured, 2 for IPv4 everywhere and
+/// 10, 24, 28 or 30 for IPv6.
+fn null(cursor: Cursor<'_>, frame: &[u8], order: fn([u8; 4]) -> u32) -> Parsed {
+    let (Some(family), Some(rest)) = (frame.first_chunk::<4>(), cursor.skip(4)) else {
+        return CUT;
+    };
+    let family = order(*family);
+    let family = if family > 0xffff {
+        family.swap_bytes()
+    } else {
+        family
+    };
+    match family {
+        2 | 10 | 24 | 28 | 30 => parse_ip(rest, 0),
+        _ => Parsed::NotIp,
+    }
+}
+
+fn ppp(frame: Cursor<'_>) -> Parsed {
+    let rest = if frame.u16(0) == Some(0xff03) {
+        frame.skip(2)
+    } else {
+        Some(frame)
+    };
+    let Some((kind, rest)) = rest.and_then(|rest| Some((rest.u16(0)?, rest.skip(2)?))) else {
+        return CUT;
+    };
+    match kind {
+        0x0021 => parse_ether_type(ether_type::IPV4, rest),
+        0x0057 => parse_ether_type(ether_type::IPV6, rest),
+        _ => Parsed::NotIp,
+    }
+}
