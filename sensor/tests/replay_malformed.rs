@@ -35,10 +35,8 @@ fn malformed_captures_give_what_libpcap_gives() {
             let mut fields = line.splitn(4, ',');
             let file = fields.next().expect("file").to_owned();
             let packets = fields.nth(1).expect("packets").parse().ok();
-            let error = fields.next().expect("error");
-            // The container is sound, but tcpdump has no printer for the link type: libpcap's count is missing.
-            let packets =
-                packets.or_else(|| error.starts_with("unknown data link type").then_some(2));
+            // The container of this one is sound; tcpdump has no printer for its link type.
+            let packets = packets.or_else(|| file.ends_with("-5755755617189888.bin").then_some(2));
             (file, packets.unwrap_or(0))
         })
         .collect();
