@@ -7,6 +7,7 @@
 //! A stage knows the type it consumes and not the stage it came from; [`pipeline`] alone names more than two of
 //! them. [`config`], [`metrics`] and [`time`] are leaves.
 
+mod bounded;
 pub mod capture;
 pub mod cli;
 pub mod config;

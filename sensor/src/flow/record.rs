@@ -1,0 +1,178 @@
+//! What the flow stage hands on.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+};
+
+use sensor_ebpf::flow::{FlowCounters, FlowKey, Half, Side, TimeNs};
+
+use super::{ConnState, community_id, state};
+
+/// Why a flow record was closed: IPFIX `flowEndReason`, information element 136 (RFC 5102 §5.11.3).
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FlowEndReason {
+    /// No packet for the idle timeout.
+    IdleTimeout = 1,
+    /// Longer than the active timeout; what follows is a new record.
+    ActiveTimeout = 2,
+    /// RST, or FIN from both sides, and the linger is over.
+    EndOfFlow = 3,
+    /// The sensor was told to stop, or the capture ended.
+    ForcedEnd = 4,
+    /// The table was full and this flow had been idle longest.
+    LackOfResources = 5,
+}
+
+impl FlowEndReason {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 5] = [
+        Self::IdleTimeout,
+        Self::ActiveTimeout,
+        Self::EndOfFlow,
+        Self::ForcedEnd,
+        Self::LackOfResources,
+    ];
+
+    /// Name for people, files and metric labels.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::IdleTimeout => "idle-timeout",
+            Self::ActiveTimeout => "active-timeout",
+            Self::EndOfFlow => "end-of-flow",
+            Self::ForcedEnd => "forced-end",
+            Self::LackOfResources => "lack-of-resources",
+        }
+    }
+}
+
+impl fmt::Display for FlowEndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One bidirectional flow, as far as it has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowRecord {
+    /// Stable id: a hash of key and start time, so that the same packets give the same id live and in a replay.
+    pub id: u64,
+    /// Canonical key.
+    pub key: FlowKey,
+    /// Side of the key that is the originator: by SYN, then by well-known port, then by first packet.
+    pub originator: Side,
+    /// Counters since the flow began, by side of the key.
+    pub counters: FlowCounters,
+    /// `None` while the flow lives (a checkpoint), otherwise why it ended.
+    pub end: Option<FlowEndReason>,
+    /// How often this flow was due before: 0 the first time.
+    pub checkpoint: u32,
+    /// End of the epoch in which this record became due: "now", for everything that follows.
+    pub due: TimeNs,
+}
+
+impl FlowRecord {
+    /// Side of the key that is the responder.
+    #[inline]
+    pub const fn responder(&self) -> Side {
+        1 - self.originator
+    }
+
+    /// What the originator sent.
+    #[inline]
+    pub const fn orig(&self) -> &Half {
+        &self.counters.halves[self.originator]
+    }
+
+    /// What the responder sent.
+    #[inline]
+    pub const fn resp(&self) -> &Half {
+        &self.counters.halves[1 - self.originator]
+    }
+
+    /// Address of the originator.
+    pub fn source(&self) -> IpAddr {
+        ip_address(&self.key.addresses[self.originator])
+    }
+
+    /// Address of the responder.
+    pub fn destination(&self) -> IpAddr {
+        ip_address(&self.key.addresses[self.responder()])
+    }
+
+    /// Port of the originator; for ICMP its type.
+    #[inline]
+    pub const fn source_port(&self) -> u16 {
+        self.key.ports[self.originator]
+    }
+
+    /// Port of the responder; for ICMP the type of the answer, or the code where the type has no answer.
+    #[inline]
+    pub const fn destination_port(&self) -> u16 {
+        self.key.ports[1 - self.originator]
+    }
+
+    /// Time of the first packet of either side.
+    #[inline]
+    pub const fn start(&self) -> TimeNs {
+        self.counters.first()
+    }
+
+    /// Time of the last packet of either side.
+    #[inline]
+    pub const fn last(&self) -> TimeNs {
+        self.counters.last()
+    }
+
+    /// Whether this is the flow's last record, not a checkpoint.
+    #[inline]
+    pub const fn is_final(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// Community ID v1 with seed 0, for example `1:LQU9qZlK+B5F3KDmev6m5PMibrg=`.
+    pub fn community_id(&self) -> String {
+        community_id::v1(&self.key, self.originator)
+    }
+
+    /// Zeek's `conn_state`.
+    pub fn conn_state(&self) -> ConnState {
+        state::conn_state(self.key.protocol, self.orig(), self.resp())
+    }
+
+    /// The letters of Zeek's `history`, as a set: originator in capitals, responder in small letters, each in a
+    /// fixed order, since counters do not remember the order in time.
+    pub fn history(&self) -> String {
+        state::history(self.orig(), self.resp())
+    }
+}
+
+/// The address as people write it: IPv4 where the key holds a v4-mapped IPv6 address (RFC 4291 §2.5.5.2).
+pub fn ip_address(bytes: &[u8; 16]) -> IpAddr {
+    IpAddr::from(Ipv6Addr::from(*bytes)).to_canonical()
+}
+
+/// Lower-case name of the IP protocols that a person knows by name; the others go by their number.
+pub const fn protocol_name(protocol: u8) -> Option<&'static str> {
+    Some(match protocol {
+        1 => "icmp",
+        2 => "igmp",
+        4 => "ipip",
+        6 => "tcp",
+        17 => "udp",
+        41 => "ipv6",
+        47 => "gre",
+        50 => "esp",
+        51 => "ah",
+        58 => "ipv6-icmp",
+        88 => "eigrp",
+        89 => "ospf",
+        103 => "pim",
+        112 => "vrrp",
+        115 => "l2tp",
+        132 => "sctp",
+        136 => "udplite",
+        _ => return None,
+    })
+}
