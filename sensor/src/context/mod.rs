@@ -1,1 +1,222 @@
-//! Being built.
+//! What the network around a flow did lately: per source host, per destination host and per conversation, over
+//! 10 s, 60 s and 10 min of traffic time. Bounded, and a function of the packets alone.
+//!
+//! At each boundary the context first absorbs the whole epoch and is then asked about the flows that are due, so an
+//! answer does not depend on the order of flows within the epoch.
+
+mod conversation;
+mod host;
+mod sketch;
+
+use sensor_ebpf::flow::{EPOCH_SHIFT, FlowKey, TimeNs};
+
+use self::{conversation::Conversation, host::Host};
+pub use self::{
+    conversation::ConversationView,
+    host::{HostView, ServiceClass, WINDOW_NAMES, WindowView},
+};
+use crate::{
+    bounded::{Evicted, Seed, Store, fixed_hash},
+    capture::Epoch,
+    flow::{Change, FlowRecord, change},
+};
+
+/// How much the context may remember.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Hosts in each role (source, destination).
+    pub hosts: u32,
+    /// Conversations: source, destination, protocol and service port.
+    pub conversations: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            hosts: 1 << 16,
+            conversations: 1 << 17,
+        }
+    }
+}
+
+/// Running totals of a context: how much it holds and what it had to forget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Source hosts held.
+    pub sources: u32,
+    /// Destination hosts held.
+    pub destinations: u32,
+    /// Conversations held.
+    pub conversations: u32,
+    /// Forgotten while new: seen in one epoch only.
+    pub evicted_newcomers: u64,
+    /// Forgotten although they had come back.
+    pub evicted_residents: u64,
+}
+
+/// What is known around one flow at its boundary. `None`: forgotten for want of room, so not known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContextView {
+    /// The originator, as an originator.
+    pub source: Option<HostView>,
+    /// The responder, as a responder.
+    pub destination: Option<HostView>,
+    /// Earlier flows from the same source to the same service of the same destination.
+    pub conversation: Option<ConversationView>,
+}
+
+/// Sliding context of all hosts and conversations.
+#[derive(Debug)]
+pub struct Context {
+    sources: Store<2, Host>,
+    destinations: Store<2, Host>,
+    conversations: Store<5, Conversation>,
+    /// Moment for which questions are answered: the end of the epoch absorbed or stepped to last.
+    now: TimeNs,
+    evicted_newcomers: u64,
+    evicted_residents: u64,
+}
+
+/// How many changes ahead the context asks the cache for its hosts.
+const AHEAD: usize = 4;
+
+#[inline(always)]
+fn host_key(address: &[u8; 16]) -> [u64; 2] {
+    let word = |bytes: &[u8]| u64::from_be_bytes(bytes.try_into().expect("eight bytes"));
+    [word(&address[..8]), word(&address[8..])]
+}
+
+#[inline(always)]
+fn conversation_key(key: &FlowKey, originator: usize) -> [u64; 5] {
+    let [a, b] = host_key(&key.addresses[originator]);
+    let [c, d] = host_key(&key.addresses[1 - originator]);
+    [a, b, c, d, service(key, originator)]
+}
+
+/// Protocol and responder port.
+#[inline(always)]
+fn service(key: &FlowKey, originator: usize) -> u64 {
+    u64::from(key.protocol) << 16 | u64::from(key.ports[1 - originator])
+}
+
+impl Context {
+    /// An empty context.
+    pub fn new(settings: &Settings) -> Self {
+        let seed = Seed::random();
+        Self {
+            sources: Store::new(settings.hosts, seed),
+            destinations: Store::new(settings.hosts, seed),
+            conversations: Store::new(settings.conversations, seed),
+            now: 0,
+            evicted_newcomers: 0,
+            evicted_residents: 0,
+        }
+    }
+
+    /// Running totals.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            sources: self.sources.len(),
+            destinations: self.destinations.len(),
+            conversations: self.conversations.len(),
+            evicted_newcomers: self.evicted_newcomers,
+            evicted_residents: self.evicted_residents,
+        }
+    }
+
+    /// Moves on to the end of `epoch`, an epoch without packets: what [`crate::flow::Table::advance`] answered.
+    pub fn advance(&mut self, epoch: u64) {
+        self.now = self.now.max((epoch + 1) << EPOCH_SHIFT);
+    }
+
+    /// Absorbs an epoch with the changes that the flow table found in it, and moves on to the epoch's end.
+    pub fn absorb(&mut self, epoch: &Epoch, changes: &[Change]) {
+        self.advance(epoch.index);
+        let start = epoch.index << EPOCH_SHIFT;
+        for (at, change) in changes.iter().enumerate() {
+            if let Some(ahead) = changes.get(at + AHEAD) {
+                self.look_ahead(epoch, *ahead);
+            }
+            self.absorb_one(epoch, start, *change);
+        }
+    }
+
+    #[inline]
+    fn look_ahead(&self, epoch: &Epoch, change: Change) {
+        let (key, _) = &epoch.flows[change.delta as usize];
+        let originator = usize::from(change.originator);
+        self.sources
+            .prefetch_slot(&host_key(&key.addresses[originator]));
+        self.destinations
+            .prefetch_slot(&host_key(&key.addresses[1 - originator]));
+    }
+
+    #[inline]
+    fn absorb_one(&mut self, epoch: &Epoch, start: TimeNs, change: Change) {
+        let (key, delta) = &epoch.flows[change.delta as usize];
+        let originator = usize::from(change.originator);
+        let responder = 1 - originator;
+        let (from, to) = (
+            host_key(&key.addresses[originator]),
+            host_key(&key.addresses[responder]),
+        );
+        let (sent, received) = (
+            delta.halves[originator].ip_bytes,
+            delta.halves[responder].ip_bytes,
+        );
+        let class = ServiceClass::of(key.protocol, key.ports[responder]);
+
+        let (source, evicted) = self.sources.entry(&from, epoch.index, || Host::new(start));
+        source.roll(start);
+        source.add(change.what, sent, received, class);
+        let (destination, evicted_too) = self
+            .destinations
+            .entry(&to, epoch.index, || Host::new(start));
+        destination.roll(start);
+        destination.add(change.what, received, sent, class);
+        if change.what & change::BEGAN != 0 {
+            let port = fixed_hash(&[service(key, originator)]);
+            source.meet(fixed_hash(&to), port);
+            destination.meet(fixed_hash(&from), port);
+            let pair = conversation_key(key, originator);
+            let (conversation, evicted) = self
+                .conversations
+                .entry(&pair, epoch.index, || Conversation::new(delta.first()));
+            conversation.start(delta.first());
+            self.count(evicted);
+        }
+        self.count(evicted);
+        self.count(evicted_too);
+    }
+
+    #[inline]
+    fn count(&mut self, evicted: Evicted) {
+        match evicted {
+            Evicted::None => {}
+            Evicted::Newcomer => self.evicted_newcomers += 1,
+            Evicted::Resident => self.evicted_residents += 1,
+        }
+    }
+
+    /// What is known around `record` now.
+    pub fn view(&self, record: &FlowRecord) -> ContextView {
+        let (originator, responder) = (record.originator, record.responder());
+        let key = &record.key;
+        let class = ServiceClass::of(key.protocol, key.ports[responder]);
+        let view = |host: &Host| host.view(self.now, class);
+        ContextView {
+            source: self
+                .sources
+                .get(&host_key(&key.addresses[originator]))
+                .map(view),
+            destination: self
+                .destinations
+                .get(&host_key(&key.addresses[responder]))
+                .map(view),
+            conversation: self
+                .conversations
+                .get(&conversation_key(key, originator))
+                .map(|conversation| conversation.view(record.start())),
+        }
+    }
+}
