@@ -1,1 +1,155 @@
-//! Being built.
+//! Flow records as rows of numbers. One declared table ([`TABLE`]) says what each number is; the schema, the CSV
+//! header, the documentation and the extraction all come from it.
+//!
+//! A feature that cannot be known is NaN ("missing"), never 0: the gap between packets of a flow with one packet,
+//! the TCP flags of a UDP flow, the neighbourhood of a host that the context had to forget.
+
+mod calendar;
+mod doc;
+mod input;
+mod table;
+
+use model::{Column, Schema};
+
+use self::input::Input;
+pub use self::{
+    doc::markdown,
+    table::{COUNT, TABLE},
+};
+use crate::{context::ContextView, flow::FlowRecord};
+
+/// One value for each feature of [`TABLE`], in its order; raw units, NaN where missing.
+pub type Row = [f32; COUNT];
+
+/// What a feature is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Who talks to whom, by which service.
+    Identity,
+    /// How much, how fast, in which direction.
+    Volume,
+    /// Packet lengths.
+    Length,
+    /// Times between packets.
+    Timing,
+    /// TCP flags, windows and states; TTL.
+    Protocol,
+    /// Time of day and of the week.
+    Calendar,
+    /// What the originator did lately.
+    Source,
+    /// What was done to the responder lately.
+    Destination,
+    /// What went on before between these two about this service.
+    Conversation,
+}
+
+impl Family {
+    /// All of them, in the order of the table.
+    pub const ALL: [Self; 9] = [
+        Self::Identity,
+        Self::Volume,
+        Self::Length,
+        Self::Timing,
+        Self::Protocol,
+        Self::Calendar,
+        Self::Source,
+        Self::Destination,
+        Self::Conversation,
+    ];
+
+    /// Name as a heading.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "Identity",
+            Self::Volume => "Volume",
+            Self::Length => "Packet lengths",
+            Self::Timing => "Timing",
+            Self::Protocol => "Protocol behaviour",
+            Self::Calendar => "Calendar",
+            Self::Source => "Source host",
+            Self::Destination => "Destination host",
+            Self::Conversation => "Conversation",
+        }
+    }
+}
+
+/// How the model places a raw value on an axis; see [`model::Transform`].
+pub use model::Transform;
+
+/// One line of [`TABLE`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Feature {
+    /// Column name, unique.
+    pub name: &'static str,
+    /// Unit of the raw value, `1` for a number without one.
+    pub unit: &'static str,
+    /// What it is about.
+    pub family: Family,
+    /// Axis along which the model cuts.
+    pub transform: Transform,
+    /// Whether the model sees it. The others are for people and for other models: a raw port number or the hour
+    /// of a capture that lasts ten minutes would only teach a forest where the training traffic happened to be.
+    pub model: bool,
+    /// Where the definition comes from.
+    pub source: &'static str,
+    /// What it is, and when it is missing.
+    pub about: &'static str,
+}
+
+/// Number of features that the model sees.
+pub const MODEL_COUNT: usize = {
+    let mut count = 0;
+    let mut at = 0;
+    while at < COUNT {
+        count += TABLE[at].model as usize;
+        at += 1;
+    }
+    count
+};
+
+/// Index in [`TABLE`] of each column that the model sees.
+pub const MODEL_COLUMNS: [usize; MODEL_COUNT] = {
+    let mut columns = [0; MODEL_COUNT];
+    let (mut at, mut column) = (0, 0);
+    while at < COUNT {
+        if TABLE[at].model {
+            columns[column] = at;
+            column += 1;
+        }
+        at += 1;
+    }
+    columns
+};
+
+/// The columns that the model sees, in order: what it is trained on and what it must be given.
+pub fn schema() -> Schema {
+    let column = |at: &usize| {
+        let Feature {
+            name,
+            unit,
+            transform,
+            ..
+        } = TABLE[*at];
+        Column::new(name, unit, transform)
+    };
+    Schema::new(MODEL_COLUMNS.iter().map(column).collect())
+}
+
+/// The values of [`schema`]'s columns.
+pub fn model_row(row: &Row) -> [f32; MODEL_COUNT] {
+    MODEL_COLUMNS.map(|at| row[at])
+}
+
+/// Position of a feature in [`TABLE`].
+pub fn position(name: &str) -> Option<usize> {
+    TABLE.iter().position(|feature| feature.name == name)
+}
+
+/// Computes every feature of `record`, given what the context knows around it.
+pub fn extract(record: &FlowRecord, context: &ContextView) -> Row {
+    table::row(&Input::new(record, context))
+}
+
+#[cfg(test)]
+mod tests;
