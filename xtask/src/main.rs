@@ -8,6 +8,9 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod build_ebpf;
 mod process;
+mod record_demo;
+mod tally;
+mod test;
 
 #[derive(Parser)]
 #[command(
@@ -22,16 +25,22 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Check everything that can be checked on this machine: format, lints, docs, tests, tidy, object, kernel
+    Test(test::Args),
     /// Build the BPF object from source, or check that the committed one is what the sources give
     BuildEbpf(build_ebpf::Args),
     /// Measure: replay against softflowd, nfpcapd and nfstream; `bench kernel`; `bench scoring`
     Bench(bench::Args),
+    /// Record `demo/` with real programs between network namespaces (root; about seven minutes)
+    RecordDemo(record_demo::Args),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().task {
         Task::BuildEbpf(args) => build_ebpf::run(&args),
+        Task::Test(args) => test::run(&args),
         Task::Bench(args) => finish(bench::run(&args)),
+        Task::RecordDemo(args) => finish(record_demo::run(&args)),
     }
 }
 
