@@ -5,6 +5,7 @@
 //! and for the host. That is what makes a packet seen by XDP and the same packet replayed from a capture give
 //! the same record.
 #![no_std]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 pub mod account;
 pub mod bounds;
