@@ -340,9 +340,10 @@ fn parse_ipv6(packet: Cursor<'_>, vlan: u16) -> Result<Network<'_>, Malformed> {
                 Some(units) => (usize::from(units) + 1) * 8,
                 None => return Err(Malformed::Ipv6Extensions),
             },
+            // The fixed part is 12 bytes (RFC 4302 §2.2), so 0 words less 2 is too short.
             protocol::AUTHENTICATION => match rest.u8(1) {
-                Some(units) => (usize::from(units) + 2) * 4,
-                None => return Err(Malformed::Ipv6Extensions),
+                Some(units) if units > 0 => (usize::from(units) + 2) * 4,
+                _ => return Err(Malformed::Ipv6Extensions),
             },
             protocol::FRAGMENT => match rest.u16(2) {
                 Some(offset) => {
