@@ -12,3 +12,13 @@ pub mod bounds;
 pub mod flow;
 pub mod frame;
 pub mod maps;
+
+/// The compiled BPF programs, as committed under `objects/`.
+#[cfg(not(target_arch = "bpf"))]
+pub static OBJECT: &[u8] = {
+    /// ELF wants its headers aligned.
+    #[repr(C, align(8))]
+    struct Aligned<T: ?Sized>(T);
+    static ALIGNED: &Aligned<[u8]> = &Aligned(*include_bytes!("../objects/flow-monitor.bpf.o"));
+    &ALIGNED.0
+};
