@@ -113,8 +113,11 @@ impl Model {
     /// SHA-256 of the stored form (without itself), in lower-case hexadecimal: the model's name wherever one must
     /// be sure which model is meant.
     pub fn digest(&self) -> String {
-        let bytes = self.to_bytes();
-        hex(&bytes[bytes.len() - 32..])
+        let make = || {
+            let bytes = self.to_bytes();
+            hex(&bytes[bytes.len() - 32..])
+        };
+        self.digest_once().get_or_init(make).clone()
     }
 
     /// Reads a model back.

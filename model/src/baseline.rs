@@ -178,14 +178,6 @@ impl Profile {
         (self.knots[1], self.knots[INTERVALS - 1])
     }
 
-    /// Distance between the 1 % and the 99 % quantile on the axis.
-    pub(crate) fn robust_range(&self) -> f32 {
-        match self.tails() {
-            (low, high) if low.is_nan() || high.is_nan() => 0.0,
-            (low, high) => self.position(high) - self.position(low),
-        }
-    }
-
     /// Share of the baseline below a value (ties count half), to the resolution of the stored quantiles; NaN if
     /// either is missing.
     pub(crate) fn quantile(&self, value: f32) -> f32 {
@@ -307,7 +299,6 @@ mod tests {
     fn a_column_of_nothing_but_missing_values_is_sound() {
         let profile = column(&[f32::NAN; 3], Transform::Linear);
         assert!(profile.median().is_nan());
-        assert_eq!(profile.robust_range(), 0.0);
         assert!(Profile::assemble(Transform::Linear, profile.knots, &[]).is_some());
     }
 }

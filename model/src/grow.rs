@@ -25,10 +25,8 @@ pub(crate) fn grow(
     settings: &Settings,
 ) -> Grown {
     let threads = parallel::threads(settings.threads);
-    let scale: Vec<f32> = profiles.iter().map(Profile::robust_range).collect();
     let size = settings.subsample.min(chosen.len());
     let plan = Plan {
-        scale,
         range_share: settings.range_share,
         height: height(size),
         shape: settings.shape,
@@ -279,9 +277,11 @@ enum Tree {
 }
 
 /// What all trees of a forest have in common.
+///
+/// Ranges compete as they are on the axes, undivided by the column's own: on the network tables of
+/// docs/models.md dividing costs a tenth of average precision, since a column that spans decades *is* the
+/// more telling.
 struct Plan {
-    /// Range of each column on its axis, by which a node's range is divided before columns compete.
-    scale: Vec<f32>,
     range_share: f32,
     height: usize,
     shape: Shape,
@@ -301,12 +301,6 @@ impl Plan {
             }
             Shape::LevelShared => Tree::Level(self.levels(cutter, &mut members, rng, told)),
         }
-    }
-
-    /// What a column's range in a node counts when columns compete by range.
-    fn weight(&self, column: usize, (low, high): (f32, f32)) -> f64 {
-        let _ = &self.scale[column];
-        f64::from(high) - f64::from(low)
     }
 
     /// Grows the subtree of `members` in pre-order.
@@ -358,7 +352,7 @@ impl Plan {
         let mut weights: Vec<f64> = (0..sample.columns)
             .map(|column| match spans[column] {
                 (low, high) if low >= high => 0.0,
-                span if by_range => self.weight(column, span),
+                (low, high) if by_range => f64::from(high) - f64::from(low),
                 _ => 1.0,
             })
             .collect();
@@ -404,7 +398,7 @@ impl Plan {
                         spans[node * sample.columns + column] = span;
                         if span.0 < span.1 && cutter.separable(column, inside) {
                             let each = if by_range {
-                                self.weight(column, span)
+                                f64::from(span.1) - f64::from(span.0)
                             } else {
                                 1.0
                             };

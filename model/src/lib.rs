@@ -23,12 +23,17 @@
 //! ```
 
 mod artifact;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod baseline;
 mod calibrate;
 mod explain;
 mod forest;
 mod grow;
 mod maths;
+mod names;
 mod parallel;
 mod publish;
 mod quantise;
@@ -36,8 +41,10 @@ mod rng;
 mod rows;
 mod schema;
 mod score;
+mod search;
 mod settings;
 mod train;
+mod walk;
 
 pub use artifact::{LoadError, SaveError};
 pub use calibrate::CalibrationSource;
@@ -46,6 +53,6 @@ pub use forest::{NodeView, TreeView};
 pub use publish::{Pin, Published};
 pub use rows::Rows;
 pub use schema::{Column, Schema, SchemaMismatch, Transform};
-pub use score::{Scorer, Scratch};
+pub use score::{Path, Scorer, Scratch};
 pub use settings::{Settings, Shape};
 pub use train::{Info, Model, TrainError};

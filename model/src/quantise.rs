@@ -3,7 +3,11 @@
 //! The code of a value is the number of cuts below it. The cuts are the forest's own thresholds, at most 255 a
 //! column, so that `code > k` says exactly what `value > cut[k]` says.
 
-use crate::baseline::{Profile, ordered};
+use crate::baseline::Profile;
+use crate::names::Names;
+use crate::score::Path;
+use crate::search::{STRIP, Search};
+use crate::walk::BLOCK;
 
 /// Cuts a column may have.
 pub(crate) const MAX_CUTS: usize = 255;
@@ -24,61 +28,122 @@ pub(crate) fn thin(mut cuts: Cuts) -> Cuts {
         .collect()
 }
 
-/// Gives the codes of one column.
+/// Gives the codes of one column, value by value.
 #[derive(Clone, Debug)]
-pub(crate) struct Coder {
-    /// Code of a missing value: the median's.
-    missing: u8,
-    rule: Rule,
-}
-
-#[derive(Clone, Debug)]
-enum Rule {
-    Ordered(Cuts),
-    /// Sorted keys of the categories with their codes; the others have the rarest's.
-    Category {
-        known: Vec<(u32, u8)>,
-        other: u8,
-    },
+pub(crate) enum Coder {
+    /// Values along a line.
+    Ordered(Box<Search>),
+    /// Values that are names.
+    Named(Names),
 }
 
 impl Coder {
     /// A coder for a column of the baseline. `cuts` ascend strictly and are at most [`MAX_CUTS`].
     pub(crate) fn new(profile: &Profile, cuts: &[f32]) -> Self {
+        let median = profile.median();
         let below = |place: f32| cuts.partition_point(|&cut| place > cut) as u8;
-        let rule = match profile.transform {
+        // A missing value counts as the median.
+        match profile.transform {
             crate::Transform::Categorical => {
                 let other = below(profile.position(f32::NAN));
-                let known = profile
+                let known: Vec<(f32, u8)> = profile
                     .categories
                     .iter()
-                    .map(|c| (ordered(c.value), below(c.surprisal)));
-                Rule::Category {
-                    known: known.filter(|&(_, code)| code != other).collect(),
-                    other,
-                }
+                    .map(|c| (c.value, below(c.surprisal)))
+                    .filter(|&(_, code)| code != other)
+                    .collect();
+                Self::Named(Names::new(&known, other, median))
             }
-            _ => Rule::Ordered(cuts.to_vec()),
-        };
-        let mut coder = Self { missing: 0, rule };
-        let median = profile.median();
-        if !median.is_nan() {
-            coder.missing = coder.code(median);
+            _ => Self::Ordered(Box::new(Search::new(cuts, below(median)))),
         }
-        coder
     }
 
     /// The code of a raw value.
     pub(crate) fn code(&self, value: f32) -> u8 {
-        if value.is_nan() {
-            return self.missing;
+        match self {
+            Self::Ordered(search) => search.code(value),
+            Self::Named(names) => names.code(value),
         }
-        match &self.rule {
-            Rule::Ordered(cuts) => cuts.partition_point(|&cut| value > cut) as u8,
-            Rule::Category { known, other } => known
-                .binary_search_by_key(&ordered(value), |&(key, _)| key)
-                .map_or(*other, |at| known[at].1),
+    }
+}
+
+/// Gives the codes of all columns, a block of rows at a time.
+#[derive(Clone, Debug)]
+pub(crate) struct Quantiser {
+    width: usize,
+    /// Columns that some tree tests, in order: the others need no codes.
+    columns: Vec<(usize, Coder)>,
+}
+
+impl Quantiser {
+    pub(crate) fn new(profiles: &[Profile], cuts: &[Cuts]) -> Self {
+        let used = (0..cuts.len()).filter(|&column| !cuts[column].is_empty());
+        let columns = used.map(|column| (column, Coder::new(&profiles[column], &cuts[column])));
+        Self {
+            width: cuts.len(),
+            columns: columns.collect(),
         }
+    }
+
+    /// Floats that [`Quantiser::quantise`] needs room for.
+    pub(crate) fn room(&self) -> usize {
+        self.width * STRIP
+    }
+
+    /// Codes of up to [`BLOCK`] rows, column by column: `codes[column * BLOCK + row]`. Columns that no tree tests
+    /// are left as they are.
+    pub(crate) fn quantise(&self, path: Path, rows: &[f32], room: &mut [f32], codes: &mut [u8]) {
+        for (strip, rows) in rows.chunks(STRIP * self.width).enumerate() {
+            // Column by column, so that vectors hold values of one column. A strip that is not full leaves what was
+            // there before, and codes that nobody reads.
+            turn(path, rows, self.width, room);
+            let few = rows.len() < STRIP / 4 * self.width;
+            for (column, coder) in &self.columns {
+                let values: &[f32; STRIP] = room[column * STRIP..]
+                    .first_chunk()
+                    .expect("room for every column");
+                let codes: &mut [u8; STRIP] = codes[column * BLOCK + strip * STRIP..]
+                    .first_chunk_mut()
+                    .expect("a strip is part of a block");
+                match coder {
+                    Coder::Ordered(search) if !few => strip_codes(path, search, values, codes),
+                    _ => {
+                        let count = rows.len() / self.width;
+                        for (code, &value) in codes.iter_mut().zip(&values[..count]) {
+                            *code = coder.code(value);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Turns a strip of rows into columns: `room[column * STRIP + row]`.
+fn turn(path: Path, rows: &[f32], width: usize, room: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if path != Path::Portable && rows.len() == STRIP * width && width >= 8 {
+        // SAFETY: whoever names this path has found (`Path::runs_here`) what the function enables; AVX-512 has AVX2.
+        return unsafe { crate::avx2::turn(rows, width, room) };
+    }
+    let _ = path;
+    for (row, values) in rows.chunks_exact(width).enumerate() {
+        for (column, &value) in values.iter().enumerate() {
+            room[column * STRIP + row] = value;
+        }
+    }
+}
+
+/// The codes of a strip by the fastest means.
+fn strip_codes(path: Path, search: &Search, values: &[f32; STRIP], codes: &mut [u8; STRIP]) {
+    match path {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: whoever names this path has found (`Path::runs_here`) what the function enables.
+        Path::Avx2 => unsafe { crate::avx2::codes(search, values, codes) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: likewise.
+        Path::Avx512 => unsafe { crate::avx512::codes(search, values, codes) },
+        _ => *codes = search.codes(values),
     }
 }
 

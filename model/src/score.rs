@@ -4,187 +4,102 @@
 //! trees and rows are visited cannot matter; only the finished sum becomes a float.
 
 use crate::Model;
-use crate::forest::{Forest, LEAVES, LEVELS, NEVER, Node, Trees};
-use crate::maths::{average_path, exp2};
-use crate::quantise::Coder;
+use crate::walk::{BLOCK, Walker};
+#[cfg(target_arch = "x86_64")]
+use crate::{avx2, avx512, walk::Compiled};
 
-/// Rows that are quantised and walked together: their codes stay in the first-level cache.
-const BLOCK: usize = 64;
-
-/// A forest laid out for walking.
-#[derive(Clone, Debug)]
-pub(crate) struct Walker {
-    trees: Compiled,
-    /// Fixed-point steps in one unit of path length.
-    steps: f64,
-    /// `-1 / (steps * trees * c(psi))`: turns a sum into the exponent of the score.
-    exponent: f64,
+/// Machine code that scores. All give the same bits; they differ in speed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// Node by node, on any machine.
+    Portable,
+    /// 32 rows at a time with AVX2.
+    Avx2,
+    /// 64 rows at a time with AVX-512 VBMI.
+    Avx512,
 }
 
-#[derive(Clone, Debug)]
-enum Compiled {
-    LevelShared(Vec<LevelWalk>),
-    Ordinary {
-        nodes: Vec<Step>,
-        trees: Vec<(u32, u32)>,
-    },
-}
+impl Path {
+    /// The paths that this machine can take, slowest first.
+    pub fn available() -> Vec<Self> {
+        [Self::Portable, Self::Avx2, Self::Avx512]
+            .into_iter()
+            .filter(|path| path.runs_here())
+            .collect()
+    }
 
-#[derive(Clone, Debug)]
-struct LevelWalk {
-    columns: [u16; LEVELS],
-    thresholds: [u8; LEAVES],
-    path: [u8; LEAVES],
-}
-
-/// A node of an ordinary tree. The children lie side by side; a leaf is its own left child and never left.
-#[derive(Clone, Copy, Debug)]
-struct Step {
-    first: u32,
-    column: u16,
-    threshold: u8,
-    path: u8,
-}
-
-impl Walker {
-    pub(crate) fn new(forest: &Forest) -> Self {
-        let paths: Vec<Vec<f64>> = (0..forest.len()).map(|tree| forest.paths(tree)).collect();
-        let longest = paths
-            .iter()
-            .flatten()
-            .fold(1.0, |most: f64, &path| most.max(path));
-        let steps = 255.0 / longest;
-        let fixed = |path: f64| (path * steps + 0.5) as u8;
-        let trees = match forest.trees() {
-            Trees::LevelShared(trees) => Compiled::LevelShared(
-                trees
-                    .iter()
-                    .zip(&paths)
-                    .map(|(tree, paths)| LevelWalk {
-                        columns: tree.columns,
-                        thresholds: std::array::from_fn(|i| {
-                            tree.thresholds.get(i).copied().unwrap_or(NEVER)
-                        }),
-                        path: std::array::from_fn(|i| fixed(paths[i])),
-                    })
-                    .collect(),
-            ),
-            Trees::Ordinary(trees) => {
-                let mut nodes = Vec::new();
-                let mut roots = Vec::new();
-                for (tree, paths) in trees.iter().zip(&paths) {
-                    let root = nodes.len();
-                    nodes.push(Step {
-                        first: 0,
-                        column: 0,
-                        threshold: NEVER,
-                        path: 0,
-                    });
-                    let mut paths = paths.iter().map(|&path| fixed(path));
-                    let height = lay(&mut tree.iter(), &mut paths, &mut nodes, root);
-                    roots.push((root as u32, height));
-                }
-                Compiled::Ordinary {
-                    nodes,
-                    trees: roots,
-                }
-            }
-        };
-        let normal = average_path(u64::from(forest.rows_per_tree()));
-        let exponent = if normal > 0.0 {
-            -1.0 / (steps * forest.len() as f64 * normal)
+    /// The fastest path that this machine can take.
+    pub fn best() -> Self {
+        if Self::Avx512.runs_here() {
+            Self::Avx512
+        } else if Self::Avx2.runs_here() {
+            Self::Avx2
         } else {
-            0.0
-        };
-        Self {
-            trees,
-            steps,
-            exponent,
+            Self::Portable
         }
     }
 
-    /// Fixed-point steps in one unit of path length.
-    pub(crate) fn steps(&self) -> f64 {
-        self.steps
-    }
-
-    /// The score of a row whose path lengths sum up to this.
-    pub(crate) fn score(&self, sum: u32) -> f32 {
-        exp2(f64::from(sum) * self.exponent) as f32
-    }
-
-    /// Sums of path lengths of up to [`BLOCK`] rows; `codes[column * BLOCK + row]`.
-    fn sums(&self, codes: &[u8], sums: &mut [u32; BLOCK]) {
-        sums.fill(0);
-        match &self.trees {
-            Compiled::LevelShared(trees) => {
-                for tree in trees {
-                    let columns = tree
-                        .columns
-                        .map(|column| &codes[usize::from(column) * BLOCK..][..BLOCK]);
-                    for (row, sum) in sums.iter_mut().enumerate() {
-                        let mut place = 1usize;
-                        for column in columns {
-                            place =
-                                2 * place + usize::from(column[row] > tree.thresholds[place - 1]);
-                        }
-                        *sum += u32::from(tree.path[place - LEAVES]);
-                    }
-                }
+    /// Whether this machine has the instructions; the standard library looks once and remembers.
+    fn runs_here(self) -> bool {
+        match self {
+            Self::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => is_x86_feature_detected!("avx2"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => {
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512vbmi")
             }
-            Compiled::Ordinary { nodes, trees } => {
-                for &(root, height) in trees {
-                    for (row, sum) in sums.iter_mut().enumerate() {
-                        let mut step = nodes[root as usize];
-                        for _ in 0..height {
-                            let code = codes[usize::from(step.column) * BLOCK + row];
-                            step = nodes[step.first as usize + usize::from(code > step.threshold)];
-                        }
-                        *sum += u32::from(step.path);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Lays out the subtree that comes next in pre-order at node `at`; its height.
-fn lay(
-    rest: &mut std::slice::Iter<'_, Node>,
-    paths: &mut impl Iterator<Item = u8>,
-    nodes: &mut Vec<Step>,
-    at: usize,
-) -> u32 {
-    match rest.next() {
-        Some(&Node::Split { column, threshold }) => {
-            let first = nodes.len();
-            nodes[at] = Step {
-                first: first as u32,
-                column,
-                threshold,
-                path: 0,
-            };
-            nodes.extend([nodes[at]; 2]);
-            let left = lay(rest, paths, nodes, first);
-            let right = lay(rest, paths, nodes, first + 1);
-            1 + left.max(right)
-        }
-        Some(Node::Leaf { .. }) | None => {
-            nodes[at] = Step {
-                first: at as u32,
-                column: 0,
-                threshold: NEVER,
-                path: paths.next().unwrap_or(0),
-            };
-            0
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx2 | Self::Avx512 => false,
         }
     }
 }
 
 /// Memory that scoring works in; one per thread, made once.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Scratch {
     codes: Vec<u8>,
+    room: Vec<f32>,
+    path: Path,
+}
+
+impl Scratch {
+    /// For the fastest path that this machine can take.
+    pub fn new() -> Self {
+        Self {
+            codes: Vec::new(),
+            room: Vec::new(),
+            path: Path::best(),
+        }
+    }
+
+    /// For a given path; `None` if this machine cannot take it.
+    pub fn with_path(path: Path) -> Option<Self> {
+        path.runs_here().then(|| Self {
+            codes: Vec::new(),
+            room: Vec::new(),
+            path,
+        })
+    }
+}
+
+impl Scratch {
+    /// Makes room for a model's blocks, if there is less.
+    fn fit(&mut self, model: &Model) {
+        let codes = model.schema().len() * BLOCK;
+        if self.codes.len() < codes {
+            self.codes.resize(codes, 0);
+            self.room.resize(model.quantiser().room(), 0.0);
+        }
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// Scores rows with one model.
@@ -196,12 +111,9 @@ pub struct Scorer<'a> {
 
 impl<'a> Scorer<'a> {
     pub(crate) fn new(model: &'a Model) -> Self {
-        Self {
-            model,
-            scratch: Scratch {
-                codes: vec![0; model.schema().len() * BLOCK],
-            },
-        }
+        let mut scratch = Scratch::new();
+        scratch.fit(model);
+        Self { model, scratch }
     }
 
     /// Scores row-major raw values, one score per row: above 0, at most 1, higher is more anomalous.
@@ -215,7 +127,7 @@ impl<'a> Scorer<'a> {
 
 impl Model {
     /// As [`Scorer::score`], in memory that outlives the model: for a reader that pins a model per batch.
-    /// Allocates only when `scratch` was made for a model with fewer columns.
+    /// Allocates only when `scratch` has not yet served a model with so many columns.
     ///
     /// # Panics
     /// If `rows` does not hold `out.len()` rows of the model's width.
@@ -240,23 +152,49 @@ impl Model {
             count * width,
             "as many values as rows times columns"
         );
-        scratch.codes.resize(width * BLOCK, 0);
+        scratch.fit(self);
         let mut sums = [0; BLOCK];
         for (block, rows) in rows.chunks(BLOCK * width).enumerate() {
-            quantise(self.coders(), rows, &mut scratch.codes);
-            self.walker().sums(&scratch.codes, &mut sums);
-            for (row, &sum) in sums.iter().enumerate().take(rows.len() / width) {
+            let sums = &mut sums[..rows.len() / width];
+            sums.fill(0);
+            self.quantiser()
+                .quantise(scratch.path, rows, &mut scratch.room, &mut scratch.codes);
+            walk(self.walker(), scratch.path, &scratch.codes, sums);
+            for (row, &sum) in sums.iter().enumerate() {
                 give(block * BLOCK + row, sum);
             }
         }
     }
 }
 
-/// Codes of a block of rows, column by column.
-fn quantise(coders: &[Coder], rows: &[f32], codes: &mut [u8]) {
-    for (at, row) in rows.chunks_exact(coders.len()).enumerate() {
-        for ((coder, &value), codes) in coders.iter().zip(row).zip(codes.chunks_exact_mut(BLOCK)) {
-            codes[at] = coder.code(value);
+/// Fewest rows left over that are worth a vector.
+#[cfg(target_arch = "x86_64")]
+const WORTH: usize = 4;
+
+/// Adds the path lengths of the rows of a block to `sums`.
+fn walk(walker: &Walker, path: Path, codes: &[u8], sums: &mut [u32]) {
+    #[cfg(target_arch = "x86_64")]
+    if let (Path::Avx2 | Path::Avx512, Compiled::LevelShared(trees)) = (path, &walker.trees) {
+        let mut start = 0;
+        while sums.len() - start >= WORTH {
+            let lanes = if path == Path::Avx512 && sums.len() - start > avx2::LANES {
+                avx512::LANES
+            } else {
+                avx2::LANES
+            };
+            let part = start..sums.len().min(start + lanes);
+            if lanes == avx512::LANES {
+                // SAFETY: a `Scratch` says AVX-512 only where `Path::runs_here` found what the function enables.
+                unsafe { avx512::level_shared(trees, codes, start, &mut sums[part]) };
+            } else {
+                // SAFETY: likewise AVX2, which every machine with AVX-512 has.
+                unsafe { avx2::level_shared(trees, codes, start, &mut sums[part]) };
+            }
+            start = sums.len().min(start + lanes);
         }
+        walker.portable(codes, start, &mut sums[start..]);
+        return;
     }
+    let _ = path;
+    walker.portable(codes, 0, sums);
 }

@@ -43,7 +43,7 @@ impl Default for Settings {
             trees: 100,
             subsample: 256,
             seed: 0,
-            shape: Shape::Ordinary,
+            shape: Shape::LevelShared,
             range_share: 0.5,
             contamination: 0.01,
             threads: 0,

@@ -4,13 +4,15 @@ use crate::baseline::{self, Profile};
 use crate::calibrate::{self, Calibration, CalibrationSource};
 use crate::forest::{Forest, TreeView, Trees};
 use crate::grow::{Grown, grow};
-use crate::quantise::{Coder, Cuts};
+use crate::quantise::{Cuts, Quantiser};
 use crate::rng::{Purpose, Rng};
 use crate::schema::hex;
-use crate::score::{Scorer, Scratch, Walker};
+use crate::score::{Scorer, Scratch};
+use crate::walk::Walker;
 use crate::{Rows, Schema, SchemaMismatch, Settings, parallel};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::sync::OnceLock;
 
 /// Most columns a model may have.
 pub(crate) const MAX_COLUMNS: usize = 4096;
@@ -75,7 +77,9 @@ pub struct Model {
     calibration: Calibration,
     // What follows is derived from what is above.
     threshold: f32,
-    coders: Vec<Coder>,
+    quantiser: Quantiser,
+    /// Computed when first asked for.
+    digest: OnceLock<String>,
     walker: Walker,
 }
 
@@ -149,11 +153,7 @@ impl Model {
         forest: Forest,
         calibration: Calibration,
     ) -> Self {
-        let coders = profiles
-            .iter()
-            .zip(&cuts)
-            .map(|(profile, cuts)| Coder::new(profile, cuts))
-            .collect();
+        let quantiser = Quantiser::new(&profiles, &cuts);
         let walker = Walker::new(&forest);
         let threshold = calibration.threshold(info.settings.contamination);
         Self {
@@ -164,7 +164,8 @@ impl Model {
             forest,
             calibration,
             threshold,
-            coders,
+            quantiser,
+            digest: OnceLock::new(),
             walker,
         }
     }
@@ -237,6 +238,10 @@ impl Model {
         1.0 / self.walker.steps()
     }
 
+    pub(crate) fn digest_once(&self) -> &OnceLock<String> {
+        &self.digest
+    }
+
     pub(crate) fn profiles(&self) -> &[Profile] {
         &self.profiles
     }
@@ -253,8 +258,8 @@ impl Model {
         &self.calibration
     }
 
-    pub(crate) fn coders(&self) -> &[Coder] {
-        &self.coders
+    pub(crate) fn quantiser(&self) -> &Quantiser {
+        &self.quantiser
     }
 
     pub(crate) fn walker(&self) -> &Walker {
