@@ -1,1 +1,5 @@
-//! Being built.
+//! What leaves the program: CSV, JSON, the terminal, the HTML report. Names outside are chosen only here.
+
+pub mod csv;
+pub mod escape;
+pub mod table;

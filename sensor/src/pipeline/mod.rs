@@ -1,0 +1,14 @@
+//! The one place that names the stages: capture, flow, context, features, score, sink. One thread does all packet
+//! and flow work, without async.
+
+mod input;
+mod offline;
+mod sample;
+mod stages;
+
+pub use self::{
+    input::{Spooled, is_table, spool},
+    offline::{Error, Pass, Summary, Tick, flows, score_capture, train_on_captures},
+    sample::Sample,
+    stages::{Batch, Settings, Stages},
+};

@@ -1,0 +1,203 @@
+//! Captures from files, once through: flows with features, a sample to train on, or verdicts.
+
+use std::path::PathBuf;
+
+use model::{Model, TrainError};
+use sensor_ebpf::maps::Ledger;
+
+use super::{Batch, Sample, Settings, Stages};
+use crate::{
+    capture::{
+        Capture, CaptureError, Epoch, Progress,
+        replay::{self, Replay},
+    },
+    features,
+    flow::{self, FlowRecord},
+    score::{Incidents, Judge, Scored},
+};
+
+/// Why a pass over captures ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A capture cannot be opened or read.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// There is nothing to learn from.
+    #[error("cannot train: {0}")]
+    Train(#[from] TrainError),
+    /// No flow at all.
+    #[error(
+        "no IP traffic in {inputs}: {packets} frames read, {rejected} of them not IP or malformed; \
+         nothing to learn from"
+    )]
+    NoFlows {
+        /// The inputs.
+        inputs: String,
+        /// Frames read.
+        packets: u64,
+        /// Frames that are in no flow.
+        rejected: u64,
+    },
+    /// The output cannot be written.
+    #[error(transparent)]
+    Output(#[from] std::io::Error),
+}
+
+/// How far a pass has come, for a progress bar.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tick {
+    /// Captured bytes read.
+    pub bytes: u64,
+    /// Frames read.
+    pub packets: u64,
+    /// Flow records handed on, checkpoints included.
+    pub rows: u64,
+}
+
+/// What one pass over captures met.
+#[derive(Clone, Debug, Default)]
+pub struct Pass {
+    /// What the replay read, and where it had to stop.
+    pub replay: replay::Report,
+    /// Where the packets went.
+    pub ledger: Ledger,
+    /// What the flow table did.
+    pub flows: flow::Stats,
+    /// Packet time from first to last epoch, seconds.
+    pub seconds: f64,
+}
+
+/// What a scoring pass found.
+#[derive(Debug)]
+pub struct Summary {
+    /// The pass.
+    pub pass: Pass,
+    /// Flow records that ended.
+    pub flows: u64,
+    /// Records scored, checkpoints included.
+    pub scored: u64,
+    /// Flow records that ended anomalous.
+    pub anomalous: u64,
+    /// Ended records by score, in steps of 0.02 from 0 to 1.
+    pub histogram: [u64; 50],
+    /// What they add up to.
+    pub incidents: Incidents,
+}
+
+/// Epochs between two calls of a progress bar.
+const TICK_EPOCHS: u64 = 16;
+
+/// Reads captures and hands every flow record that becomes due, with its features, to `each`, epoch by epoch. The
+/// batch is the callee's to empty.
+///
+/// # Errors
+/// What the captures or `each` say.
+pub fn flows(
+    inputs: &[PathBuf],
+    settings: &Settings,
+    tick: &mut dyn FnMut(Tick),
+    each: &mut dyn FnMut(&mut Batch) -> Result<(), Error>,
+) -> Result<Pass, Error> {
+    let mut replay = Replay::open(inputs, replay::Settings::default())?;
+    let mut stages = Stages::new(settings);
+    let (mut epoch, mut batch) = (Epoch::default(), Batch::new());
+    let (mut epochs, mut rows) = (0, 0);
+    while replay.next_epoch(&mut epoch)? == Progress::Epoch {
+        stages.observe(&epoch, &mut batch);
+        rows += batch.len() as u64;
+        each(&mut batch)?;
+        batch.clear();
+        epochs += 1;
+        if epochs % TICK_EPOCHS == 0 {
+            let report = replay.report();
+            tick(Tick {
+                bytes: report.bytes,
+                packets: report.packets,
+                rows,
+            });
+        }
+    }
+    stages.finish(&mut batch);
+    each(&mut batch)?;
+    Ok(Pass {
+        replay: replay.report(),
+        ledger: *stages.ledger(),
+        flows: stages.flow_stats(),
+        seconds: stages.covered_seconds(),
+    })
+}
+
+/// Reads captures, samples at most `rows` of their rows and trains on them.
+///
+/// # Errors
+/// What the captures say; no flows; settings out of range.
+pub fn train_on_captures(
+    inputs: &[PathBuf],
+    settings: &Settings,
+    training: &model::Settings,
+    rows: usize,
+    tick: &mut dyn FnMut(Tick),
+    each: &mut dyn FnMut(&FlowRecord, &features::Row) -> Result<(), Error>,
+) -> Result<(Model, Pass), Error> {
+    let mut sample = Sample::new(rows, training.seed);
+    let pass = flows(inputs, settings, tick, &mut |batch| {
+        for (record, row) in batch.iter() {
+            sample.offer(record, row);
+            each(record, row)?;
+        }
+        Ok(())
+    })?;
+    if sample.len() < 2 {
+        let names: Vec<_> = inputs
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        return Err(Error::NoFlows {
+            inputs: names.join(", "),
+            packets: pass.replay.packets,
+            rejected: pass.ledger.rejected(),
+        });
+    }
+    let model = Model::train(sample.rows(), &features::schema(), training)?;
+    Ok((model, pass))
+}
+
+/// Reads captures and scores every record; `each` gets those that ended, with what they are part of.
+///
+/// # Errors
+/// What the captures or `each` say.
+pub fn score_capture(
+    inputs: &[PathBuf],
+    settings: &Settings,
+    model: &Model,
+    tick: &mut dyn FnMut(Tick),
+    each: &mut dyn FnMut(&Scored, &Incidents) -> Result<(), Error>,
+) -> Result<Summary, Error> {
+    let mut judge = Judge::default();
+    let mut incidents = Incidents::new(crate::score::IncidentSettings::default());
+    let mut scored = Vec::new();
+    let (mut ended, mut count, mut anomalous) = (0, 0, 0);
+    let mut histogram = [0; 50];
+    let pass = flows(inputs, settings, tick, &mut |batch| {
+        judge.judge(model, batch, &mut scored);
+        for mut found in scored.drain(..) {
+            count += 1;
+            incidents.absorb(&mut found, model);
+            if found.record.is_final() {
+                ended += 1;
+                anomalous += u64::from(found.anomalous);
+                histogram[((found.score * 50.0) as usize).min(49)] += 1;
+                each(&found, &incidents)?;
+            }
+        }
+        Ok(())
+    })?;
+    Ok(Summary {
+        pass,
+        flows: ended,
+        scored: count,
+        anomalous,
+        histogram,
+        incidents,
+    })
+}

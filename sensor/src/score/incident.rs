@@ -1,0 +1,436 @@
+//! Anomalies of one kind by one host become one incident, updated as it goes on. Bounded and deterministic: a
+//! function of the scored flows in their order.
+
+use std::collections::{BTreeMap, HashMap};
+
+use model::Model;
+use sensor_ebpf::flow::TimeNs;
+
+use super::{
+    Kind, Reason, Scored, Severity, Subject, Tally, bytes, count, judge,
+    kind::{PAIR_GAP_MEAN, Role, classify},
+};
+use crate::{
+    flow::{ConnState, protocol_name},
+    time,
+};
+
+/// Bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Incidents remembered; beyond, the ones with the least evidence are forgotten.
+    pub incidents: usize,
+    /// Flows of one incident that are explained one by one.
+    pub explained: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            incidents: 4096,
+            explained: 200,
+        }
+    }
+}
+
+/// Distinct hosts and ports that an incident counts exactly.
+const DISTINCT: usize = 1024;
+
+/// What one host did, or had done to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Incident {
+    /// What happened.
+    pub kind: Kind,
+    /// The host it is about.
+    pub subject: Subject,
+    /// Flows in it.
+    pub flows: u64,
+    /// Flows among them that the model found anomalous.
+    pub anomalous: u64,
+    /// First packet.
+    pub first: TimeNs,
+    /// Last packet.
+    pub last: TimeNs,
+    /// Hosts on the other side.
+    pub peers: Tally<std::net::IpAddr>,
+    /// Responder ports.
+    pub ports: Tally<u16>,
+    /// Flows that got no answer or a rejection.
+    pub failed: u64,
+    /// Payload bytes from the originators.
+    pub sent: u64,
+    /// Payload bytes from the responders.
+    pub received: u64,
+    /// Packets of both sides.
+    pub packets: u64,
+    /// IP protocol of the first flow.
+    pub protocol: u8,
+    /// Mean time between visits in the last flow, seconds; NaN where unknown.
+    pub gap: f32,
+    /// The most anomalous flow: its id, Community ID, score, p-value and reasons.
+    pub worst: Worst,
+    /// Flows explained so far.
+    explained: u32,
+}
+
+/// The most anomalous flow of an incident.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Worst {
+    /// Flow id.
+    pub flow: u64,
+    /// Community ID.
+    pub community_id: String,
+    /// Score.
+    pub score: f32,
+    /// p-value.
+    pub p_value: f64,
+    /// Why, heaviest first.
+    pub reasons: Vec<Reason>,
+}
+
+impl Incident {
+    fn new(kind: Kind, subject: Subject, scored: &Scored) -> Self {
+        Self {
+            kind,
+            subject,
+            flows: 0,
+            anomalous: 0,
+            first: scored.record.start(),
+            last: scored.record.last(),
+            peers: Tally::new(DISTINCT),
+            ports: Tally::new(DISTINCT),
+            failed: 0,
+            sent: 0,
+            received: 0,
+            packets: 0,
+            protocol: scored.record.key.protocol,
+            gap: f32::NAN,
+            worst: Worst {
+                flow: scored.record.id,
+                community_id: String::new(),
+                score: 0.0,
+                p_value: 1.0,
+                reasons: Vec::new(),
+            },
+            explained: 0,
+        }
+    }
+
+    /// How much speaks for it: the rarest flow, how many there are, and how telling the kind is. One flow of one in
+    /// a million is 6; three hundred probes of a scan are 6 for the kind, 2.5 for their number, and their rarity.
+    pub fn evidence(&self) -> f64 {
+        let rarity = (-self.worst.p_value.log10()).clamp(0.0, 8.0);
+        let number = (self.flows.max(1) as f64).log10();
+        let volume = ((self.sent + self.received).max(1) as f64).log10() / 8.0;
+        match self.kind {
+            Kind::UnusualFlow => rarity + number / 2.0 + volume / 2.0,
+            Kind::Beaconing => 2.0 + rarity + number + volume,
+            Kind::Exfiltration => 4.0 + rarity + number + volume,
+            Kind::PasswordGuessing => 5.0 + rarity + number,
+            Kind::PortScanVertical | Kind::PortScanHorizontal => 5.0 + rarity + number,
+            Kind::Flood => 6.0 + rarity / 2.0 + number,
+        }
+    }
+
+    /// From the evidence.
+    pub fn severity(&self) -> Severity {
+        match self.evidence() {
+            evidence if evidence >= 9.0 => Severity::Critical,
+            evidence if evidence >= 6.5 => Severity::High,
+            evidence if evidence >= 3.5 => Severity::Medium,
+            _ => Severity::Low,
+        }
+    }
+
+    /// One plain sentence with numbers.
+    pub fn sentence(&self) -> String {
+        let host = self.subject.address;
+        let flows = count(self.flows as f64);
+        let s = if self.flows == 1 { "" } else { "s" };
+        let over = self.over();
+        let peer = self.peer();
+        match self.kind {
+            Kind::Flood => {
+                let sources = self.peers.text();
+                if self.sent == 0 && self.received > 0 {
+                    format!(
+                        "{host} was sent {} in answers it did not ask for, by {sources} hosts, {over}",
+                        bytes(self.received as f64)
+                    )
+                } else {
+                    format!(
+                        "{host} got {flows} flows from {sources} sources {over}; {} of them without success",
+                        self.failed_words()
+                    )
+                }
+            }
+            Kind::PortScanVertical => format!(
+                "{host} tried {} ports of {peer} {over}; {} of {flows} attempts failed",
+                self.ports.text(),
+                self.failed_words()
+            ),
+            Kind::PortScanHorizontal => format!(
+                "{host} tried {} of {} hosts {over}; {} of {flows} attempts failed",
+                self.port(),
+                self.peers.text(),
+                self.failed_words()
+            ),
+            Kind::PasswordGuessing => format!(
+                "{host} made {flows} short logins at {} of {peer} {over}, one every {}, each with the same little exchange",
+                self.port(),
+                time::words(self.pace())
+            ),
+            Kind::Exfiltration => format!(
+                "{host} sent {} out to {peer} ({}) {over} and fetched only {}",
+                bytes(self.sent as f64),
+                self.port(),
+                bytes(self.received as f64)
+            ),
+            Kind::Beaconing => format!(
+                "{host} came back to {} of {peer} every {}, like a clock, {flows} flow{s} {over}",
+                self.port(),
+                time::words(f64::from(self.gap))
+            ),
+            Kind::UnusualFlow => format!(
+                "{host} had {flows} flow{s} to {peer} ({}) unlike the usual, {over}: {} sent, {} fetched",
+                self.port(),
+                bytes(self.sent as f64),
+                bytes(self.received as f64)
+            ),
+        }
+    }
+
+    fn over(&self) -> String {
+        format!("in {}", time::words(time::between(self.first, self.last)))
+    }
+
+    /// Seconds from one flow to the next.
+    fn pace(&self) -> f64 {
+        time::between(self.first, self.last) / (self.flows.max(2) - 1) as f64
+    }
+
+    fn failed_words(&self) -> String {
+        if self.failed == self.flows && self.flows > 1 {
+            "all".to_owned()
+        } else {
+            count(self.failed as f64)
+        }
+    }
+
+    /// The host on the other side, or how many they are.
+    fn peer(&self) -> String {
+        match (self.peers.distinct(), self.peers.most()) {
+            (1, Some((peer, _))) => peer.to_string(),
+            (_, Some((peer, _))) => format!("{} hosts, most of all {peer}", self.peers.text()),
+            _ => "nobody".to_owned(),
+        }
+    }
+
+    /// The port asked for, or how many they are.
+    fn port(&self) -> String {
+        let protocol =
+            protocol_name(self.protocol).map_or_else(|| self.protocol.to_string(), str::to_owned);
+        match (self.ports.distinct(), self.ports.most()) {
+            (1, Some((0, _))) | (0, _) => protocol,
+            (1, Some((port, _))) => format!("{protocol} port {port}"),
+            (_, Some((port, _))) => {
+                format!(
+                    "{} {protocol} ports, most of all {port},",
+                    self.ports.text()
+                )
+            }
+            _ => protocol,
+        }
+    }
+}
+
+/// A flow that lives and is part of an incident, with what it added so far.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    at: (Kind, Subject),
+    anomalous: bool,
+    failed: bool,
+    sent: u64,
+    received: u64,
+    packets: u64,
+}
+
+/// All incidents so far.
+#[derive(Debug)]
+pub struct Incidents {
+    settings: Settings,
+    all: BTreeMap<(Kind, Subject), Incident>,
+    open: HashMap<u64, Open>,
+    forgotten: u64,
+}
+
+impl Incidents {
+    /// None yet.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            all: BTreeMap::new(),
+            open: HashMap::new(),
+            forgotten: 0,
+        }
+    }
+
+    /// Names what the flow is part of, takes it in, and explains it if it is anomalous and worth it. Answers whether
+    /// this began an incident.
+    pub fn absorb(&mut self, scored: &mut Scored, model: &Model) -> bool {
+        let found = classify(
+            &scored.record,
+            &scored.row,
+            scored.p_value,
+            scored.anomalous,
+        );
+        let id = scored.record.id;
+        let before = self.open.remove(&id);
+        // A flow stays what it was called first, unless something stronger fits.
+        let at = match (found, before) {
+            (Some(found), Some(before)) => found.min(before.at),
+            (Some(found), None) => found,
+            (None, Some(before)) => before.at,
+            (None, None) => return false,
+        };
+        if let Some(before) = before {
+            self.take_back(&before, scored);
+        }
+        scored.kind = Some(at.0);
+        let anomalous = scored.anomalous || before.is_some_and(|before| before.anomalous);
+        let began = !self.all.contains_key(&at);
+        if began && self.all.len() >= self.settings.incidents {
+            self.forget();
+        }
+        let incident = self
+            .all
+            .entry(at)
+            .or_insert_with(|| Incident::new(at.0, at.1, scored));
+        let entry = add(incident, scored, at, anomalous);
+        if scored.anomalous && incident.explained < self.settings.explained {
+            incident.explained += 1;
+            scored.reasons = judge::explain(model, &scored.row);
+        }
+        let worst = &mut incident.worst;
+        if worst.community_id.is_empty() || scored.score > worst.score {
+            if scored.reasons.is_empty() {
+                scored.reasons = judge::explain(model, &scored.row);
+            }
+            *worst = Worst {
+                flow: id,
+                community_id: scored.record.community_id(),
+                score: scored.score,
+                p_value: scored.p_value,
+                reasons: scored.reasons.clone(),
+            };
+        }
+        if !scored.record.is_final() {
+            self.open.insert(id, entry);
+        }
+        began
+    }
+
+    fn take_back(&mut self, before: &Open, scored: &Scored) {
+        let Some(incident) = self.all.get_mut(&before.at) else {
+            return;
+        };
+        incident.flows -= 1;
+        incident.anomalous -= u64::from(before.anomalous);
+        incident.failed -= u64::from(before.failed);
+        incident.sent -= before.sent;
+        incident.received -= before.received;
+        incident.packets -= before.packets;
+        let (peer, port) = other_side(before.at.1.role, scored);
+        incident.peers.remove(&peer);
+        incident.ports.remove(&port);
+        if incident.flows == 0 {
+            self.all.remove(&before.at);
+        }
+    }
+
+    /// Makes room: the quarter with the least evidence goes.
+    fn forget(&mut self) {
+        let mut weakest: Vec<_> = self
+            .all
+            .iter()
+            .map(|(at, incident)| (incident.evidence(), *at))
+            .collect();
+        weakest.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
+        weakest.truncate(self.settings.incidents.div_ceil(4));
+        for (_, at) in &weakest {
+            self.all.remove(at);
+        }
+        self.forgotten += weakest.len() as u64;
+        self.open.retain(|_, open| self.all.contains_key(&open.at));
+    }
+
+    /// The incident a flow of this kind and host belongs to.
+    pub fn get(&self, kind: Kind, subject: Subject) -> Option<&Incident> {
+        self.all.get(&(kind, subject))
+    }
+
+    /// Incidents remembered.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Incidents forgotten for want of room.
+    pub const fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// All of them, most evidence first.
+    pub fn ranked(&self) -> Vec<&Incident> {
+        let mut ranked: Vec<_> = self.all.values().collect();
+        ranked.sort_by(|a, b| {
+            b.evidence()
+                .total_cmp(&a.evidence())
+                .then(a.first.cmp(&b.first))
+                .then((a.kind, a.subject).cmp(&(b.kind, b.subject)))
+        });
+        ranked
+    }
+}
+
+fn other_side(role: Role, scored: &Scored) -> (std::net::IpAddr, u16) {
+    let record = &scored.record;
+    let peer = match role {
+        Role::Actor => record.destination(),
+        Role::Victim if record.orig().packets == 0 => record.destination(),
+        Role::Victim => record.source(),
+    };
+    (peer, record.destination_port())
+}
+
+fn add(incident: &mut Incident, scored: &Scored, at: (Kind, Subject), anomalous: bool) -> Open {
+    let record = &scored.record;
+    let entry = Open {
+        at,
+        anomalous,
+        failed: record.resp().packets == 0 || record.conn_state() == ConnState::Rej,
+        sent: record.orig().payload_bytes,
+        received: record.resp().payload_bytes,
+        packets: record.counters.packets(),
+    };
+    incident.flows += 1;
+    incident.anomalous += u64::from(anomalous);
+    incident.failed += u64::from(entry.failed);
+    incident.sent += entry.sent;
+    incident.received += entry.received;
+    incident.packets += entry.packets;
+    incident.first = incident.first.min(record.start());
+    incident.last = incident.last.max(record.last());
+    let (peer, port) = other_side(at.1.role, scored);
+    incident.peers.add(peer);
+    incident.ports.add(port);
+    let gap = scored.row[PAIR_GAP_MEAN];
+    if !gap.is_nan() {
+        incident.gap = gap;
+    }
+    entry
+}

@@ -1,0 +1,93 @@
+//! Counts distinct things exactly up to a bound, and says so when there were more.
+
+use std::collections::BTreeMap;
+
+/// How often each of at most a fixed number of things was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tally<T> {
+    seen: BTreeMap<T, u64>,
+    bound: usize,
+    full: bool,
+}
+
+impl<T: Ord + Copy> Tally<T> {
+    /// Nothing seen; remembers at most `bound` distinct things.
+    pub const fn new(bound: usize) -> Self {
+        Self {
+            seen: BTreeMap::new(),
+            bound,
+            full: false,
+        }
+    }
+
+    /// Counts one.
+    pub fn add(&mut self, thing: T) {
+        if let Some(count) = self.seen.get_mut(&thing) {
+            *count += 1;
+        } else if self.seen.len() < self.bound {
+            self.seen.insert(thing, 1);
+        } else {
+            self.full = true;
+        }
+    }
+
+    /// Takes one back.
+    pub fn remove(&mut self, thing: &T) {
+        if let Some(count) = self.seen.get_mut(thing) {
+            *count -= 1;
+            if *count == 0 {
+                self.seen.remove(thing);
+            }
+        }
+    }
+
+    /// Distinct things remembered.
+    pub fn distinct(&self) -> usize {
+        self.seen.len()
+    }
+
+    /// Whether there were more than could be remembered.
+    pub const fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// The one seen most often (the smallest of them), and how often.
+    pub fn most(&self) -> Option<(T, u64)> {
+        self.seen
+            .iter()
+            .map(|(thing, count)| (*thing, *count))
+            .max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)))
+    }
+
+    /// Distinct things as text: `812`, or `more than 1024`.
+    pub fn text(&self) -> String {
+        if self.full {
+            format!("more than {}", super::count(self.distinct() as f64))
+        } else {
+            super::count(self.distinct() as f64)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tally_is_bounded_and_says_so() {
+        let mut tally = Tally::new(3);
+        for thing in [5, 5, 1, 2] {
+            tally.add(thing);
+        }
+        assert_eq!(
+            (tally.distinct(), tally.is_full(), tally.most()),
+            (3, false, Some((5, 2)))
+        );
+        assert_eq!(tally.text(), "3");
+        tally.add(9);
+        assert_eq!(tally.text(), "more than 3");
+        tally.remove(&5);
+        tally.remove(&5);
+        assert_eq!(tally.most(), Some((1, 1)));
+    }
+}
