@@ -10,6 +10,12 @@ use core::marker::PhantomData;
 /// The unread rest of a frame.
 #[derive(Clone, Copy)]
 pub struct Cursor<'a> {
+    /// First byte of the frame; only the kernel needs it, to [`Cursor::settle`].
+    #[cfg_attr(
+        not(target_arch = "bpf"),
+        expect(dead_code, reason = "one constructor for both")
+    )]
+    base: *const u8,
     start: *const u8,
     end: *const u8,
     frame: PhantomData<&'a [u8]>,
@@ -19,12 +25,27 @@ pub struct Cursor<'a> {
 /// and within what the verifier lets a packet pointer move (`MAX_PACKET_OFF`).
 pub const SKIP_MAX_BYTES: usize = 4095;
 
+/// Headers that reach further into a frame than this are not followed (in the kernel; 24 times 255 bytes of IPv6
+/// extensions would). A mask, because that is a bound the verifier understands.
+#[cfg(target_arch = "bpf")]
+const SETTLE_MASK: usize = 0x3fff;
+
+/// Hides from the compiler where a pointer comes from, so that it cannot undo [`Cursor::settle`].
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+pub fn opaque<T>(mut pointer: *const T) -> *const T {
+    // SAFETY: a register is moved to itself. (An instruction, because line information wants one.)
+    unsafe { core::arch::asm!("{0} = {0}", inout(reg) pointer, options(nostack, preserves_flags)) };
+    pointer
+}
+
 impl<'a> Cursor<'a> {
     /// All of a captured frame.
     #[inline(always)]
     pub fn from_slice(frame: &'a [u8]) -> Self {
         let range = frame.as_ptr_range();
         Self {
+            base: range.start,
             start: range.start,
             end: range.end,
             frame: PhantomData,
@@ -38,6 +59,7 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     pub unsafe fn from_raw(start: *const u8, end: *const u8) -> Self {
         Self {
+            base: start,
             start,
             end,
             frame: PhantomData,
@@ -102,6 +124,28 @@ impl<'a> Cursor<'a> {
             return None;
         }
         Some(Self { start, ..*self })
+    }
+
+    /// Makes the verifier forget by which way the parser came here, so that it checks what follows once and not
+    /// once for each way. Changes nothing else: the result starts where `self` does.
+    ///
+    /// The difference of two packet pointers is an unknown number to the verifier; bounded by a mask and added to
+    /// the frame's start it is a packet pointer again.
+    #[cfg(target_arch = "bpf")]
+    #[inline(always)]
+    pub fn settle(&self) -> Self {
+        let offset = (opaque(self.start) as usize).wrapping_sub(self.base as usize) & SETTLE_MASK;
+        Self {
+            start: opaque(self.base.wrapping_add(offset)),
+            ..*self
+        }
+    }
+
+    /// On the host there is no verifier, and nothing to forget.
+    #[cfg(not(target_arch = "bpf"))]
+    #[inline(always)]
+    pub fn settle(&self) -> Self {
+        *self
     }
 
     #[inline(always)]

@@ -10,6 +10,7 @@ use crate::{
 };
 
 /// What the accounting needs to know of one packet.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
     /// Canonical key of the packet's flow.
@@ -185,9 +186,10 @@ pub fn parse_ether_type(mut kind: u16, mut rest: Cursor<'_>) -> Parsed {
         kind = inner;
         rest = behind;
     }
+    let rest = rest.settle();
     match kind {
-        ether_type::IPV4 => parse_ipv4(rest, vlan),
-        ether_type::IPV6 => parse_ipv6(rest, vlan),
+        ether_type::IPV4 => parse_transport(parse_ipv4(rest, vlan)),
+        ether_type::IPV6 => parse_transport(parse_ipv6(rest, vlan)),
         ether_type::PROBE => Parsed::Probe,
         _ => Parsed::NotIp,
     }
@@ -199,15 +201,18 @@ pub fn parse_ip(packet: Cursor<'_>, vlan: u16) -> Parsed {
     match packet.u8(0) {
         None => Parsed::Malformed(Malformed::IpTruncated),
         Some(first) => match first >> 4 {
-            4 => parse_ipv4(packet, vlan),
-            6 => parse_ipv6(packet, vlan),
+            4 => parse_transport(parse_ipv4(packet, vlan)),
+            6 => parse_transport(parse_ipv6(packet, vlan)),
             _ => Parsed::Malformed(Malformed::IpHeader),
         },
     }
 }
 
 /// What the IP header says, for the transport layer behind it.
-struct Network {
+struct Network<'a> {
+    /// The transport header.
+    segment: Cursor<'a>,
+    later_fragment: bool,
     source: Address,
     destination: Address,
     ip_length: u32,
@@ -237,7 +242,7 @@ impl Address {
 
 /// Parses an IPv4 packet (RFC 791 §3.1).
 #[inline(always)]
-pub fn parse_ipv4(packet: Cursor<'_>, vlan: u16) -> Parsed {
+fn parse_ipv4(packet: Cursor<'_>, vlan: u16) -> Result<Network<'_>, Malformed> {
     let (Some(version_ihl), Some(total_length), Some(fragment), Some(ttl), Some(protocol)) = (
         packet.u8(0),
         packet.u16(2),
@@ -245,14 +250,14 @@ pub fn parse_ipv4(packet: Cursor<'_>, vlan: u16) -> Parsed {
         packet.u8(8),
         packet.u8(9),
     ) else {
-        return Parsed::Malformed(Malformed::IpTruncated);
+        return Err(Malformed::IpTruncated);
     };
     let (Some(source), Some(destination)) = (packet.u32(12), packet.u32(16)) else {
-        return Parsed::Malformed(Malformed::IpTruncated);
+        return Err(Malformed::IpTruncated);
     };
     let header_length = usize::from(version_ihl & 0x0f) * 4;
     if version_ihl >> 4 != 4 || header_length < IPV4_HEADER_BYTES {
-        return Parsed::Malformed(Malformed::IpHeader);
+        return Err(Malformed::IpHeader);
     }
     // A total length of 0 is what a capture of a TSO super-packet shows; the frame's length is the only one left.
     let ip_length = if total_length == 0 {
@@ -261,12 +266,14 @@ pub fn parse_ipv4(packet: Cursor<'_>, vlan: u16) -> Parsed {
         u32::from(total_length)
     };
     if (ip_length as usize) < header_length {
-        return Parsed::Malformed(Malformed::IpHeader);
+        return Err(Malformed::IpHeader);
     }
     let Some(transport) = packet.skip(header_length) else {
-        return Parsed::Malformed(Malformed::IpTruncated);
+        return Err(Malformed::IpTruncated);
     };
-    let network = Network {
+    Ok(Network {
+        segment: transport,
+        later_fragment: fragment & 0x1fff != 0,
         source: Address::v4_mapped(source),
         destination: Address::v4_mapped(destination),
         ip_length,
@@ -274,23 +281,19 @@ pub fn parse_ipv4(packet: Cursor<'_>, vlan: u16) -> Parsed {
         ttl,
         vlan,
         protocol,
-    };
-    if fragment & 0x1fff != 0 {
-        return Parsed::Flow(later_fragment(&network));
-    }
-    parse_transport(transport, &network)
+    })
 }
 
 /// Parses an IPv6 packet and its extension headers (RFC 8200).
 #[inline(always)]
-pub fn parse_ipv6(packet: Cursor<'_>, vlan: u16) -> Parsed {
+fn parse_ipv6(packet: Cursor<'_>, vlan: u16) -> Result<Network<'_>, Malformed> {
     let (Some(version), Some(payload_length), Some(next), Some(ttl)) =
         (packet.u8(0), packet.u16(4), packet.u8(6), packet.u8(7))
     else {
-        return Parsed::Malformed(Malformed::IpTruncated);
+        return Err(Malformed::IpTruncated);
     };
     if version >> 4 != 6 {
-        return Parsed::Malformed(Malformed::IpHeader);
+        return Err(Malformed::IpHeader);
     }
     let (Some(source_high), Some(source_low), Some(destination_high), Some(destination_low)) = (
         packet.u64(8),
@@ -298,10 +301,10 @@ pub fn parse_ipv6(packet: Cursor<'_>, vlan: u16) -> Parsed {
         packet.u64(24),
         packet.u64(32),
     ) else {
-        return Parsed::Malformed(Malformed::IpTruncated);
+        return Err(Malformed::IpTruncated);
     };
     let Some(mut rest) = packet.skip(IPV6_HEADER_BYTES) else {
-        return Parsed::Malformed(Malformed::IpTruncated);
+        return Err(Malformed::IpTruncated);
     };
     // 0 is a jumbogram (RFC 2675) or a capture of a super-packet.
     let payload = if payload_length == 0 {
@@ -310,6 +313,8 @@ pub fn parse_ipv6(packet: Cursor<'_>, vlan: u16) -> Parsed {
         u32::from(payload_length)
     };
     let mut network = Network {
+        segment: rest,
+        later_fragment: false,
         source: Address {
             high: source_high,
             low: source_low,
@@ -324,7 +329,6 @@ pub fn parse_ipv6(packet: Cursor<'_>, vlan: u16) -> Parsed {
         vlan,
         protocol: next,
     };
-    let mut is_later_fragment = false;
     for _ in 0..=IPV6_EXTENSIONS_MAX {
         let length = match network.protocol {
             protocol::HOP_BY_HOP
@@ -334,42 +338,54 @@ pub fn parse_ipv6(packet: Cursor<'_>, vlan: u16) -> Parsed {
             | protocol::HIP
             | protocol::SHIM6 => match rest.u8(1) {
                 Some(units) => (usize::from(units) + 1) * 8,
-                None => return Parsed::Malformed(Malformed::Ipv6Extensions),
+                None => return Err(Malformed::Ipv6Extensions),
             },
+            // The fixed part is 12 bytes (RFC 4302 §2.2), so 0 words less 2 is too short.
             protocol::AUTHENTICATION => match rest.u8(1) {
-                Some(units) => (usize::from(units) + 2) * 4,
-                None => return Parsed::Malformed(Malformed::Ipv6Extensions),
+                Some(units) if units > 0 => (usize::from(units) + 2) * 4,
+                _ => return Err(Malformed::Ipv6Extensions),
             },
             protocol::FRAGMENT => match rest.u16(2) {
                 Some(offset) => {
-                    is_later_fragment = offset & 0xfff8 != 0;
+                    network.later_fragment = offset & 0xfff8 != 0;
                     8
                 }
-                None => return Parsed::Malformed(Malformed::Ipv6Extensions),
+                None => return Err(Malformed::Ipv6Extensions),
             },
-            _ => return parse_transport(rest, &network),
+            _ => {
+                network.segment = rest;
+                return Ok(network);
+            }
         };
         let (Some(next), Some(behind)) = (rest.u8(0), rest.skip(length)) else {
-            return Parsed::Malformed(Malformed::Ipv6Extensions);
+            return Err(Malformed::Ipv6Extensions);
         };
         if length as u32 > network.transport_length {
-            return Parsed::Malformed(Malformed::Ipv6Extensions);
+            return Err(Malformed::Ipv6Extensions);
         }
         network.transport_length -= length as u32;
         network.protocol = next;
-        rest = behind;
+        rest = behind.settle();
         // What follows in a later fragment is payload, whatever its bytes look like.
-        if is_later_fragment {
-            return Parsed::Flow(later_fragment(&network));
+        if network.later_fragment {
+            return Ok(network);
         }
     }
-    Parsed::Malformed(Malformed::Ipv6Extensions)
+    Err(Malformed::Ipv6Extensions)
 }
 
 /// Ports and flags of the transport header; for protocols without ports both are 0.
 #[inline(always)]
-fn parse_transport(segment: Cursor<'_>, network: &Network) -> Parsed {
+fn parse_transport(network: Result<Network<'_>, Malformed>) -> Parsed {
     const CUT: Parsed = Parsed::Malformed(Malformed::TransportTruncated);
+    let network = match &network {
+        Ok(network) => network,
+        Err(reason) => return Parsed::Malformed(*reason),
+    };
+    if network.later_fragment {
+        return Parsed::Flow(later_fragment(network));
+    }
+    let segment = network.segment.settle();
     let available = network.transport_length;
     match network.protocol {
         protocol::TCP => {
@@ -410,7 +426,7 @@ fn parse_transport(segment: Cursor<'_>, network: &Network) -> Parsed {
 
 /// A transport whose header begins with two ports and has a fixed length.
 #[inline(always)]
-fn ports(segment: Cursor<'_>, network: &Network, header_length: u32) -> Parsed {
+fn ports(segment: Cursor<'_>, network: &Network<'_>, header_length: u32) -> Parsed {
     match (segment.u16(0), segment.u16(2)) {
         (Some(source), Some(destination)) if header_length <= network.transport_length => {
             Parsed::Flow(packet(network, source, destination, header_length))
@@ -458,7 +474,7 @@ pub const fn icmp_ports(protocol: u8, kind: u8, code: u8) -> (u16, u16) {
 }
 
 #[inline(always)]
-fn later_fragment(network: &Network) -> Packet {
+fn later_fragment(network: &Network<'_>) -> Packet {
     let mut packet = packet(network, 0, 0, 0);
     packet.key.later_fragment = 1;
     packet
@@ -467,7 +483,7 @@ fn later_fragment(network: &Network) -> Packet {
 /// Puts key and lengths together; flags and window are the caller's.
 #[inline(always)]
 fn packet(
-    network: &Network,
+    network: &Network<'_>,
     source_port: u16,
     destination_port: u16,
     header_length: u32,

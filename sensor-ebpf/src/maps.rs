@@ -1,6 +1,56 @@
 //! Names, sizes and layout of the BPF maps, and the conservation ledger.
 
-use crate::frame::MALFORMED_REASONS;
+use crate::frame::{MALFORMED_REASONS, Packet};
+
+/// Name of the array of flow tables, one per CPU and epoch parity.
+pub const FLOW_TABLES: &str = "FLOW_TABLES";
+/// Name of the per-CPU array of [`HookState`]s, indexed by [`Hook`].
+pub const HOOK_STATES: &str = "HOOK_STATES";
+/// Name of the load-time constant that is added to CLOCK_MONOTONIC.
+pub const CLOCK_OFFSET: &str = "CLOCK_OFFSET";
+/// Name of the load-time constant that takes packet times from the frame (tests).
+pub const CLOCK_FROM_FRAME: &str = "CLOCK_FROM_FRAME";
+/// Name of the load-time constant that drops after counting.
+pub const TAP: &str = "TAP";
+/// Name of the XDP program.
+pub const PROGRAM_INGRESS: &str = "flow_ingress";
+/// Name of the TC program.
+pub const PROGRAM_EGRESS: &str = "flow_egress";
+
+/// Tables the object declares room for; the loader lowers it to the machine's CPUs.
+pub const TABLES_MAX: usize = 1024;
+/// Flows in one table as the object declares it; the agent creates the tables and may choose another size.
+pub const FLOWS_PER_TABLE: usize = 65_536;
+
+/// Index of the flow table that a packet on `cpu` in `epoch` is counted in.
+#[inline(always)]
+pub const fn table_index(cpu: u32, epoch: u64) -> u32 {
+    cpu * 2 + (epoch & 1) as u32
+}
+
+/// Where a packet was seen. The discriminant is the index in [`HOOK_STATES`].
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Hook {
+    /// XDP, before the stack.
+    Ingress = 0,
+    /// TC or TCX, after the stack.
+    Egress = 1,
+}
+
+/// What a hook keeps on each CPU.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct HookState {
+    /// Where the packets went.
+    pub ledger: Ledger,
+    /// The packet being counted. It passes through memory because there the verifier forgets how it was parsed,
+    /// and checks the accounting once instead of once for every way through the parser.
+    pub packet: Packet,
+}
+
+/// Number of [`Hook`]s.
+pub const HOOKS: usize = 2;
 
 /// The ledger of one CPU and hook, or summed: where each packet seen at the hook went. Packets on the wire.
 ///
@@ -76,3 +126,7 @@ impl Ledger {
         self.not_ip + self.malformed.iter().sum::<u64>()
     }
 }
+
+// SAFETY: `repr(C)`, only integers, of which every bit pattern is one.
+#[cfg(all(target_os = "linux", not(target_arch = "bpf")))]
+unsafe impl aya::Pod for HookState {}

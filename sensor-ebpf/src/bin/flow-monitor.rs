@@ -1,5 +1,229 @@
-//! The BPF programs. On the host this is an empty `main`, so that every build works anywhere.
+//! The BPF programs: XDP on ingress, TC on egress. They count every packet and let it pass.
+//!
+//! On the host this is an empty `main`, so that every build works anywhere.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}
+
+#[cfg(target_arch = "bpf")]
+mod programs {
+    use aya_ebpf::{
+        EbpfContext as _,
+        bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST, TC_ACT_UNSPEC, xdp_action},
+        btf_maps::{ArrayOfMaps, HashMap, PerCpuArray},
+        helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns},
+        macros::{btf_map, classifier, xdp},
+        programs::{TcContext, XdpContext},
+    };
+    use sensor_ebpf::{
+        account::{self, Segments},
+        bounds::{Cursor, opaque},
+        flow::{FlowCounters, FlowKey, TimeNs, epoch_of},
+        frame::{self, Packet, Parsed},
+        maps::{FLOWS_PER_TABLE, HOOKS, Hook, HookState, Ledger, TABLES_MAX, table_index},
+    };
+
+    /// The flow table of each CPU and epoch parity; see [`table_index`]. The agent replaces a table when its epoch
+    /// is over, and then reads it undisturbed.
+    #[btf_map]
+    static FLOW_TABLES: ArrayOfMaps<
+        HashMap<FlowKey, FlowCounters, FLOWS_PER_TABLE, { BPF_F_NO_PREALLOC as usize }>,
+        TABLES_MAX,
+    > = ArrayOfMaps::new();
+
+    /// Where each packet went, by [`Hook`].
+    #[btf_map]
+    static HOOK_STATES: PerCpuArray<HookState, HOOKS> = PerCpuArray::new();
+
+    /// What a new flow starts from. In read-only data, because 248 bytes are half of the stack.
+    static EMPTY: FlowCounters = FlowCounters::EMPTY;
+
+    // Load-time constants: the loader writes them before it freezes the map, and the verifier then takes the
+    // branches they decide as decided.
+    /// Added to CLOCK_MONOTONIC, it gives nanoseconds since the Unix epoch.
+    #[unsafe(no_mangle)]
+    static CLOCK_OFFSET: u64 = 0;
+    /// 1: a packet's time is in the first eight bytes of the frame, where its MAC addresses were. For tests.
+    #[unsafe(no_mangle)]
+    static CLOCK_FROM_FRAME: u8 = 0;
+    /// 1: drop each packet after counting, because this interface is a tap (mirror port).
+    #[unsafe(no_mangle)]
+    static TAP: u8 = 0;
+
+    #[inline(always)]
+    fn constant<T: Copy>(of: &'static T) -> T {
+        // SAFETY: a valid reference; volatile, because the loader changes the value after the compiler has run.
+        unsafe { core::ptr::read_volatile(of) }
+    }
+
+    #[xdp(frags)]
+    pub(crate) fn flow_ingress(context: XdpContext) -> u32 {
+        // SAFETY: the kernel keeps the packet between the two pointers in place while the program runs.
+        let frame = unsafe {
+            Cursor::from_raw(context.data() as *const u8, context.data_end() as *const u8)
+        };
+        // SAFETY: `context` is the XDP context the kernel passed.
+        let interface = unsafe { (*context.ctx).ingress_ifindex };
+        count(frame, Hook::Ingress, interface, 0, |_| Segments::ONE);
+        if constant(&TAP) == 1 {
+            xdp_action::XDP_DROP
+        } else {
+            xdp_action::XDP_PASS
+        }
+    }
+
+    /// Headers a parser may want to look at: tags, IPv6 with some extensions, TCP.
+    const HEADERS_BYTES: u32 = 192;
+
+    #[classifier]
+    pub(crate) fn flow_egress(context: TcContext) -> i32 {
+        let skb = context.as_ptr().cast::<aya_ebpf::bindings::__sk_buff>();
+        // SAFETY: `skb` is the context the kernel passed; each field read is one the verifier allows.
+        let (mut start, mut end, length) = unsafe { ((*skb).data, (*skb).data_end, (*skb).len) };
+        if end - start < HEADERS_BYTES && length > end - start {
+            // The headers lie in a page of their own: have them copied to the front. On failure what is there
+            // is parsed, and counted as cut.
+            let _ = context.pull_data(if length < HEADERS_BYTES {
+                length
+            } else {
+                HEADERS_BYTES
+            });
+            // SAFETY: as above; pulling has moved the data.
+            (start, end) = unsafe { ((*skb).data, (*skb).data_end) };
+        }
+        // SAFETY: the kernel keeps the packet between the two pointers in place while the program runs.
+        let frame =
+            unsafe { Cursor::from_raw(start as usize as *const u8, end as usize as *const u8) };
+        // SAFETY: as above.
+        let (interface, tagged, tag) =
+            unsafe { ((*skb).ifindex, (*skb).vlan_present, (*skb).vlan_tci) };
+        let vlan = if tagged == 0 { 0 } else { tag as u16 & 0x0fff };
+        count(frame, Hook::Egress, interface, vlan, |packet| {
+            // SAFETY: as above.
+            let (count, payload) = unsafe { ((*skb).gso_segs, (*skb).gso_size) };
+            segments(packet, count, payload)
+        });
+        TC_ACT_UNSPEC
+    }
+
+    #[inline(always)]
+    fn segments(packet: &Packet, count: u32, payload: u32) -> Segments {
+        if payload == 0 || packet.payload_length <= payload {
+            return Segments::ONE;
+        }
+        // `gso_segs` may be 0 where the packet came from a guest that did not say.
+        let count = if count == 0 {
+            packet.payload_length.div_ceil(payload)
+        } else {
+            count
+        };
+        Segments { count, payload }
+    }
+
+    #[inline(always)]
+    fn count(
+        frame: Cursor<'_>,
+        hook: Hook,
+        interface: u32,
+        vlan: u16,
+        cut: impl Fn(&Packet) -> Segments,
+    ) {
+        let Some(state) = HOOK_STATES.get_ptr_mut(hook as u32) else {
+            return;
+        };
+        // SAFETY: the element of this CPU; no other program run touches it, because bottom halves are off.
+        let HookState {
+            ledger,
+            packet: memory,
+        } = unsafe { &mut *state };
+        match frame::parse_ethernet(frame) {
+            Parsed::Flow(packet) => {
+                *memory = packet;
+                // SAFETY: the very reference, of which the compiler no longer knows what was written to it.
+                let packet = unsafe { &mut *opaque(memory).cast_mut() };
+                if vlan != 0 {
+                    packet.vlan = vlan;
+                }
+                let segments = cut(packet);
+                ledger.seen += u64::from(segments.count);
+                match count_flow(packet, segments, time(frame), interface) {
+                    Ok(()) => ledger.counted += u64::from(segments.count),
+                    Err(error) => {
+                        overflow(ledger, error, u64::from(segments.count));
+                        ledger.overflow_bytes += u64::from(packet.ip_length);
+                    }
+                }
+            }
+            Parsed::NotIp => {
+                ledger.seen += 1;
+                ledger.not_ip += 1;
+            }
+            Parsed::Probe => {
+                ledger.seen += 1;
+                ledger.probe += 1;
+            }
+            Parsed::Malformed(reason) => {
+                ledger.seen += 1;
+                if let Some(counter) = ledger.malformed.get_mut(reason as usize) {
+                    *counter += 1;
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn time(frame: Cursor<'_>) -> TimeNs {
+        if constant(&CLOCK_FROM_FRAME) == 1 {
+            return frame.u64(0).unwrap_or(0);
+        }
+        // SAFETY: the helper takes no argument and always succeeds.
+        unsafe { bpf_ktime_get_ns() }.wrapping_add(constant(&CLOCK_OFFSET))
+    }
+
+    #[inline(always)]
+    fn count_flow(
+        packet: &Packet,
+        segments: Segments,
+        time: TimeNs,
+        interface: u32,
+    ) -> Result<(), i32> {
+        // SAFETY: the helper takes no argument and always succeeds.
+        let cpu = unsafe { bpf_get_smp_processor_id() };
+        let table = FLOW_TABLES.get(table_index(cpu, epoch_of(time))).ok_or(0)?;
+        let counters = match table.get_ptr_mut(&packet.key) {
+            Some(counters) => counters,
+            None => {
+                table.insert(&packet.key, &EMPTY, u64::from(BPF_NOEXIST))?;
+                let counters = table.get_ptr_mut(&packet.key).ok_or(0)?;
+                // SAFETY: as below.
+                unsafe { (*counters).interface = interface };
+                counters
+            }
+        };
+        // SAFETY: a table belongs to one CPU, on which programs do not interrupt each other, and the agent reads it
+        // only after the kernel has waited for all of them.
+        account::add_segments(unsafe { &mut *counters }, packet, segments, time);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn overflow(ledger: &mut Ledger, error: i32, packets: u64) {
+        const E2BIG: i32 = -7;
+        const ENOMEM: i32 = -12;
+        match error {
+            E2BIG => ledger.overflow_full += packets,
+            ENOMEM => ledger.overflow_memory += packets,
+            _ => ledger.overflow_other += packets,
+        }
+    }
+
+    #[panic_handler]
+    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+        loop {}
+    }
+
+    #[unsafe(link_section = "license")]
+    #[unsafe(no_mangle)]
+    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+}

@@ -12,7 +12,7 @@ use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 use super::{
     CaptureError,
     blocks::Blocks,
-    container::{Container, Unreadable},
+    container::{Container, Record, Unreadable},
 };
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -73,6 +73,22 @@ fn has_capture_ending(path: &Path) -> bool {
         .find_map(|ending| name.strip_suffix(ending))
         .unwrap_or(&name);
     ENDINGS.iter().any(|ending| name.ends_with(ending))
+}
+
+/// Hands every frame of one capture to `each`, in file order: for whoever wants frames and not flows.
+///
+/// # Errors
+/// As [`super::replay::Replay::open`]. Damage behind the first frame ends the capture and is no error.
+pub fn frames(path: &Path, mut each: impl FnMut(&Record<'_>)) -> Result<(), CaptureError> {
+    let mut container = open(path)?;
+    while let Some(record) = container.record() {
+        each(&record);
+        container.advance().map_err(|source| CaptureError::Io {
+            path: path.display().to_string(),
+            source,
+        })?;
+    }
+    Ok(())
 }
 
 /// Opens one capture, looking through compression.

@@ -6,6 +6,7 @@ mod blocks;
 mod container;
 pub mod input;
 pub mod link;
+pub mod looped;
 mod pcap;
 pub mod pcap_writer;
 mod pcapng;

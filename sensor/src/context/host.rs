@@ -1,6 +1,6 @@
 //! What one host did lately, in one role: counters over three sliding windows.
 
-use sensor_ebpf::flow::TimeNs;
+use sensor_ebpf::flow::{EPOCH_SHIFT, TimeNs};
 
 use super::sketch::Sketch;
 use crate::flow::change;
@@ -90,9 +90,37 @@ pub struct HostView {
     pub age: f32,
 }
 
+/// Where the end of an epoch stands in the windows: the same for every host, so computed once.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Clock {
+    /// The moment itself.
+    now: TimeNs,
+    /// Number of the bucket that is filling, for each window.
+    filling: [u64; 3],
+    /// Part of the bucket before that is still in the window.
+    weight: [f32; 3],
+}
+
+impl Clock {
+    /// The end of `epoch`, whose packets count into the bucket of its beginning.
+    pub(super) fn at_end_of(epoch: u64) -> Self {
+        let (start, now) = (epoch << EPOCH_SHIFT, (epoch + 1) << EPOCH_SHIFT);
+        let filling = WINDOWS.map(|length| start / length);
+        let weight = std::array::from_fn(|window| {
+            let passed = now - filling[window] * WINDOWS[window];
+            (1.0 - seconds(passed) / seconds(WINDOWS[window])).max(0.0)
+        });
+        Self {
+            now,
+            filling,
+            weight,
+        }
+    }
+}
+
 /// Counters of one bucket of one window.
 #[derive(Clone, Copy, Debug, Default)]
-struct Bucket {
+struct Counters {
     bytes_sent: u64,
     bytes_received: u64,
     flows: u32,
@@ -100,56 +128,83 @@ struct Bucket {
     rejected: u32,
     attempted: u32,
     established: u32,
+}
+
+/// Distinct peers and services.
+#[derive(Clone, Copy, Debug, Default)]
+struct Distinct {
     peers: Sketch,
     ports: Sketch,
 }
 
-/// One host in one role. Each window has the bucket that is filling and the one before it.
-#[derive(Clone, Debug)]
-pub(super) struct Host {
-    first: TimeNs,
-    /// Start of the filling bucket of each window.
-    start: [TimeNs; 3],
-    services: [[u32; CLASSES]; 2],
-    buckets: [[Bucket; 2]; 3],
+/// One window: the bucket that is filling and the one before it.
+#[derive(Clone, Debug, Default)]
+struct Window {
+    /// Number of the filling bucket.
+    number: u64,
+    counters: [Counters; 2],
+    /// Of the filling bucket, and of both together.
+    distinct: [Distinct; 2],
 }
 
 const FILLING: usize = 0;
 const BEFORE: usize = 1;
+const BOTH: usize = 1;
+
+/// One host in one role.
+#[derive(Clone, Debug)]
+pub(super) struct Host {
+    first: TimeNs,
+    windows: [Window; 3],
+    services: [[u32; CLASSES]; 2],
+}
+
+static NO_COUNTERS: Counters = Counters {
+    bytes_sent: 0,
+    bytes_received: 0,
+    flows: 0,
+    answered: 0,
+    rejected: 0,
+    attempted: 0,
+    established: 0,
+};
 
 impl Host {
-    pub(super) fn new(now: TimeNs) -> Self {
+    pub(super) fn new(clock: &Clock) -> Self {
+        let window = |number| Window {
+            number,
+            ..Window::default()
+        };
         Self {
-            first: now,
-            start: WINDOWS.map(|length| now - now % length),
+            first: clock.now,
+            windows: clock.filling.map(window),
             services: [[0; CLASSES]; 2],
-            buckets: [[Bucket::default(); 2]; 3],
         }
     }
 
-    /// Moves to the buckets that `now` falls into.
+    /// Moves to the buckets of `clock`.
     #[inline]
-    pub(super) fn roll(&mut self, now: TimeNs) {
-        for (window, length) in WINDOWS.into_iter().enumerate() {
-            let passed = now.saturating_sub(self.start[window]);
-            if passed < length {
+    pub(super) fn roll(&mut self, clock: &Clock) {
+        for (at, window) in self.windows.iter_mut().enumerate() {
+            let passed = clock.filling[at].wrapping_sub(window.number);
+            if passed == 0 {
                 continue;
             }
-            let [filling, before] = &mut self.buckets[window];
-            *before = if passed < 2 * length {
-                *filling
+            window.number = clock.filling[at];
+            if passed == 1 {
+                window.counters = [Counters::default(), window.counters[FILLING]];
+                window.distinct = [Distinct::default(), window.distinct[FILLING]];
             } else {
-                Bucket::default()
-            };
-            *filling = Bucket::default();
-            self.start[window] = now - now % length;
-            if window == MIX {
-                self.services[BEFORE] = if passed < 2 * length {
+                window.counters = Default::default();
+                window.distinct = Default::default();
+            }
+            if at == MIX {
+                let before = if passed == 1 {
                     self.services[FILLING]
                 } else {
                     [0; CLASSES]
                 };
-                self.services[FILLING] = [0; CLASSES];
+                self.services = [[0; CLASSES], before];
             }
         }
     }
@@ -158,14 +213,15 @@ impl Host {
     #[inline]
     pub(super) fn add(&mut self, what: u8, sent: u64, received: u64, class: ServiceClass) {
         let bit = |bit: u8| u32::from(what & bit != 0);
-        for [bucket, _] in &mut self.buckets {
-            bucket.bytes_sent += sent;
-            bucket.bytes_received += received;
-            bucket.flows += bit(change::BEGAN);
-            bucket.answered += bit(change::ANSWERED);
-            bucket.rejected += bit(change::REJECTED);
-            bucket.attempted += bit(change::ATTEMPTED);
-            bucket.established += bit(change::ESTABLISHED);
+        for window in &mut self.windows {
+            let counters = &mut window.counters[FILLING];
+            counters.bytes_sent += sent;
+            counters.bytes_received += received;
+            counters.flows += bit(change::BEGAN);
+            counters.answered += bit(change::ANSWERED);
+            counters.rejected += bit(change::REJECTED);
+            counters.attempted += bit(change::ATTEMPTED);
+            counters.established += bit(change::ESTABLISHED);
         }
         self.services[FILLING][class as usize] += bit(change::BEGAN);
     }
@@ -173,58 +229,84 @@ impl Host {
     /// Adds the peer and the service of a flow that began.
     #[inline]
     pub(super) fn meet(&mut self, peer: u64, port: u64) {
-        for [bucket, _] in &mut self.buckets {
-            bucket.peers.add(peer);
-            bucket.ports.add(port);
+        for distinct in self
+            .windows
+            .iter_mut()
+            .flat_map(|window| &mut window.distinct)
+        {
+            distinct.peers.add(peer);
+            distinct.ports.add(port);
         }
     }
 
-    /// What the host has done up to `now`, from the standpoint of a flow of `class`.
-    pub(super) fn view(&self, now: TimeNs, class: ServiceClass) -> HostView {
-        let mut windows = [WindowView::default(); 3];
-        for (window, view) in windows.iter_mut().enumerate() {
-            *view = self.window(window, now);
-        }
-        let (same_service_share, service_diversity) = self.mix(now, class);
+    /// What the host has done up to `clock`, from the standpoint of a flow of `class`.
+    pub(super) fn view(&self, clock: &Clock, class: ServiceClass) -> HostView {
+        let windows =
+            std::array::from_fn(|at| self.windows[at].view(clock.filling[at], clock.weight[at]));
+        let (same_service_share, service_diversity) = self.mix(clock, class);
+        let age = seconds(clock.now.saturating_sub(self.first));
         HostView {
             windows,
             same_service_share,
             service_diversity,
-            age: seconds(now.saturating_sub(self.first)),
+            age,
         }
     }
 
-    /// The two buckets as they count at `now`, and the weight of the older: the part of it still in the window.
-    #[inline]
-    fn phase(&self, window: usize, now: TimeNs) -> (Option<usize>, Option<usize>, f32) {
-        let length = WINDOWS[window];
-        // `now` is an end: the moment at which a bucket is just complete still belongs to it.
-        let passed = now.saturating_sub(self.start[window]).saturating_sub(1);
-        let weight = 1.0 - seconds(passed % length) / seconds(length);
-        match passed / length {
-            0 => (Some(FILLING), Some(BEFORE), weight),
-            1 => (None, Some(FILLING), weight),
-            _ => (None, None, 0.0),
-        }
-    }
-
-    fn window(&self, window: usize, now: TimeNs) -> WindowView {
-        let (newer, older, weight) = self.phase(window, now);
-        let empty = Bucket::default();
-        let newer = newer.map_or(&empty, |at| &self.buckets[window][at]);
-        let older = older.map_or(&empty, |at| &self.buckets[window][at]);
-        let slide = |new: u64, old: u64| new as f32 + old as f32 * weight;
-        let count = |of: fn(&Bucket) -> u32| slide(u64::from(of(newer)), u64::from(of(older)));
-        // What only the older bucket knows fades with it.
-        let distinct = |of: fn(&Bucket) -> &Sketch| {
-            let new = of(newer).estimate();
-            let both = of(newer).union(of(older)).estimate();
-            new + (both - new).max(0.0) * weight
+    fn mix(&self, clock: &Clock, class: ServiceClass) -> (f32, f32) {
+        let weight = clock.weight[MIX];
+        let (newer, older) = match clock.filling[MIX].wrapping_sub(self.windows[MIX].number) {
+            0 => (1.0, weight),
+            1 => (weight, 0.0),
+            _ => (0.0, 0.0),
         };
-        let flows = count(|bucket| bucket.flows);
-        let attempted = count(|bucket| bucket.attempted);
-        let unanswered = (flows - count(|bucket| bucket.answered)).max(0.0);
-        let open = (attempted - count(|bucket| bucket.established)).max(0.0);
+        let [filling, before] = &self.services;
+        let counts: [f32; CLASSES] = std::array::from_fn(|class| {
+            filling[class] as f32 * newer + before[class] as f32 * older
+        });
+        let total: f32 = counts.iter().sum();
+        if total <= 0.0 {
+            return (f32::NAN, f32::NAN);
+        }
+        let squares: f32 = counts.iter().map(|count| count * count).sum();
+        (
+            counts[class as usize] / total,
+            1.0 - squares / (total * total),
+        )
+    }
+}
+
+impl Window {
+    /// The window when bucket `filling` is filling and `weight` of the one before still counts.
+    #[inline]
+    fn view(&self, filling: u64, weight: f32) -> WindowView {
+        let none = Distinct::default();
+        let (new, old, fresh, both) = match filling.wrapping_sub(self.number) {
+            0 => (
+                &self.counters[FILLING],
+                &self.counters[BEFORE],
+                &self.distinct[FILLING],
+                &self.distinct[BOTH],
+            ),
+            1 => (
+                &NO_COUNTERS,
+                &self.counters[FILLING],
+                &none,
+                &self.distinct[FILLING],
+            ),
+            _ => (&NO_COUNTERS, &NO_COUNTERS, &none, &none),
+        };
+        let slide = |new: u64, old: u64| new as f32 + old as f32 * weight;
+        let count = |new: u32, old: u32| slide(u64::from(new), u64::from(old));
+        // What only the older bucket knows fades with it.
+        let distinct = |new: &Sketch, both: &Sketch| {
+            let new = new.estimate();
+            new + (both.estimate() - new).max(0.0) * weight
+        };
+        let flows = count(new.flows, old.flows);
+        let attempted = count(new.attempted, old.attempted);
+        let unanswered = (flows - count(new.answered, old.answered)).max(0.0);
+        let open = (attempted - count(new.established, old.established)).max(0.0);
         let share = |part: f32, whole: f32| {
             if whole > 0.0 {
                 (part / whole).min(1.0)
@@ -234,30 +316,13 @@ impl Host {
         };
         WindowView {
             flows,
-            peers: distinct(|bucket| &bucket.peers),
-            ports: distinct(|bucket| &bucket.ports),
-            failed_share: share(unanswered + count(|bucket| bucket.rejected), flows),
+            peers: distinct(&fresh.peers, &both.peers),
+            ports: distinct(&fresh.ports, &both.ports),
+            failed_share: share(unanswered + count(new.rejected, old.rejected), flows),
             half_open_share: share(open, attempted),
-            bytes_sent: slide(newer.bytes_sent, older.bytes_sent),
-            bytes_received: slide(newer.bytes_received, older.bytes_received),
+            bytes_sent: slide(new.bytes_sent, old.bytes_sent),
+            bytes_received: slide(new.bytes_received, old.bytes_received),
         }
-    }
-
-    fn mix(&self, now: TimeNs, class: ServiceClass) -> (f32, f32) {
-        let (newer, older, weight) = self.phase(MIX, now);
-        let of =
-            |at: Option<usize>, class: usize| at.map_or(0, |at| self.services[at][class]) as f32;
-        let counts: [f32; CLASSES] =
-            std::array::from_fn(|class| of(newer, class) + of(older, class) * weight);
-        let total: f32 = counts.iter().sum();
-        if total <= 0.0 {
-            return (f32::NAN, f32::NAN);
-        }
-        let concentration: f32 = counts
-            .iter()
-            .map(|count| (count / total) * (count / total))
-            .sum();
-        (counts[class as usize] / total, 1.0 - concentration)
     }
 }
 

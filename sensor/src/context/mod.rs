@@ -8,9 +8,12 @@ mod conversation;
 mod host;
 mod sketch;
 
-use sensor_ebpf::flow::{EPOCH_SHIFT, FlowKey, TimeNs};
+use sensor_ebpf::flow::FlowKey;
 
-use self::{conversation::Conversation, host::Host};
+use self::{
+    conversation::Conversation,
+    host::{Clock, Host},
+};
 pub use self::{
     conversation::ConversationView,
     host::{HostView, ServiceClass, WINDOW_NAMES, WindowView},
@@ -72,7 +75,7 @@ pub struct Context {
     destinations: Store<2, Host>,
     conversations: Store<5, Conversation>,
     /// Moment for which questions are answered: the end of the epoch absorbed or stepped to last.
-    now: TimeNs,
+    clock: Clock,
     evicted_newcomers: u64,
     evicted_residents: u64,
 }
@@ -107,7 +110,7 @@ impl Context {
             sources: Store::new(settings.hosts, seed),
             destinations: Store::new(settings.hosts, seed),
             conversations: Store::new(settings.conversations, seed),
-            now: 0,
+            clock: Clock::default(),
             evicted_newcomers: 0,
             evicted_residents: 0,
         }
@@ -126,18 +129,17 @@ impl Context {
 
     /// Moves on to the end of `epoch`, an epoch without packets: what [`crate::flow::Table::advance`] answered.
     pub fn advance(&mut self, epoch: u64) {
-        self.now = self.now.max((epoch + 1) << EPOCH_SHIFT);
+        self.clock = Clock::at_end_of(epoch);
     }
 
     /// Absorbs an epoch with the changes that the flow table found in it, and moves on to the epoch's end.
     pub fn absorb(&mut self, epoch: &Epoch, changes: &[Change]) {
         self.advance(epoch.index);
-        let start = epoch.index << EPOCH_SHIFT;
         for (at, change) in changes.iter().enumerate() {
             if let Some(ahead) = changes.get(at + AHEAD) {
                 self.look_ahead(epoch, *ahead);
             }
-            self.absorb_one(epoch, start, *change);
+            self.absorb_one(epoch, *change);
         }
     }
 
@@ -152,7 +154,7 @@ impl Context {
     }
 
     #[inline]
-    fn absorb_one(&mut self, epoch: &Epoch, start: TimeNs, change: Change) {
+    fn absorb_one(&mut self, epoch: &Epoch, change: Change) {
         let (key, delta) = &epoch.flows[change.delta as usize];
         let originator = usize::from(change.originator);
         let responder = 1 - originator;
@@ -166,13 +168,15 @@ impl Context {
         );
         let class = ServiceClass::of(key.protocol, key.ports[responder]);
 
-        let (source, evicted) = self.sources.entry(&from, epoch.index, || Host::new(start));
-        source.roll(start);
+        let (source, evicted) = self
+            .sources
+            .entry(&from, epoch.index, || Host::new(&self.clock));
+        source.roll(&self.clock);
         source.add(change.what, sent, received, class);
         let (destination, evicted_too) = self
             .destinations
-            .entry(&to, epoch.index, || Host::new(start));
-        destination.roll(start);
+            .entry(&to, epoch.index, || Host::new(&self.clock));
+        destination.roll(&self.clock);
         destination.add(change.what, received, sent, class);
         if change.what & change::BEGAN != 0 {
             let port = fixed_hash(&[service(key, originator)]);
@@ -203,7 +207,7 @@ impl Context {
         let (originator, responder) = (record.originator, record.responder());
         let key = &record.key;
         let class = ServiceClass::of(key.protocol, key.ports[responder]);
-        let view = |host: &Host| host.view(self.now, class);
+        let view = |host: &Host| host.view(&self.clock, class);
         ContextView {
             source: self
                 .sources

@@ -2,15 +2,20 @@
 //!
 //! Estan, Varghese, Fisk, "Bitmap Algorithms for Counting Active Flows on High Speed Links" (IMC 2003), with three
 //! components that see all values, an eighth and a sixty-fourth of them. Setting bits commutes, so neither
-//! order nor repetition matters, and the union of two is their OR. Exact to a few percent up to about 200, within a
+//! order nor repetition matters. Exact to a few percent up to about 200, within a
 //! quarter up to about 10,000; beyond that it stays at its greatest value.
 
 /// A set of 64-bit hashes of which only the size is asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sketch([u64; 4]);
+pub(super) struct Sketch {
+    /// Two words for all values, one for an eighth of them, one for a sixty-fourth.
+    words: [u64; 4],
+    /// Bits set in each component, kept as they are set: sizes are asked for far more often than they change.
+    set: [u8; 3],
+}
 
 /// Below this many bits set, a component is not full enough to be unreliable (load about 1.9).
-const FULL: [u32; 2] = [108, 54];
+const FULL: [u8; 2] = [108, 54];
 
 /// Expected number of values that set `k` of `bits` bits: the coupon collector's sum. Only divisions and additions,
 /// so every machine has the same table.
@@ -35,35 +40,31 @@ impl Sketch {
     /// Adds a value by its hash.
     #[inline(always)]
     pub(super) fn add(&mut self, hash: u64) {
-        let bit = hash & 127;
-        self.0[(bit >> 6) as usize] |= 1 << (bit & 63);
-        // Independent bits of the hash choose the sample and the place in it.
+        // Independent bits of the hash choose the places and the samples.
         let sample = hash >> 32;
-        let place = 1 << (hash >> 16 & 63);
-        if sample & 7 == 0 {
-            self.0[2] |= place;
-            if sample & 63 == 0 {
-                self.0[3] |= 1 << (hash >> 24 & 63);
-            }
-        }
+        self.set(0, (hash >> 6 & 1) as usize, hash & 63, true);
+        self.set(1, 2, hash >> 16 & 63, sample & 7 == 0);
+        self.set(2, 3, hash >> 24 & 63, sample & 63 == 0);
     }
 
-    /// Values in either.
     #[inline(always)]
-    pub(super) fn union(&self, other: &Self) -> Self {
-        Self(std::array::from_fn(|word| self.0[word] | other.0[word]))
+    fn set(&mut self, component: usize, word: usize, place: u64, chosen: bool) {
+        let bit = u64::from(chosen) << place;
+        let new = bit & !self.words[word];
+        self.words[word] |= bit;
+        self.set[component] += u8::from(new != 0);
     }
 
     /// Estimated number of distinct values.
     #[inline(always)]
     pub(super) fn estimate(&self) -> f32 {
-        let [a, b, c, d] = self.0.map(u64::count_ones);
-        if a + b <= FULL[0] {
-            OF_128[(a + b) as usize]
-        } else if c <= FULL[1] {
-            OF_64[c as usize] * 8.0
+        let [all, eighth, rare] = self.set;
+        if all <= FULL[0] {
+            OF_128[usize::from(all)]
+        } else if eighth <= FULL[1] {
+            OF_64[usize::from(eighth)] * 8.0
         } else {
-            OF_64[d as usize] * 64.0
+            OF_64[usize::from(rare)] * 64.0
         }
     }
 }

@@ -21,14 +21,17 @@ pub(super) fn week(time: TimeNs) -> (f32, f32) {
 /// only, so that every machine and libm gives the same bits.
 fn circle(turn: f64) -> (f32, f32) {
     let eighth = (turn * 8.0) as u32 & 7;
-    let quarter = (eighth + 1) / 2;
+    let quarter = eighth.div_ceil(2);
     let angle = (turn - f64::from(quarter) / 4.0) * core::f64::consts::TAU;
     let square = angle * angle;
-    let sine = angle
-        * (1.0
-            - square / 6.0 * (1.0 - square / 20.0 * (1.0 - square / 42.0 * (1.0 - square / 72.0))));
-    let cosine =
-        1.0 - square / 2.0 * (1.0 - square / 12.0 * (1.0 - square / 30.0 * (1.0 - square / 56.0)));
+    let series = |powers: [f64; 4]| {
+        powers
+            .into_iter()
+            .rev()
+            .fold(1.0, |sum, power| 1.0 - square * power * sum)
+    };
+    let sine = angle * series([1.0 / 6.0, 1.0 / 20.0, 1.0 / 42.0, 1.0 / 72.0]);
+    let cosine = series([1.0 / 2.0, 1.0 / 12.0, 1.0 / 30.0, 1.0 / 56.0]);
     let (sine, cosine) = match quarter & 3 {
         0 => (sine, cosine),
         1 => (cosine, -sine),

@@ -231,7 +231,7 @@ impl<'a> Input<'a> {
         let key = &self.record.key;
         known(
             key.later_fragment == 0,
-            ServiceClass::of(key.protocol, self.record.destination_port()) as u8 as f32,
+            f32::from(ServiceClass::of(key.protocol, self.record.destination_port()) as u8),
         )
     }
 

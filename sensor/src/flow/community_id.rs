@@ -79,3 +79,156 @@ fn base64(bytes: &[u8]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv6Addr};
+
+    use super::*;
+
+    /// What a packet from `source` to `destination` has for an id, by the key its flow would have.
+    fn id(protocol: u8, source: (&str, u16), destination: (&str, u16)) -> String {
+        let bytes = |text: &str| match text.parse::<IpAddr>().expect("an address") {
+            IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+            IpAddr::V6(address) => Ipv6Addr::octets(&address),
+        };
+        let mut ends = [
+            (bytes(source.0), source.1),
+            (bytes(destination.0), destination.1),
+        ];
+        let swapped = ends[0] > ends[1];
+        if swapped {
+            ends.reverse();
+        }
+        let key = FlowKey {
+            addresses: ends.map(|end| end.0),
+            ports: ends.map(|end| end.1),
+            protocol,
+            later_fragment: 0,
+            pad: [0; 2],
+        };
+        v1(&key, usize::from(swapped))
+    }
+
+    /// From the specification's own baseline (baseline/baseline_deflt.json) and Zeek's test of the same.
+    #[test]
+    fn published_vectors() {
+        const A: &str = "fe80::200:86ff:fe05:80da";
+        const B: &str = "fe80::260:97ff:fe07:69ea";
+        const C: &str = "3ffe:507:0:1:200:86ff:fe05:80da";
+        let vectors = [
+            (
+                6,
+                ("128.232.110.120", 34855),
+                ("66.35.250.204", 80),
+                "LQU9qZlK+B5F3KDmev6m5PMibrg=",
+            ),
+            (
+                6,
+                ("66.35.250.204", 80),
+                ("128.232.110.120", 34855),
+                "LQU9qZlK+B5F3KDmev6m5PMibrg=",
+            ),
+            (
+                17,
+                ("192.168.1.52", 54585),
+                ("8.8.8.8", 53),
+                "d/FP5EW3wiY1vCndhwleRRKHowQ=",
+            ),
+            (
+                132,
+                ("192.168.170.8", 7),
+                ("192.168.170.56", 7),
+                "MP2EtRCAUIZvTw6MxJHLV7N7JDs=",
+            ),
+            (
+                132,
+                ("192.168.170.56", 7),
+                ("192.168.170.8", 7),
+                "MP2EtRCAUIZvTw6MxJHLV7N7JDs=",
+            ),
+            (
+                6,
+                ("2001:470:e5bf:dead:4957:2174:e82c:4887", 63943),
+                ("2607:f8b0:400c:c03::1a", 25),
+                "/qFaeAR+gFe1KYjMzVDsMv+wgU4=",
+            ),
+            (
+                1,
+                ("192.168.0.89", 8),
+                ("192.168.0.1", 0),
+                "X0snYXpgwiv9TZtqg64sgzUn6Dk=",
+            ),
+            (
+                1,
+                ("192.168.0.1", 0),
+                ("192.168.0.89", 8),
+                "X0snYXpgwiv9TZtqg64sgzUn6Dk=",
+            ),
+            (
+                1,
+                ("10.0.0.1", 11),
+                ("10.0.0.2", 0),
+                "YHxtAirCG//0OzkcVAukqKQN9xM=",
+            ),
+            (
+                1,
+                ("1.2.3.4", 8),
+                ("5.6.7.8", 0),
+                "crodRHL2FEsHjbv3UkRrfbs4bZ0=",
+            ),
+            (58, (A, 135), (B, 136), "dGHyGvjMfljg6Bppwm3bg0LO8TY="),
+            (58, (B, 136), (A, 135), "dGHyGvjMfljg6Bppwm3bg0LO8TY="),
+            (58, (B, 135), (A, 136), "zavyT/cezQr1fmImYCwYnMXbgck="),
+            (
+                58,
+                ("3ffe:501:1800:2345::2", 3),
+                (C, 0),
+                "2ObVBgIn28oZvibYZhZMBgh7WdQ=",
+            ),
+            (
+                58,
+                ("3ffe:501:410:0:2c0:dfff:fe47:33e", 1),
+                (C, 4),
+                "hLZd0XGWojozrvxqE0dWB1iM6R0=",
+            ),
+            (
+                58,
+                (C, 128),
+                ("3ffe:501:0:1001::2", 129),
+                "+TW+HtLHvV1xnGhV1lv7XoJrqQg=",
+            ),
+            (
+                58,
+                (A, 133),
+                ("ff02::2", 134),
+                "hO+sN4H+MG5MY/8hIrXPqc4ZQz0=",
+            ),
+            (
+                58,
+                (B, 134),
+                ("ff02::1", 133),
+                "pkvHqCL88/tg1k4cPigmZXUtL00=",
+            ),
+            (
+                46,
+                ("10.1.12.1", 0),
+                ("10.1.12.2", 0),
+                "KHlLkgoJW7ifUTyTSgyVfkFHzKw=",
+            ),
+            (
+                46,
+                ("10.1.12.2", 0),
+                ("10.1.12.1", 0),
+                "KHlLkgoJW7ifUTyTSgyVfkFHzKw=",
+            ),
+        ];
+        for (protocol, source, destination, expected) in vectors {
+            assert_eq!(
+                id(protocol, source, destination),
+                format!("1:{expected}"),
+                "{protocol} {source:?} {destination:?}"
+            );
+        }
+    }
+}

@@ -1,12 +1,18 @@
 //! Bidirectional flows: the [`Table`] that merges epochs into [`FlowRecord`]s and decides when a flow is due for
 //! scoring, and the names the field gives to what a flow did ([`FlowRecord::conn_state`], Community ID).
 
+mod boundary;
 mod community_id;
 mod originator;
+mod progress;
 mod record;
+mod settings;
+mod slot;
 mod state;
 mod table;
 
+pub use progress::{Change, change};
 pub use record::{FlowEndReason, FlowRecord, ip_address, protocol_name};
+pub use settings::{Settings, Stats};
 pub use state::ConnState;
-pub use table::{Change, Settings, Stats, Table, change};
+pub use table::Table;

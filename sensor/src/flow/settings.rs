@@ -1,0 +1,79 @@
+//! When flows end, and running totals of what ended why.
+
+use std::time::Duration;
+
+use sensor_ebpf::flow::EPOCH_SHIFT;
+
+use super::FlowEndReason;
+
+/// When flows end, and how many may live. `None` switches that way of ending off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// A flow without a packet for this long has ended; a later packet begins another.
+    pub idle_timeout: Option<Duration>,
+    /// A flow that lasts longer is cut into records of this length.
+    pub active_timeout: Option<Duration>,
+    /// How long a closed TCP connection (RST, or FIN from both sides) waits for stragglers.
+    pub close_linger: Option<Duration>,
+    /// Flows that may live at once; one more ends the flow that has been idle longest.
+    pub capacity: u32,
+    /// Whether flows become due while they live, not only when they end.
+    pub checkpoints: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            idle_timeout: Some(Duration::from_secs(120)),
+            active_timeout: Some(Duration::from_secs(1800)),
+            close_linger: Some(Duration::from_secs(5)),
+            capacity: 1 << 18,
+            checkpoints: true,
+        }
+    }
+}
+
+impl Settings {
+    /// Nothing ever ends a flow but the end of the capture (or a full table): one record per key.
+    pub fn no_expiry() -> Self {
+        Self {
+            idle_timeout: None,
+            active_timeout: None,
+            close_linger: None,
+            ..Self::default()
+        }
+    }
+}
+
+/// Running totals of a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Records begun.
+    pub begun: u64,
+    /// Records ended, by [`FlowEndReason`] minus 1.
+    pub ended: [u64; 5],
+    /// Checkpoints handed out.
+    pub checkpoints: u64,
+}
+
+impl Stats {
+    /// Records ended for `reason`.
+    pub const fn ended(&self, reason: FlowEndReason) -> u64 {
+        self.ended[reason as usize - 1]
+    }
+}
+
+pub(super) fn nanoseconds(duration: Option<Duration>) -> u64 {
+    duration.map_or(u64::MAX, |duration| {
+        u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+    })
+}
+
+/// Boundaries after the last packet until `duration` has surely passed; at least one.
+pub(super) fn epochs(duration: Option<Duration>) -> Option<u64> {
+    duration.map(|duration| {
+        nanoseconds(Some(duration))
+            .div_ceil(1 << EPOCH_SHIFT)
+            .max(1)
+    })
+}
