@@ -11,6 +11,7 @@ mod pcap;
 pub mod pcap_writer;
 mod pcapng;
 pub mod replay;
+pub mod tunnel;
 
 pub use accountant::Accountant;
 pub use container::{Damage, Record};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{
     Accountant, Capture, CaptureError, Epoch, Progress,
     container::{Container, Damage},
-    input, link,
+    input, link, tunnel,
 };
 
 /// Bounds of a replay.
@@ -13,12 +13,15 @@ use super::{
 pub struct Settings {
     /// Flows counted in one epoch; packets of further ones go to the overflow counters.
     pub flows_per_epoch: usize,
+    /// Whether flows are those inside of tunnels ([`tunnel`]) and not those on the wire.
+    pub inside_tunnels: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             flows_per_epoch: 4 << 20,
+            inside_tunnels: false,
         }
     }
 }
@@ -41,6 +44,7 @@ pub struct Replay {
     files: Vec<(PathBuf, Container)>,
     accountant: Accountant,
     report: Report,
+    inside_tunnels: bool,
 }
 
 impl Replay {
@@ -57,6 +61,7 @@ impl Replay {
             files,
             accountant: Accountant::new(settings.flows_per_epoch),
             report: Report::default(),
+            inside_tunnels: settings.inside_tunnels,
         })
     }
 
@@ -110,8 +115,13 @@ impl Capture for Replay {
                 }
                 self.report.packets += 1;
                 self.report.bytes += record.frame.len() as u64;
-                self.accountant
-                    .count(link::parse(record.link, record.frame), record.time);
+                // The usual case by its name, so that it is inlined.
+                let parsed = if self.inside_tunnels {
+                    tunnel::parse(record.link, record.frame)
+                } else {
+                    link::parse(record.link, record.frame)
+                };
+                self.accountant.count(parsed, record.time);
                 container.advance().map_err(|source| CaptureError::Io {
                     path: path.display().to_string(),
                     source,
