@@ -25,7 +25,6 @@ const LONG: &[(&str, &str)] = &[
         "sensor/src/features/table.rs",
         "the one table that declares every feature",
     ),
-    ("sensor/src/flow/table.rs", "the flow table with its tests"),
 ];
 
 #[test]
