@@ -2,7 +2,11 @@
 
 mod support;
 
-use std::{collections::BTreeMap, fs};
+use std::{
+    collections::BTreeMap,
+    fs,
+    time::{Duration, Instant},
+};
 
 use sensor::capture::{
     Capture, CaptureError, Epoch, Progress,
@@ -43,7 +47,9 @@ fn malformed_captures_give_what_libpcap_gives() {
     assert_eq!(expected.len(), 284);
     let mut differing = Vec::new();
     for (file, packets) in &expected {
+        let start = Instant::now();
         let got = read(&folder.join(file));
+        assert!(start.elapsed() < Duration::from_secs(2), "{file} hangs");
         if *got.as_ref().unwrap_or(&0) != *packets {
             differing.push(format!("{file}: libpcap {packets}, ours {got:?}"));
         }
@@ -54,4 +60,17 @@ fn malformed_captures_give_what_libpcap_gives() {
         expected.len()
     );
     assert!(differing.is_empty(), "{}", differing.join("\n"));
+    if let Some(peak_kib) = peak_memory_kib() {
+        println!("peak memory {peak_kib} KiB");
+        assert!(peak_kib < 64 << 10, "{peak_kib} KiB");
+    }
+}
+
+/// Most memory this process ever had, where the system says (Linux).
+fn peak_memory_kib() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
 }

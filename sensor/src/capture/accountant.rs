@@ -7,12 +7,12 @@ use std::hash::{BuildHasher, RandomState};
 
 use sensor_ebpf::{
     account,
-    flow::{FlowCounters, FlowKey, TimeNs, epoch_of},
+    flow::{FlowCounters, FlowKey, TimeNs, epoch_of, quality},
     frame::{Malformed, Packet, Parsed},
     maps::Ledger,
 };
 
-use super::Epoch;
+use super::{Epoch, container::Record};
 
 /// Counts packets into the deltas of the current epoch.
 pub struct Accountant {
@@ -57,14 +57,30 @@ impl Accountant {
         self.late_packets
     }
 
+    /// Counts what the parser made of one captured frame, and marks the flow if the frame was cut.
+    #[inline]
+    pub fn count_record(&mut self, record: &Record<'_>, parsed: Parsed) {
+        let is_snapped = record.frame.len() < record.wire_length as usize;
+        self.count_marked(
+            parsed,
+            record.time,
+            if is_snapped { quality::SNAPPED } else { 0 },
+        );
+    }
+
     /// Counts what the parser made of one frame.
     #[inline]
     pub fn count(&mut self, parsed: Parsed, time: TimeNs) {
+        self.count_marked(parsed, time, 0);
+    }
+
+    #[inline]
+    fn count_marked(&mut self, parsed: Parsed, time: TimeNs, quality: u16) {
         let open = *self.epoch.get_or_insert(epoch_of(time));
         self.late_packets += u64::from(epoch_of(time) < open);
         self.ledger.seen += 1;
         match parsed {
-            Parsed::Flow(packet) => self.count_packet(&packet, time),
+            Parsed::Flow(packet) => self.count_packet(&packet, time, quality),
             Parsed::NotIp => self.ledger.not_ip += 1,
             Parsed::Probe => self.ledger.probe += 1,
             Parsed::Malformed(reason) => self.reject(reason),
@@ -76,10 +92,11 @@ impl Accountant {
     }
 
     #[inline]
-    fn count_packet(&mut self, packet: &Packet, time: TimeNs) {
+    fn count_packet(&mut self, packet: &Packet, time: TimeNs, quality: u16) {
         match self.entry(&packet.key) {
             Some(counters) => {
                 account::add(counters, packet, time);
+                counters.quality |= quality;
                 self.ledger.counted += 1;
             }
             None => {

@@ -96,12 +96,13 @@ pub(super) fn open(path: &Path) -> Result<Container, CaptureError> {
     let name = path.display().to_string();
     let failed = |source: io::Error| match source.kind() {
         // What the decoders say of a damaged stream.
-        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::Other => {
-            CaptureError::Damaged {
-                path: name.clone(),
-                what: source.to_string(),
-            }
-        }
+        io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::InvalidData
+        | io::ErrorKind::InvalidInput
+        | io::ErrorKind::Other => CaptureError::Damaged {
+            path: name.clone(),
+            what: source.to_string(),
+        },
         _ => CaptureError::Io {
             path: name.clone(),
             source,
@@ -137,7 +138,8 @@ fn decompress(source: Box<dyn Read + Send>, nesting: usize) -> io::Result<Box<dy
             Box::new(flate2::bufread::MultiGzDecoder::new(source)),
             nesting - 1,
         )
-    } else if start.starts_with(&ZSTD_MAGIC) {
+    } else if start.starts_with(&ZSTD_MAGIC) || matches!(start, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..])
+    {
         decompress(
             Box::new(ZstdFrames {
                 source: Some(source),
@@ -175,10 +177,36 @@ impl<R: BufRead> Read for ZstdFrames<R> {
                 self.source = Some(source);
                 return Ok(0);
             }
+            if let Some(length) = skippable(&mut source)? {
+                io::copy(&mut (&mut source).take(length), &mut io::sink())?;
+                self.source = Some(source);
+                continue;
+            }
             self.frame = Some(StreamingDecoder::new(source).map_err(|error| {
                 io::Error::new(io::ErrorKind::InvalidData, format!("zstd: {error}"))
             })?);
         }
+    }
+}
+
+/// Length of the skippable frame (RFC 8878 §3.1.2) that begins here, its header already left behind; `None` where
+/// the next frame is no such. Parallel compressors write them.
+fn skippable(source: &mut impl BufRead) -> io::Result<Option<u64>> {
+    let start = source.fill_buf()?;
+    // The magic numbers are 0x184D2A50 to 0x184D2A5F. A buffer that ends inside one is told apart by its first byte.
+    if !matches!(start.first(), Some(0x50..=0x5f)) {
+        return Ok(None);
+    }
+    let mut header = [0; 8];
+    source.read_exact(&mut header)?;
+    let [_, b, c, d, length @ ..] = header;
+    if [b, c, d] == [0x2a, 0x4d, 0x18] {
+        Ok(Some(u32::from_le_bytes(length).into()))
+    } else {
+        Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "zstd: something else behind a frame",
+        ))
     }
 }
 

@@ -71,7 +71,11 @@ pub fn write<W: Write>(input: &Path, packets: u64, out: W) -> Result<u64, LoopEr
             frame.clear();
             frame.extend_from_slice(record.frame);
             move_hosts(&mut frame, round);
-            match writer.write(record.time + shift, record.wire_length, &frame) {
+            match writer.write(
+                record.time.saturating_add(shift),
+                record.wire_length,
+                &frame,
+            ) {
                 Ok(()) => written += 1,
                 Err(error) => failure = Some(error.into()),
             }

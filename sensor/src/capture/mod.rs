@@ -65,7 +65,7 @@ pub trait Capture {
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
     /// A file cannot be opened or read.
-    #[error("{path}: {source}")]
+    #[error("{path}: {}", explain(source))]
     Io {
         /// The file, `-` for standard input.
         path: String,
@@ -104,4 +104,28 @@ pub enum CaptureError {
         /// The folder.
         path: String,
     },
+}
+
+impl CaptureError {
+    /// What the program exits with (sysexits.h): 66 where an input file is the reason, 69 where there is no way to
+    /// capture, 77 where the permission to do so is missing.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Io { .. }
+            | Self::Empty { .. }
+            | Self::NotACapture { .. }
+            | Self::Damaged { .. }
+            | Self::NoCaptures { .. } => 66,
+        }
+    }
+}
+
+fn explain(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "no such file or folder".to_owned(),
+        std::io::ErrorKind::PermissionDenied => {
+            "no permission to read it; run as a user who may, or change its mode".to_owned()
+        }
+        _ => error.to_string(),
+    }
 }

@@ -1,6 +1,6 @@
 //! Replay: capture files in, epochs out, as fast as they can be read.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use super::{
     Accountant, Capture, CaptureError, Epoch, Progress,
@@ -35,13 +35,60 @@ pub struct Report {
     pub bytes: u64,
     /// Frames whose time lay before the epoch they were counted in: the capture was out of order.
     pub late_packets: u64,
-    /// Files that ended early, with the place and the reason. What was read until there is counted.
-    pub damaged: Vec<(PathBuf, Damage)>,
+    /// Files that ended early. What was read until there is counted.
+    pub losses: Vec<Loss>,
+}
+
+/// A file that ended early: where, why, and what was used of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// The file.
+    pub path: PathBuf,
+    /// Packets read before.
+    pub packets: u64,
+    /// The place and the reason.
+    pub damage: Damage,
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            path,
+            packets,
+            damage,
+        } = self;
+        write!(
+            f,
+            "{}: damaged {damage}; used up to there ({packets} packets), the rest is lost",
+            path.display()
+        )
+    }
+}
+
+impl Report {
+    /// What a person should know about this replay, one line each.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.losses.iter().map(Loss::to_string).collect();
+        if self.late_packets > 0 {
+            lines.push(format!(
+                "{} packets out of order were counted in the half second they stand in, not in their own; `reordercap` sorts a capture",
+                self.late_packets
+            ));
+        }
+        lines
+    }
+}
+
+/// One of the captures.
+struct Input {
+    path: PathBuf,
+    container: Container,
+    packets: u64,
 }
 
 /// One or several captures, merged by time.
 pub struct Replay {
-    files: Vec<(PathBuf, Container)>,
+    inputs: Vec<Input>,
     accountant: Accountant,
     report: Report,
     inside_tunnels: bool,
@@ -53,12 +100,18 @@ impl Replay {
     /// # Errors
     /// The first input that is missing, unreadable or no capture. Damage behind the first packet is no error.
     pub fn open(inputs: &[PathBuf], settings: Settings) -> Result<Self, CaptureError> {
-        let files = input::expand(inputs)?
+        let inputs = input::expand(inputs)?
             .into_iter()
-            .map(|path| input::open(&path).map(|container| (path, container)))
+            .map(|path| {
+                input::open(&path).map(|container| Input {
+                    path,
+                    container,
+                    packets: 0,
+                })
+            })
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
-            files,
+            inputs,
             accountant: Accountant::new(settings.flows_per_epoch),
             report: Report::default(),
             inside_tunnels: settings.inside_tunnels,
@@ -69,9 +122,13 @@ impl Replay {
     pub fn report(&self) -> Report {
         let mut report = self.report.clone();
         report.late_packets = self.accountant.late_packets();
-        for (path, container) in &self.files {
-            if let Some(damage) = container.damage() {
-                report.damaged.push((path.clone(), damage.clone()));
+        for input in &self.inputs {
+            if let Some(damage) = input.container.damage() {
+                report.losses.push(Loss {
+                    path: input.path.clone(),
+                    packets: input.packets,
+                    damage: damage.clone(),
+                });
             }
         }
         report
@@ -82,8 +139,8 @@ impl Replay {
     fn earliest(&self) -> Option<(usize, u64)> {
         let mut best: Option<(usize, u64)> = None;
         let mut until = u64::MAX;
-        for (index, (_, container)) in self.files.iter().enumerate() {
-            let Some(time) = container.time() else {
+        for (index, input) in self.inputs.iter().enumerate() {
+            let Some(time) = input.container.time() else {
                 continue;
             };
             match best {
@@ -104,7 +161,11 @@ impl Replay {
 impl Capture for Replay {
     fn next_epoch(&mut self, epoch: &mut Epoch) -> Result<Progress, CaptureError> {
         while let Some((index, until)) = self.earliest() {
-            let (path, container) = &mut self.files[index];
+            let Input {
+                path,
+                container,
+                packets,
+            } = &mut self.inputs[index];
             while let Some(record) = container.record() {
                 if record.time > until {
                     break;
@@ -113,6 +174,7 @@ impl Capture for Replay {
                     self.accountant.finish(epoch);
                     return Ok(Progress::Epoch);
                 }
+                *packets += 1;
                 self.report.packets += 1;
                 self.report.bytes += record.frame.len() as u64;
                 // The usual case by its name, so that it is inlined.
@@ -121,7 +183,7 @@ impl Capture for Replay {
                 } else {
                     link::parse(record.link, record.frame)
                 };
-                self.accountant.count(parsed, record.time);
+                self.accountant.count_record(&record, parsed);
                 container.advance().map_err(|source| CaptureError::Io {
                     path: path.display().to_string(),
                     source,
