@@ -3,7 +3,7 @@
 
     sklearn_forest.py time             prints its scoring and training times as one JSON object
     sklearn_forest.py fixture          prints a small forest of its own, with points and scores, as JSON:
-                                       model/tests/fixtures/sklearn_forest.json, against which the scorer is tested
+                                       model/src/peer/sklearn_forest.json, against which the scorer is tested
 """
 
 import json
@@ -45,9 +45,9 @@ def timings():
 
 
 def fixture():
-    """Trees as nested lists would lose precision: thresholds are doubles, points are floats, both printed exactly."""
+    """Thresholds are doubles and points are floats; both are printed exactly."""
     data = made_up(400, 5, seed=2)
-    forest = IsolationForest(n_estimators=20, max_samples=64, random_state=3).fit(data)
+    forest = IsolationForest(n_estimators=15, max_samples=64, random_state=3).fit(data)
     points = np.concatenate([made_up(60, 5, seed=4), made_up(20, 5, seed=5) * 9]).astype(np.float32)
     trees = []
     for estimator in forest.estimators_:

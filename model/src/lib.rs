@@ -35,6 +35,8 @@ mod grow;
 mod maths;
 mod names;
 mod parallel;
+#[cfg(test)]
+mod peer;
 mod publish;
 mod quantise;
 mod rng;

@@ -53,13 +53,13 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The forest of the paper: 100 ordinary trees of 256 rows, every feature that varies equally likely.
+    /// The paper's forest: 100 trees of 256 rows, every feature that varies equally likely, no row held out. (In
+    /// level-shared trees, as by default; ordinary ones, the paper's, rank alike: docs/models.md.)
     ///
     /// Fei Tony Liu, Kai Ming Ting, Zhi-Hua Zhou: Isolation Forest, ICDM 2008.
     pub fn classic() -> Self {
         Self {
             range_share: 0.0,
-            shape: Shape::Ordinary,
             holdout: 0.0,
             ..Self::default()
         }

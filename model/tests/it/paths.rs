@@ -1,10 +1,8 @@
 //! Every path gives the same bits, and they are those of the trees as a reader of the paper would walk them.
 
-mod support;
-
+use crate::support::{schema, traffic};
 use model::{Model, NodeView, Path, Rows, Scratch, Settings, Shape, TreeView};
 use proptest::prelude::*;
-use support::{schema, traffic};
 
 fn scores(model: &Model, path: Path, values: &[f32]) -> Vec<f32> {
     let mut out = vec![0.0; values.len() / model.schema().len()];

@@ -1,9 +1,7 @@
 //! The model as its users see it.
 
-mod support;
-
+use crate::support::{schema, traffic};
 use model::{LoadError, Model, Published, Rows, Settings, Shape, TrainError};
-use support::{schema, traffic};
 
 fn settings(shape: Shape) -> Settings {
     Settings {

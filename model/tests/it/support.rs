@@ -64,3 +64,17 @@ pub(crate) fn traffic(rows: usize, columns: usize, seed: u64) -> Rows {
     }
     table
 }
+
+/// A folder of the data shared beside the checkout; if absent, says so, once per test.
+pub(crate) fn shared(name: &str) -> Option<std::path::PathBuf> {
+    let root = std::env::var_os("ANOMALY_DETECT_SHARED_DATA").map_or_else(
+        || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
+        std::path::PathBuf::from,
+    );
+    let folder = root.join(name);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    println!("not run: shared data absent ({})", folder.display());
+    None
+}

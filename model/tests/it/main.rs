@@ -1,0 +1,8 @@
+//! Tests of the model from outside, in one program: one link instead of five.
+
+mod artifact;
+mod benchmarks;
+mod npz;
+mod paths;
+mod support;
+mod whole;
