@@ -2,6 +2,10 @@
 //!
 //! An entry reads: name, unit, axis, whether the model sees it, where the definition comes from, what it is, and the
 //! expression that computes it from the flow `x`.
+//!
+//! Axes compete by their length: a forest that picks features by range sees a factor of 1000 in bytes as 7 and a share
+//! as 1. So whatever can grow is logarithmic (a TTL too: linear, its 255 drowned everything else), and what repeats
+//! another column (totals beside their two directions) is left to people: each repetition is a vote.
 
 use sensor_ebpf::flow::{seen, tcp_flag};
 
@@ -131,10 +135,10 @@ features! {
     "duration", "s", SignedLog, yes, "Zeek duration",
         "First to last packet."
         => |x| x.duration as f32;
-    "packets", "packet", SignedLog, yes, "IPFIX IE 2 packetDeltaCount",
+    "packets", "packet", SignedLog, no, "IPFIX IE 2 packetDeltaCount",
         "Packets of both directions."
         => |x| x.both.packets as f32;
-    "bytes", "byte", SignedLog, yes, "IPFIX IE 1 octetDeltaCount",
+    "bytes", "byte", SignedLog, no, "IPFIX IE 1 octetDeltaCount",
         "IP bytes of both directions."
         => |x| x.both.bytes as f32;
     "orig_packets", "packet", SignedLog, yes, "Zeek orig_pkts",
@@ -143,7 +147,7 @@ features! {
     "orig_bytes", "byte", SignedLog, yes, "Zeek orig_ip_bytes",
         "IP bytes the originator sent."
         => |x| x.orig.bytes as f32;
-    "orig_payload", "byte", SignedLog, yes, "Zeek orig_bytes",
+    "orig_payload", "byte", SignedLog, no, "Zeek orig_bytes",
         "Bytes behind the transport header the originator sent."
         => |x| x.orig.payload as f32;
     "resp_packets", "packet", SignedLog, yes, "Zeek resp_pkts",
@@ -152,10 +156,10 @@ features! {
     "resp_bytes", "byte", SignedLog, yes, "Zeek resp_ip_bytes",
         "IP bytes the responder sent."
         => |x| x.resp.bytes as f32;
-    "resp_payload", "byte", SignedLog, yes, "Zeek resp_bytes",
+    "resp_payload", "byte", SignedLog, no, "Zeek resp_bytes",
         "Bytes behind the transport header the responder sent."
         => |x| x.resp.payload as f32;
-    "packets_per_second", "packet/s", SignedLog, yes, "CICFlowMeter Flow Packets/s",
+    "packets_per_second", "packet/s", SignedLog, no, "CICFlowMeter Flow Packets/s",
         "Packets over duration. Missing when all packets have one time."
         => |x| ratio(x.both.packets, x.duration);
     "bytes_per_second", "byte/s", SignedLog, yes, "CICFlowMeter Flow Bytes/s",
@@ -200,10 +204,10 @@ features! {
     "length_max", "byte", SignedLog, no, "CICFlowMeter Packet Length Max",
         "Longest IP packet of both directions."
         => |x| x.both.length_max();
-    "length_mean", "byte", SignedLog, yes, "CICFlowMeter Packet Length Mean",
+    "length_mean", "byte", SignedLog, no, "CICFlowMeter Packet Length Mean",
         "Mean IP length of packets of both directions."
         => |x| x.both.length_mean();
-    "length_std", "byte", SignedLog, yes, "CICFlowMeter Packet Length Std",
+    "length_std", "byte", SignedLog, no, "CICFlowMeter Packet Length Std",
         "Standard deviation (population) of the IP lengths of both directions."
         => |x| x.both.length_deviation();
     "orig_length_min", "byte", SignedLog, yes, "CICFlowMeter Packet Length Min",
@@ -257,13 +261,13 @@ features! {
     "orig_gap_min", "s", SignedLog, no, "CICFlowMeter IAT Min",
         "Shortest time between packets of the originator. Missing below two packets."
         => |x| x.orig.gap_min();
-    "orig_gap_max", "s", SignedLog, yes, "CICFlowMeter IAT Max",
+    "orig_gap_max", "s", SignedLog, no, "CICFlowMeter IAT Max",
         "Longest time between packets of the originator. Missing below two packets."
         => |x| x.orig.gap_max();
-    "orig_gap_mean", "s", SignedLog, yes, "CICFlowMeter IAT Mean",
+    "orig_gap_mean", "s", SignedLog, no, "CICFlowMeter IAT Mean",
         "Mean time between packets of the originator. Missing below two packets."
         => |x| x.orig.gap_mean();
-    "orig_gap_std", "s", SignedLog, yes, "CICFlowMeter IAT Std",
+    "orig_gap_std", "s", SignedLog, no, "CICFlowMeter IAT Std",
         "Standard deviation (population) of the time between packets of the originator. Missing below two packets."
         => |x| x.orig.gap_deviation();
     "resp_gap_min", "s", SignedLog, no, "CICFlowMeter IAT Min",
@@ -335,16 +339,16 @@ features! {
     "resp_window", "byte", SignedLog, yes, "CICFlowMeter Bwd Init Win Bytes",
         "TCP window in the first packet of the responder, unscaled. Missing for other protocols and without answer."
         => |x| known(x.tcp, x.resp.with_half(|half| f32::from(half.first_window)));
-    "orig_ttl_min", "hop", Linear, yes, "IPFIX IE 52 minimumTTL",
+    "orig_ttl_min", "hop", SignedLog, yes, "IPFIX IE 52 minimumTTL",
         "Smallest TTL or hop limit of the originator. Missing if it sent nothing."
         => |x| x.orig.with_half(|half| f32::from(half.ttl_min));
-    "orig_ttl_max", "hop", Linear, no, "IPFIX IE 53 maximumTTL",
+    "orig_ttl_max", "hop", SignedLog, no, "IPFIX IE 53 maximumTTL",
         "Largest TTL or hop limit of the originator. Missing if it sent nothing."
         => |x| x.orig.with_half(|half| f32::from(half.ttl_max));
-    "resp_ttl_min", "hop", Linear, yes, "IPFIX IE 52 minimumTTL",
+    "resp_ttl_min", "hop", SignedLog, yes, "IPFIX IE 52 minimumTTL",
         "Smallest TTL or hop limit of the responder. Missing if it sent nothing."
         => |x| x.resp.with_half(|half| f32::from(half.ttl_min));
-    "resp_ttl_max", "hop", Linear, no, "IPFIX IE 53 maximumTTL",
+    "resp_ttl_max", "hop", SignedLog, no, "IPFIX IE 53 maximumTTL",
         "Largest TTL or hop limit of the responder. Missing if it sent nothing."
         => |x| x.resp.with_half(|half| f32::from(half.ttl_max));
     }
@@ -401,10 +405,10 @@ features! {
     "src_half_open_share_60s", "1", Linear, yes, "KDD99 serror_rate",
         "Share of TCP attempts whose handshake was not completed, 60 s. Missing without attempts."
         => |x| x.source_window(1, |window| window.half_open_share);
-    "src_bytes_sent_60s", "byte", SignedLog, yes, "this sensor",
+    "src_bytes_sent_60s", "byte", SignedLog, no, "this sensor",
         "IP bytes the originator sent in flows it began, 60 s."
         => |x| x.source_window(1, |window| window.bytes_sent);
-    "src_bytes_received_60s", "byte", SignedLog, yes, "this sensor",
+    "src_bytes_received_60s", "byte", SignedLog, no, "this sensor",
         "IP bytes the originator was sent in flows it began, 60 s."
         => |x| x.source_window(1, |window| window.bytes_received);
     "src_flows_600s", "flow", SignedLog, yes, "KDD99 count, windowed",
@@ -476,10 +480,10 @@ features! {
     "dst_half_open_share_60s", "1", Linear, yes, "KDD99 serror_rate",
         "Share of TCP attempts whose handshake was not completed, 60 s. Missing without attempts."
         => |x| x.destination_window(1, |window| window.half_open_share);
-    "dst_bytes_sent_60s", "byte", SignedLog, yes, "this sensor",
+    "dst_bytes_sent_60s", "byte", SignedLog, no, "this sensor",
         "IP bytes the responder sent in flows begun by others, 60 s."
         => |x| x.destination_window(1, |window| window.bytes_sent);
-    "dst_bytes_received_60s", "byte", SignedLog, yes, "this sensor",
+    "dst_bytes_received_60s", "byte", SignedLog, no, "this sensor",
         "IP bytes the responder was sent in flows begun by others, 60 s."
         => |x| x.destination_window(1, |window| window.bytes_received);
     "dst_flows_600s", "flow", SignedLog, yes, "KDD99 dst_host_count, windowed",
