@@ -1,0 +1,121 @@
+//! The three `bpf(2)` commands that the measurement needs and aya does not offer in this form.
+
+use std::{
+    io,
+    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+};
+
+const BPF_MAP_CREATE: libc::c_long = 0;
+const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
+const BPF_PROG_TEST_RUN: libc::c_long = 10;
+const BPF_MAP_TYPE_HASH: u32 = 1;
+
+/// As much of `union bpf_attr` as is used; the kernel takes the rest as zero.
+#[repr(C)]
+#[derive(Default)]
+struct MapCreate {
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    map_flags: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct MapUpdate {
+    map_fd: u32,
+    pad: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct TestRun {
+    prog_fd: u32,
+    retval: u32,
+    data_size_in: u32,
+    data_size_out: u32,
+    data_in: u64,
+    data_out: u64,
+    repeat: u32,
+    duration: u32,
+    rest: [u64; 4],
+}
+
+fn bpf<T>(command: libc::c_long, attributes: &mut T) -> io::Result<libc::c_long> {
+    // SAFETY: the attributes are a live struct of the size given; pointers inside are to live memory, see callers.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_mut(attributes),
+            size_of::<T>(),
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+/// Makes a hash map.
+pub(super) fn hash_map(
+    key_size: usize,
+    value_size: usize,
+    max_entries: u32,
+    map_flags: u32,
+) -> io::Result<OwnedFd> {
+    let mut attributes = MapCreate {
+        map_type: BPF_MAP_TYPE_HASH,
+        key_size: key_size as u32,
+        value_size: value_size as u32,
+        max_entries,
+        map_flags,
+    };
+    let fd = bpf(BPF_MAP_CREATE, &mut attributes)?;
+    // SAFETY: a file descriptor that the kernel has just made for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// Puts `inner` into a map of maps.
+pub(super) fn set_inner(outer: BorrowedFd<'_>, index: u32, inner: &OwnedFd) -> io::Result<()> {
+    let value = inner.as_raw_fd();
+    let mut attributes = MapUpdate {
+        map_fd: outer.as_raw_fd() as u32,
+        key: std::ptr::from_ref(&index) as u64,
+        value: std::ptr::from_ref(&value) as u64,
+        ..MapUpdate::default()
+    };
+    bpf(BPF_MAP_UPDATE_ELEM, &mut attributes).map(drop)
+}
+
+/// Runs a program on a frame that many times; the average time of a run in whole ns, by the kernel. (Around the runs of an
+/// XDP program the kernel waits for a grace period, so the call itself must not be timed.)
+pub(super) fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io::Result<u32> {
+    let mut attributes = TestRun {
+        prog_fd: program.as_raw_fd() as u32,
+        data_in: frame.as_ptr() as u64,
+        data_size_in: frame.len() as u32,
+        repeat,
+        ..TestRun::default()
+    };
+    bpf(BPF_PROG_TEST_RUN, &mut attributes)?;
+    Ok(attributes.duration)
+}
+
+/// Keeps this thread on one CPU: the tables are per CPU.
+pub(super) fn pin(cpu: usize) -> io::Result<()> {
+    // SAFETY: an all-zero set is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set is live, and the macro's function checks the index.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: the set is live and of the size given.
+    match unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
