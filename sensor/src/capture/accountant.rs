@@ -46,6 +46,12 @@ impl Accountant {
         }
     }
 
+    /// Opens an epoch before its first packet, so that packets from before it count as late. Live sources do; a
+    /// replay lets the packets open their own.
+    pub fn open(&mut self, epoch: u64) {
+        self.epoch = Some(epoch);
+    }
+
     /// Whether a packet of `time` would open a new epoch while one is open: then [`Self::finish`] comes first.
     #[inline]
     pub fn is_due(&self, time: TimeNs) -> bool {

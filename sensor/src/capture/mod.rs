@@ -5,12 +5,14 @@ mod accountant;
 mod blocks;
 mod container;
 pub mod input;
+pub mod libpcap;
 pub mod link;
 pub mod looped;
 mod pcap;
 pub mod pcap_writer;
 mod pcapng;
 pub mod replay;
+mod stop;
 pub mod tunnel;
 
 pub use accountant::Accountant;
@@ -19,6 +21,7 @@ use sensor_ebpf::{
     flow::{FlowCounters, FlowKey},
     maps::Ledger,
 };
+pub use stop::Stop;
 
 /// What one epoch of packet time contributed, whichever source it came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,6 +99,9 @@ pub enum CaptureError {
         /// What is wrong, and where.
         what: String,
     },
+    /// Live capture through libpcap failed.
+    #[error(transparent)]
+    Libpcap(#[from] libpcap::LibpcapError),
     /// A folder without captures.
     #[error(
         "{path}: no capture in this folder (looked for .pcap, .pcapng, .cap, also .gz and .zst)"
@@ -116,6 +122,7 @@ impl CaptureError {
             | Self::NotACapture { .. }
             | Self::Damaged { .. }
             | Self::NoCaptures { .. } => 66,
+            Self::Libpcap(error) => error.exit_code(),
         }
     }
 }

@@ -1,0 +1,130 @@
+//! Live capture through libpcap, on the loopback interface of a network namespace of its own.
+//!
+//! ```text
+//! sender ── 127.0.0.1 ── lo ── 127.0.0.1 ── receiver
+//!                         └── libpcap
+//! ```
+#![cfg(all(target_os = "linux", feature = "libpcap"))]
+
+use std::{net::UdpSocket, process::Command, thread, time::Duration};
+
+use sensor::capture::{
+    Capture, Epoch, Progress,
+    libpcap::{Libpcap, LibpcapError, Settings},
+};
+
+/// Runs `body` in a thread with a network namespace of its own, which goes away with the thread.
+fn in_namespace(body: impl FnOnce() + Send) {
+    thread::scope(|scope| {
+        let inside = scope.spawn(|| {
+            // SAFETY: `unshare` touches no memory; it moves this thread alone into a new namespace.
+            let done = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+            assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+            let up = Command::new("ip")
+                .args(["link", "set", "lo", "up"])
+                .status()
+                .expect("ip (iproute2)");
+            assert!(up.success());
+            body();
+        });
+        if let Err(panic) = inside.join() {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn packets_on_loopback_are_counted_and_time_moves_on() {
+    const PACKETS: u64 = 20_000;
+    in_namespace(|| {
+        let mut capture = Libpcap::open(&Settings::on(["lo"])).expect("capture");
+        let stop = capture.stop_handle();
+        let receiver = UdpSocket::bind("127.0.0.1:0").expect("receiver");
+        let sender = UdpSocket::bind("127.0.0.1:0").expect("sender");
+        let ports = [
+            sender.local_addr().expect("address").port(),
+            receiver.local_addr().expect("address").port(),
+        ];
+        let to = receiver.local_addr().expect("address");
+        let sending = thread::spawn(move || {
+            for _ in 0..PACKETS {
+                sender.send_to(b"hello", to).expect("send");
+            }
+            // Quiet for longer than an epoch: time has to move on all the same.
+            Stopper(stop).after(Duration::from_millis(1_500));
+            drop(receiver);
+        });
+        let mut epochs: Vec<Epoch> = Vec::new();
+        let mut epoch = Epoch::default();
+        while capture.next_epoch(&mut epoch).expect("capture") == Progress::Epoch {
+            assert_eq!(epoch.ledger.unaccounted(), 0);
+            assert!(epochs.last().is_none_or(|last| last.index < epoch.index));
+            epochs.push(epoch.clone());
+        }
+        sending.join().expect("sender");
+        let report = capture.report();
+        assert_eq!(report.dropped_by_kernel, 0, "{report:?}");
+        let flow: Vec<_> = epochs
+            .iter()
+            .flat_map(|epoch| &epoch.flows)
+            .filter(|(key, _)| {
+                key.protocol == 17 && ports.iter().all(|port| key.ports.contains(port))
+            })
+            .collect();
+        let packets: u64 = flow.iter().map(|(_, counters)| counters.packets()).sum();
+        assert_eq!(packets, PACKETS, "{report:?}");
+        assert!(flow.iter().all(|(_, counters)| {
+            counters
+                .halves
+                .iter()
+                .all(|half| half.ip_bytes == half.packets * 33)
+        }));
+        let quiet = epochs.iter().filter(|epoch| epoch.ledger.seen == 0).count();
+        assert!(quiet >= 1, "{} epochs", epochs.len());
+    });
+}
+
+/// Stops a capture later.
+struct Stopper(sensor::capture::Stop);
+
+impl Stopper {
+    fn after(&self, time: Duration) {
+        // Nobody else stops it, so this waits all of `time`.
+        assert!(!self.0.wait(time));
+        self.0.stop();
+    }
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn what_cannot_be_captured_is_named() {
+    in_namespace(|| {
+        let error = Libpcap::open(&Settings::on(["eth77"]))
+            .err()
+            .expect("refused");
+        assert!(matches!(error, LibpcapError::NoInterface { .. }), "{error}");
+        assert_eq!(error.exit_code(), 69);
+        let line = error.to_string();
+        assert!(line.contains("eth77") && line.contains("lo"), "{line}");
+        assert!(matches!(
+            Libpcap::open(&Settings::on([""; 0])),
+            Err(LibpcapError::NoInterfaces)
+        ));
+    });
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_missing_permission_is_named() {
+    in_namespace(|| {
+        // A thread without CAP_NET_RAW; it ends with this test.
+        // SAFETY: the calls read no memory of ours; `setresuid` by number changes this thread alone.
+        let dropped = unsafe { libc::syscall(libc::SYS_setresuid, 65_534, 65_534, 65_534) };
+        assert_eq!(dropped, 0);
+        let error = Libpcap::open(&Settings::on(["lo"])).err().expect("refused");
+        assert!(matches!(error, LibpcapError::Permission { .. }), "{error}");
+        assert_eq!(error.exit_code(), 77);
+        assert!(error.to_string().contains("CAP_NET_RAW"));
+    });
+}
