@@ -188,8 +188,8 @@ pub fn parse_ether_type(mut kind: u16, mut rest: Cursor<'_>) -> Parsed {
     }
     let rest = rest.settle();
     match kind {
-        ether_type::IPV4 => parse_transport(parse_ipv4(rest, vlan)),
-        ether_type::IPV6 => parse_transport(parse_ipv6(rest, vlan)),
+        ether_type::IPV4 => parse_transport(&parse_ipv4(rest, vlan)),
+        ether_type::IPV6 => parse_transport(&parse_ipv6(rest, vlan)),
         ether_type::PROBE => Parsed::Probe,
         _ => Parsed::NotIp,
     }
@@ -201,8 +201,8 @@ pub fn parse_ip(packet: Cursor<'_>, vlan: u16) -> Parsed {
     match packet.u8(0) {
         None => Parsed::Malformed(Malformed::IpTruncated),
         Some(first) => match first >> 4 {
-            4 => parse_transport(parse_ipv4(packet, vlan)),
-            6 => parse_transport(parse_ipv6(packet, vlan)),
+            4 => parse_transport(&parse_ipv4(packet, vlan)),
+            6 => parse_transport(&parse_ipv6(packet, vlan)),
             _ => Parsed::Malformed(Malformed::IpHeader),
         },
     }
@@ -376,9 +376,9 @@ fn parse_ipv6(packet: Cursor<'_>, vlan: u16) -> Result<Network<'_>, Malformed> {
 
 /// Ports and flags of the transport header; for protocols without ports both are 0.
 #[inline(always)]
-fn parse_transport(network: Result<Network<'_>, Malformed>) -> Parsed {
+fn parse_transport(network: &Result<Network<'_>, Malformed>) -> Parsed {
     const CUT: Parsed = Parsed::Malformed(Malformed::TransportTruncated);
-    let network = match &network {
+    let network = match network {
         Ok(network) => network,
         Err(reason) => return Parsed::Malformed(*reason),
     };

@@ -4,7 +4,7 @@ use crate::frame::{MALFORMED_REASONS, Packet};
 
 /// Name of the array of flow tables, one per CPU and epoch parity.
 pub const FLOW_TABLES: &str = "FLOW_TABLES";
-/// Name of the per-CPU array of [`HookState`]s, indexed by [`Hook`].
+/// Name of the per-CPU array of [`HookState`]s, indexed by [`hook_index`].
 pub const HOOK_STATES: &str = "HOOK_STATES";
 /// Name of the load-time constant that is added to CLOCK_MONOTONIC.
 pub const CLOCK_OFFSET: &str = "CLOCK_OFFSET";
@@ -28,7 +28,7 @@ pub const fn table_index(cpu: u32, epoch: u64) -> u32 {
     cpu * 2 + (epoch & 1) as u32
 }
 
-/// Where a packet was seen. The discriminant is the index in [`HOOK_STATES`].
+/// Where a packet was seen. The discriminant is part of [`hook_index`].
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Hook {
@@ -49,8 +49,24 @@ pub struct HookState {
     pub packet: Packet,
 }
 
-/// Number of [`Hook`]s.
-pub const HOOKS: usize = 2;
+impl Hook {
+    /// Every hook.
+    pub const ALL: [Self; 2] = [Self::Ingress, Self::Egress];
+}
+
+/// Number of elements of [`HOOK_STATES`].
+pub const HOOK_STATES_LENGTH: usize = Hook::ALL.len() * 2;
+
+/// Index in [`HOOK_STATES`] for a packet seen at `hook` in `epoch`: by parity, like the flow tables, so that the
+/// ledger of an epoch that is over stands still and balances to the packet.
+#[inline(always)]
+pub const fn hook_index(hook: Hook, epoch: u64) -> u32 {
+    hook as u32 * 2 + (epoch & 1) as u32
+}
+
+/// Flags of every flow table (`BPF_F_NO_PREALLOC`): memory follows the number of flows, and an empty spare table
+/// costs its buckets only. The kernel refuses to put tables with other flags into the array.
+pub const FLOW_TABLE_FLAGS: u32 = 1;
 
 /// The ledger of one CPU and hook, or summed: where each packet seen at the hook went. Packets on the wire.
 ///
@@ -114,6 +130,27 @@ impl Ledger {
             *sum += more;
         }
         self.overflow_bytes += other.overflow_bytes;
+    }
+
+    /// What has come since an `earlier` reading of the same counters.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut malformed = self.malformed;
+        for (now, before) in malformed.iter_mut().zip(earlier.malformed) {
+            *now -= before;
+        }
+        Self {
+            seen: self.seen - earlier.seen,
+            counted: self.counted - earlier.counted,
+            overflow_full: self.overflow_full - earlier.overflow_full,
+            overflow_memory: self.overflow_memory - earlier.overflow_memory,
+            overflow_other: self.overflow_other - earlier.overflow_other,
+            sampled_out: self.sampled_out - earlier.sampled_out,
+            not_ip: self.not_ip - earlier.not_ip,
+            probe: self.probe - earlier.probe,
+            malformed,
+            overflow_bytes: self.overflow_bytes - earlier.overflow_bytes,
+        }
     }
 
     /// Packets that overflowed, for whatever reason.

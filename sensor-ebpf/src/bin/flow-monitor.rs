@@ -10,7 +10,7 @@ fn main() {}
 mod programs {
     use aya_ebpf::{
         EbpfContext as _,
-        bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST, TC_ACT_UNSPEC, xdp_action},
+        bindings::{BPF_NOEXIST, TC_ACT_UNSPEC, xdp_action},
         btf_maps::{ArrayOfMaps, HashMap, PerCpuArray},
         helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns},
         macros::{btf_map, classifier, xdp},
@@ -21,20 +21,23 @@ mod programs {
         bounds::{Cursor, opaque},
         flow::{FlowCounters, FlowKey, TimeNs, epoch_of},
         frame::{self, Packet, Parsed},
-        maps::{FLOWS_PER_TABLE, HOOKS, Hook, HookState, Ledger, TABLES_MAX, table_index},
+        maps::{
+            FLOW_TABLE_FLAGS, FLOWS_PER_TABLE, HOOK_STATES_LENGTH, Hook, HookState, Ledger,
+            TABLES_MAX, hook_index, table_index,
+        },
     };
 
     /// The flow table of each CPU and epoch parity; see [`table_index`]. The agent replaces a table when its epoch
     /// is over, and then reads it undisturbed.
     #[btf_map]
     static FLOW_TABLES: ArrayOfMaps<
-        HashMap<FlowKey, FlowCounters, FLOWS_PER_TABLE, { BPF_F_NO_PREALLOC as usize }>,
+        HashMap<FlowKey, FlowCounters, FLOWS_PER_TABLE, { FLOW_TABLE_FLAGS as usize }>,
         TABLES_MAX,
     > = ArrayOfMaps::new();
 
     /// Where each packet went, by [`Hook`].
     #[btf_map]
-    static HOOK_STATES: PerCpuArray<HookState, HOOKS> = PerCpuArray::new();
+    static HOOK_STATES: PerCpuArray<HookState, HOOK_STATES_LENGTH> = PerCpuArray::new();
 
     /// What a new flow starts from. In read-only data, because 248 bytes are half of the stack.
     static EMPTY: FlowCounters = FlowCounters::EMPTY;
@@ -129,7 +132,8 @@ mod programs {
         vlan: u16,
         cut: impl Fn(&Packet) -> Segments,
     ) {
-        let Some(state) = HOOK_STATES.get_ptr_mut(hook as u32) else {
+        let now = time(frame);
+        let Some(state) = HOOK_STATES.get_ptr_mut(hook_index(hook, epoch_of(now))) else {
             return;
         };
         // SAFETY: the element of this CPU; no other program run touches it, because bottom halves are off.
@@ -147,7 +151,7 @@ mod programs {
                 }
                 let segments = cut(packet);
                 ledger.seen += u64::from(segments.count);
-                match count_flow(packet, segments, time(frame), interface) {
+                match count_flow(packet, segments, now, interface) {
                     Ok(()) => ledger.counted += u64::from(segments.count),
                     Err(error) => {
                         overflow(ledger, error, u64::from(segments.count));

@@ -14,6 +14,8 @@ mod pcapng;
 pub mod replay;
 mod stop;
 pub mod tunnel;
+#[cfg(target_os = "linux")]
+pub mod xdp;
 
 pub use accountant::Accountant;
 pub use container::{Damage, Record};
@@ -102,6 +104,10 @@ pub enum CaptureError {
     /// Live capture through libpcap failed.
     #[error(transparent)]
     Libpcap(#[from] libpcap::LibpcapError),
+    /// The kernel side failed.
+    #[cfg(target_os = "linux")]
+    #[error(transparent)]
+    Xdp(#[from] xdp::XdpError),
     /// A folder without captures.
     #[error(
         "{path}: no capture in this folder (looked for .pcap, .pcapng, .cap, also .gz and .zst)"
@@ -123,6 +129,8 @@ impl CaptureError {
             | Self::Damaged { .. }
             | Self::NoCaptures { .. } => 66,
             Self::Libpcap(error) => error.exit_code(),
+            #[cfg(target_os = "linux")]
+            Self::Xdp(error) => error.exit_code(),
         }
     }
 }

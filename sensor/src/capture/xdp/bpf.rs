@@ -1,0 +1,257 @@
+//! The few `bpf(2)` commands that aya has no call for: creating a table, swapping tables and emptying them in
+//! batches, and running a program on a frame of ours. Structures as in `include/uapi/linux/bpf.h`.
+
+use std::{
+    io,
+    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+};
+
+use sensor_ebpf::{
+    flow::{FlowCounters, FlowKey},
+    maps::FLOW_TABLE_FLAGS,
+};
+
+const BPF_MAP_CREATE: libc::c_long = 0;
+const BPF_PROG_TEST_RUN: libc::c_long = 10;
+const BPF_MAP_LOOKUP_AND_DELETE_BATCH: libc::c_long = 25;
+const BPF_MAP_UPDATE_BATCH: libc::c_long = 26;
+
+const BPF_MAP_TYPE_HASH: u32 = 1;
+/// Have the frames of a test run go where the program's verdict sends them.
+const BPF_F_TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
+
+/// Size of `union bpf_attr` that is handed over, zeroed beyond the fields in use.
+const ATTRIBUTE_BYTES: usize = 128;
+
+/// `union bpf_attr`, aligned as the kernel wants it.
+#[repr(C, align(8))]
+union Attribute<T: Copy> {
+    fields: T,
+    bytes: [u8; ATTRIBUTE_BYTES],
+}
+
+fn call<T: Copy>(command: libc::c_long, fields: &mut T) -> io::Result<libc::c_long> {
+    const { assert!(size_of::<T>() <= ATTRIBUTE_BYTES) };
+    let mut attribute = Attribute::<T> {
+        bytes: [0; ATTRIBUTE_BYTES],
+    };
+    attribute.fields = *fields;
+    // SAFETY: the attribute is as long as said, and the pointers in it are valid by the callers' construction.
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut attribute, ATTRIBUTE_BYTES) };
+    let error = io::Error::last_os_error();
+    // SAFETY: it was written as `fields`; the kernel has written numbers at most.
+    *fields = unsafe { attribute.fields };
+    if result < 0 { Err(error) } else { Ok(result) }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct MapCreate {
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    map_flags: u32,
+    inner_map_fd: u32,
+    numa_node: u32,
+    map_name: [u8; 16],
+}
+
+/// Creates an empty flow table.
+pub(super) fn create_flow_table(flows_max: u32) -> io::Result<OwnedFd> {
+    let mut fields = MapCreate {
+        map_type: BPF_MAP_TYPE_HASH,
+        key_size: size_of::<FlowKey>() as u32,
+        value_size: size_of::<FlowCounters>() as u32,
+        max_entries: flows_max,
+        map_flags: FLOW_TABLE_FLAGS,
+        inner_map_fd: 0,
+        numa_node: 0,
+        map_name: *b"flow_table\0\0\0\0\0\0",
+    };
+    let fd = call(BPF_MAP_CREATE, &mut fields)?;
+    // SAFETY: a file descriptor the kernel has just made for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Batch {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map_fd: u32,
+    elem_flags: u64,
+    flags: u64,
+}
+
+/// Puts `tables` into the slots of an array of maps, all at once: the kernel waits a single time until no program
+/// uses what they replace (kernel/bpf/syscall.c, `bpf_map_do_batch` and `maybe_wait_bpf_programs`).
+pub(super) fn swap_tables(
+    array: BorrowedFd<'_>,
+    slots: &[u32],
+    tables: &[OwnedFd],
+) -> io::Result<()> {
+    assert_eq!(slots.len(), tables.len());
+    let mut fds: Vec<u32> = tables
+        .iter()
+        .map(|table| table.as_raw_fd() as u32)
+        .collect();
+    let mut fields = Batch {
+        in_batch: 0,
+        out_batch: 0,
+        keys: slots.as_ptr() as u64,
+        values: fds.as_mut_ptr() as u64,
+        count: slots.len() as u32,
+        map_fd: array.as_raw_fd() as u32,
+        elem_flags: 0,
+        flags: 0,
+    };
+    call(BPF_MAP_UPDATE_BATCH, &mut fields).map(|_| ())
+}
+
+/// Buffers for emptying tables, kept from drain to drain.
+pub(super) struct Batches {
+    keys: Vec<FlowKey>,
+    values: Vec<FlowCounters>,
+}
+
+/// Elements per call: about 1.2 MB, which stays in the outer cache.
+const BATCH_LENGTH: usize = 4096;
+const EMPTY_KEY: FlowKey = FlowKey {
+    addresses: [[0; 16]; 2],
+    ports: [0; 2],
+    protocol: 0,
+    later_fragment: 0,
+    pad: [0; 2],
+};
+
+impl Batches {
+    pub(super) fn new() -> Self {
+        Self {
+            keys: vec![EMPTY_KEY; BATCH_LENGTH],
+            values: vec![FlowCounters::EMPTY; BATCH_LENGTH],
+        }
+    }
+
+    /// Moves all elements of a table that no program uses any more to the end of `into`; the table is empty after.
+    /// Gives the number of calls it took.
+    pub(super) fn empty(
+        &mut self,
+        table: BorrowedFd<'_>,
+        into: &mut Vec<(FlowKey, FlowCounters)>,
+    ) -> io::Result<u32> {
+        let (mut position, mut next) = (0u32, 0u32);
+        let mut begun = false;
+        let mut calls = 0;
+        loop {
+            let mut fields = Batch {
+                in_batch: if begun { &raw mut position as u64 } else { 0 },
+                out_batch: &raw mut next as u64,
+                keys: self.keys.as_mut_ptr() as u64,
+                values: self.values.as_mut_ptr() as u64,
+                count: self.keys.len() as u32,
+                map_fd: table.as_raw_fd() as u32,
+                elem_flags: 0,
+                flags: 0,
+            };
+            calls += 1;
+            let result = call(BPF_MAP_LOOKUP_AND_DELETE_BATCH, &mut fields);
+            let errno = result.as_ref().err().and_then(io::Error::raw_os_error);
+            match errno {
+                None | Some(libc::ENOENT) => {
+                    let count = fields.count as usize;
+                    into.extend(
+                        self.keys[..count]
+                            .iter()
+                            .copied()
+                            .zip(self.values[..count].iter().copied()),
+                    );
+                    if errno.is_some() {
+                        return Ok(calls);
+                    }
+                    position = next;
+                    begun = true;
+                }
+                // A bucket holds more elements than the buffers: a whole bucket must fit
+                // (kernel/bpf/hashtab.c, `__htab_map_lookup_and_delete_batch`).
+                Some(libc::ENOSPC) => {
+                    let length = self.keys.len() * 2;
+                    self.keys.resize(length, EMPTY_KEY);
+                    self.values.resize(length, FlowCounters::EMPTY);
+                }
+                Some(libc::EINTR | libc::EAGAIN) => {}
+                Some(_) => return result.map(|_| calls),
+            }
+        }
+    }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct TestRun {
+    prog_fd: u32,
+    retval: u32,
+    data_size_in: u32,
+    data_size_out: u32,
+    data_in: u64,
+    data_out: u64,
+    repeat: u32,
+    duration: u32,
+    ctx_size_in: u32,
+    ctx_size_out: u32,
+    ctx_in: u64,
+    ctx_out: u64,
+    flags: u32,
+    cpu: u32,
+    batch_size: u32,
+}
+
+/// What a test run gave back.
+#[derive(Clone, Copy, Debug)]
+pub struct Ran {
+    /// Verdict of the last run.
+    pub verdict: u32,
+    /// Mean time of a run in nanoseconds.
+    pub duration_ns: u32,
+}
+
+/// Runs a program `repeat` times on `frame` and throws the result away (`BPF_PROG_TEST_RUN`).
+///
+/// # Errors
+/// What the kernel says; `EINVAL` for a frame shorter than an Ethernet header.
+pub fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io::Result<Ran> {
+    let mut fields = TestRun {
+        prog_fd: program.as_raw_fd() as u32,
+        data_size_in: frame.len() as u32,
+        data_in: frame.as_ptr() as u64,
+        repeat,
+        ..TestRun::default()
+    };
+    call(BPF_PROG_TEST_RUN, &mut fields)?;
+    Ok(Ran {
+        verdict: fields.retval,
+        duration_ns: fields.duration,
+    })
+}
+
+/// Runs an XDP program `repeat` times on `frame` and lets its verdicts be carried out, in the network namespace of
+/// the calling thread: with a program that redirects, real frames leave at millions a second.
+///
+/// # Errors
+/// What the kernel says.
+pub fn inject(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io::Result<()> {
+    let mut fields = TestRun {
+        prog_fd: program.as_raw_fd() as u32,
+        data_size_in: frame.len() as u32,
+        data_in: frame.as_ptr() as u64,
+        repeat,
+        flags: BPF_F_TEST_XDP_LIVE_FRAMES,
+        batch_size: 64,
+        ..TestRun::default()
+    };
+    call(BPF_PROG_TEST_RUN, &mut fields).map(|_| ())
+}

@@ -1,0 +1,6 @@
+//! Tests of the kernel program in namespaces of their own. They need root and are run by `cargo xtask test`.
+#![cfg(target_os = "linux")]
+
+mod exact;
+mod netns;
+mod program;
