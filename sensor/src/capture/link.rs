@@ -29,13 +29,17 @@ pub fn parse(link: LinkType, frame: &[u8]) -> Parsed {
         108 => null(cursor, frame, u32::from_be_bytes),
         // PPP and PPP in HDLC-like framing: optional address and control, then the protocol (RFC 1661, RFC 1662).
         9 | 50 => ppp(cursor),
+        // The same behind a PPPoE session header (RFC 2516 §4).
+        51 => cursor.skip(6).map_or(CUT, ppp),
+        // Cisco HDLC (RFC 1547 §4.3.1) and Linux cooked captures carry an EtherType.
+        104 => behind(cursor, 2, 4),
         113 => behind(cursor, 14, 16),
         276 => behind(cursor, 0, 20),
         _ => Parsed::Malformed(Malformed::LinkType),
     }
 }
 
-/// Linux cooked capture: an EtherType at a fixed place, the packet behind a fixed header.
+/// An EtherType at a fixed place, the packet behind a fixed header.
 fn behind(frame: Cursor<'_>, type_at: usize, header_bytes: usize) -> Parsed {
     match (frame.u16(type_at), frame.skip(header_bytes)) {
         (Some(kind), Some(rest)) => parse_ether_type(kind, rest),
@@ -74,5 +78,52 @@ fn ppp(frame: Cursor<'_>) -> Parsed {
         0x0021 => parse_ether_type(ether_type::IPV4, rest),
         0x0057 => parse_ether_type(ether_type::IPV6, rest),
         _ => Parsed::NotIp,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every link type finds the same packet.
+    #[test]
+    fn each_link_header_leads_to_the_packet() {
+        let mut packet = vec![0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0];
+        packet.extend([10, 0, 0, 1, 10, 0, 0, 2, 0, 53, 0, 54, 0, 8, 0, 0]);
+        let expected = parse_ip(Cursor::from_slice(&packet), 0);
+        assert!(matches!(expected, Parsed::Flow(_)));
+        let headers: [(u16, &[u8]); 14] = [
+            (1, &[2, 2, 2, 2, 2, 2, 4, 4, 4, 4, 4, 4, 8, 0]),
+            (12, &[]),
+            (14, &[]),
+            (101, &[]),
+            (228, &[]),
+            (0, &[2, 0, 0, 0]),
+            (0, &[0, 0, 0, 2]),
+            (108, &[0, 0, 0, 2]),
+            (9, &[0xff, 3, 0, 0x21]),
+            (50, &[0, 0x21]),
+            (51, &[0x11, 0, 0, 7, 0, 30, 0, 0x21]),
+            (104, &[0x0f, 0, 8, 0]),
+            (113, &[0, 0, 0, 1, 0, 6, 2, 2, 2, 2, 2, 2, 0, 0, 8, 0]),
+            (
+                276,
+                &[8, 0, 0, 0, 0, 0, 0, 3, 0, 1, 0, 6, 2, 2, 2, 2, 2, 2, 0, 0],
+            ),
+        ];
+        for (link, header) in headers {
+            let frame = [header, &packet].concat();
+            assert_eq!(parse(LinkType(link), &frame), expected, "link type {link}");
+            for length in 0..header.len() {
+                assert!(
+                    !matches!(parse(LinkType(link), &frame[..length]), Parsed::Flow(_)),
+                    "link type {link} cut to {length}"
+                );
+            }
+        }
+        assert_eq!(
+            parse(LinkType(105), &packet),
+            Parsed::Malformed(Malformed::LinkType)
+        );
     }
 }

@@ -8,6 +8,7 @@ pub mod input;
 pub mod libpcap;
 pub mod link;
 pub mod looped;
+mod merge;
 mod pcap;
 pub mod pcap_writer;
 mod pcapng;

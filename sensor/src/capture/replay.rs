@@ -3,9 +3,8 @@
 use std::{fmt, path::PathBuf};
 
 use super::{
-    Accountant, Capture, CaptureError, Epoch, Progress,
-    container::{Container, Damage},
-    input, link, tunnel,
+    Accountant, Capture, CaptureError, Epoch, Progress, container::Damage, input, link,
+    merge::Merge, tunnel,
 };
 
 /// Bounds of a replay.
@@ -79,16 +78,9 @@ impl Report {
     }
 }
 
-/// One of the captures.
-struct Input {
-    path: PathBuf,
-    container: Container,
-    packets: u64,
-}
-
 /// One or several captures, merged by time.
 pub struct Replay {
-    inputs: Vec<Input>,
+    merge: Merge,
     accountant: Accountant,
     report: Report,
     inside_tunnels: bool,
@@ -100,18 +92,8 @@ impl Replay {
     /// # Errors
     /// The first input that is missing, unreadable or no capture. Damage behind the first packet is no error.
     pub fn open(inputs: &[PathBuf], settings: Settings) -> Result<Self, CaptureError> {
-        let inputs = input::expand(inputs)?
-            .into_iter()
-            .map(|path| {
-                input::open(&path).map(|container| Input {
-                    path,
-                    container,
-                    packets: 0,
-                })
-            })
-            .collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
-            inputs,
+            merge: Merge::open(input::expand(inputs)?)?,
             accountant: Accountant::new(settings.flows_per_epoch),
             report: Report::default(),
             inside_tunnels: settings.inside_tunnels,
@@ -122,8 +104,8 @@ impl Replay {
     pub fn report(&self) -> Report {
         let mut report = self.report.clone();
         report.late_packets = self.accountant.late_packets();
-        for input in &self.inputs {
-            if let Some(damage) = input.container.damage() {
+        for input in self.merge.inputs() {
+            if let Some(damage) = &input.damage {
                 report.losses.push(Loss {
                     path: input.path.clone(),
                     packets: input.packets,
@@ -133,48 +115,20 @@ impl Replay {
         }
         report
     }
-
-    /// The file with the earliest next packet, and until when it stays the earliest. Ties go to the file named
-    /// first, so that a merge does not depend on chance.
-    fn earliest(&self) -> Option<(usize, u64)> {
-        let mut best: Option<(usize, u64)> = None;
-        let mut until = u64::MAX;
-        for (index, input) in self.inputs.iter().enumerate() {
-            let Some(time) = input.container.time() else {
-                continue;
-            };
-            match best {
-                Some((_, earliest)) if earliest <= time => until = until.min(time),
-                _ => {
-                    // Against an earlier-named file ties lose: it may go on strictly before that file's time.
-                    if let Some((_, earliest)) = best {
-                        until = until.min(earliest.saturating_sub(1));
-                    }
-                    best = Some((index, time));
-                }
-            }
-        }
-        best.map(|(index, _)| (index, until))
-    }
 }
 
 impl Capture for Replay {
     fn next_epoch(&mut self, epoch: &mut Epoch) -> Result<Progress, CaptureError> {
-        while let Some((index, until)) = self.earliest() {
-            let Input {
-                path,
-                container,
-                packets,
-            } = &mut self.inputs[index];
-            while let Some(record) = container.record() {
-                if record.time > until {
+        while let Some(turn) = self.merge.turn()? {
+            while let Some(record) = turn.container.record() {
+                if record.time > turn.until {
                     break;
                 }
                 if self.accountant.is_due(record.time) {
                     self.accountant.finish(epoch);
                     return Ok(Progress::Epoch);
                 }
-                *packets += 1;
+                *turn.packets += 1;
                 self.report.packets += 1;
                 self.report.bytes += record.frame.len() as u64;
                 // The usual case by its name, so that it is inlined.
@@ -184,10 +138,12 @@ impl Capture for Replay {
                     link::parse(record.link, record.frame)
                 };
                 self.accountant.count_record(&record, parsed);
-                container.advance().map_err(|source| CaptureError::Io {
-                    path: path.display().to_string(),
-                    source,
-                })?;
+                turn.container
+                    .advance()
+                    .map_err(|source| CaptureError::Io {
+                        path: turn.path.display().to_string(),
+                        source,
+                    })?;
             }
         }
         Ok(if self.accountant.finish(epoch) {

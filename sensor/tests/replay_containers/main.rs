@@ -39,6 +39,8 @@ impl Folder {
 
     fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.0.path().join(name);
+        // A new file each time: ext4 waits for the disk when one is overwritten (`auto_da_alloc`).
+        let _ = fs::remove_file(&path);
         fs::write(&path, bytes).expect("write");
         path
     }
