@@ -206,6 +206,32 @@ impl Profile {
     }
 }
 
+impl Profile {
+    /// How far out a value lies in its column: the surprisal of a value at least as far out on the same side, in
+    /// nats, and beyond all values seen also the logarithm of the distance in units of the middle 98 %. 0 at the
+    /// median and for a missing value.
+    pub(crate) fn oddity(&self, value: f32) -> f32 {
+        let quantile = self.quantile(value);
+        if quantile.is_nan() {
+            return 0.0;
+        }
+        let outer = match self.transform {
+            Transform::Categorical => 1.0 - quantile,
+            _ => 2.0 * quantile.min(1.0 - quantile),
+        };
+        let (low, high) = (
+            self.position(self.knots[0]),
+            self.position(self.knots[INTERVALS]),
+        );
+        let place = self.position(value);
+        let beyond = (low - place).max(place - high).max(0.0);
+        let (from, to) = self.tails();
+        let unit = (self.position(to) - self.position(from)).max(1e-6);
+        let finest = 1.0 / (2 * INTERVALS) as f32;
+        (ln(f64::from(1.0 + beyond / unit)) - ln(f64::from((outer + finest).min(1.0)))) as f32
+    }
+}
+
 /// Profiles of all columns of a schema.
 pub(crate) fn learn(rows: &Rows, chosen: &[u32], schema: &Schema, threads: usize) -> Vec<Profile> {
     crate::parallel::map(threads, schema.len(), |column| {

@@ -7,7 +7,7 @@ use crate::{Model, Scratch};
 pub struct Contribution {
     /// The column.
     pub column: usize,
-    /// Its share (above 0, at most 1) of everything that shortens the row's path.
+    /// Its share (above 0, at most 1) of what makes the row anomalous: see [`Model::explain`].
     pub weight: f32,
     /// The row's raw value.
     pub value: f32,
@@ -23,12 +23,19 @@ pub struct Contribution {
 }
 
 impl Model {
-    /// The columns that shorten the path of a row the most, at most `top`, heaviest first.
+    /// The columns that make a row anomalous, at most `top`, heaviest first.
     ///
-    /// A column's weight is the mean of two exact differences in expected path length: of the row with this value
-    /// put back to the baseline's median, and of the all-median row with only this value put in. The first alone
-    /// overlooks columns that are anomalous together (each is enough without the other); the second alone
-    /// overlooks what is odd only in company. They are the first and last term of the column's Shapley value.
+    /// A column's weight is what it does to the row's expected path length, times how far out its value lies in the
+    /// baseline; weights are given as shares of their sum over all columns.
+    ///
+    /// The first factor is the mean of two exact differences: of the row with this value put back to the baseline's
+    /// median, and of the all-median row with only this value put in. The first alone overlooks columns that are
+    /// anomalous together (each is enough without the other); the second alone overlooks what is odd only in
+    /// company. They are the first and the last term of the column's Shapley value.
+    ///
+    /// The second factor is the surprisal of the value's tail. A forest knows no "farther": to it everything beyond
+    /// the last cut is one place, and with dozens of columns the chance of the draw lifts middling values above a
+    /// value outside all that was ever seen. People mean the latter when they ask why.
     ///
     /// # Panics
     /// If the row has not the model's width.
@@ -67,6 +74,7 @@ impl Model {
                 let removed = sums[2 + 2 * column] - sums[0];
                 let added = sums[1] - sums[3 + 2 * column];
                 f64::max(0.0, removed + added)
+                    * f64::from(self.profiles()[column].oddity(row[column]))
             })
             .collect();
         let total: f64 = gains.iter().sum();
