@@ -24,6 +24,9 @@ enum What {
     Kernel(kernel::Args),
     /// Cost of scoring a row, and of training
     Scoring(scoring::Args),
+    /// One measured run of our stages; the replay benchmark starts these
+    #[command(hide = true)]
+    Stage(replay::stages::Args),
 }
 
 fn main() -> ExitCode {
@@ -32,5 +35,6 @@ fn main() -> ExitCode {
         None => replay::run(&cli.replay),
         Some(What::Kernel(args)) => kernel::run(&args),
         Some(What::Scoring(args)) => scoring::run(&args),
+        Some(What::Stage(args)) => replay::stages::run(&args),
     }
 }
