@@ -23,7 +23,8 @@ const MODULE_EDGES: &[(&str, &[&str])] = &[
     ("flow", &["bounded", "capture"]),
     ("context", &["bounded", "capture", "flow"]),
     ("features", &["context", "flow"]),
-    ("score", &["bounded", "features", "flow"]),
+    // Of the context only the vocabulary of its explanations: service classes and names of windows.
+    ("score", &["bounded", "context", "features", "flow", "time"]),
     ("sink", &["features", "flow", "metrics", "score", "time"]),
 ];
 

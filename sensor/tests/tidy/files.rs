@@ -11,7 +11,7 @@ const LONG_LINES: usize = 400;
 const LONG: &[(&str, &str)] = &[
     (
         "sensor-ebpf/src/frame.rs",
-        "one parser, top to bottom, with the frames that it is tested on",
+        "one parser, top to bottom, as the verifier walks it",
     ),
     (
         "model/src/artifact.rs",
@@ -24,6 +24,14 @@ const LONG: &[(&str, &str)] = &[
     (
         "sensor/src/features/table.rs",
         "the one table that declares every feature",
+    ),
+    (
+        "sensor/src/score/incident.rs",
+        "the kinds of incident and what tells them apart, side by side",
+    ),
+    (
+        "sensor/src/score/phrase.rs",
+        "one sentence for each feature",
     ),
 ];
 
