@@ -199,7 +199,7 @@ pub fn duration_text(duration: Duration) -> String {
     }
     units
         .iter()
-        .find(|(unit, _)| nanoseconds % unit == 0)
+        .find(|(unit, _)| nanoseconds.is_multiple_of(*unit))
         .map_or_else(String::new, |(unit, name)| {
             format!("{}{name}", nanoseconds / unit)
         })

@@ -1,63 +1,86 @@
-//! The command line.
-use crate::{
-    pipeline,
-    sink::{
-        csv::FlowCsv,
-        table::{self, Style},
-    },
+//! The command line: reads flags and configuration, lets the pipeline do the work, and turns whatever goes wrong
+//! into one line and an exit code.
+
+mod args;
+mod configuration;
+mod doctor;
+mod eval;
+mod explain;
+mod fault;
+mod flows;
+mod models;
+mod predict;
+mod run;
+mod setup;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, error::ErrorKind};
+
+use self::{
+    args::{Cli, Command, ConfigAction, ModelAction},
+    fault::{Fault, code},
 };
-use std::{io::Write, path::PathBuf, process::ExitCode};
 
 /// Runs the program; never panics on bad input.
 pub fn main() -> ExitCode {
-    let inputs: Vec<PathBuf> = std::env::args_os().skip(2).map(PathBuf::from).collect();
-    let settings = pipeline::Settings::default();
-    let (model, _) = pipeline::train_on_captures(
-        &inputs,
-        &settings,
-        &model::Settings::default(),
-        200_000,
-        &mut |_| {},
-        &mut |_, _| Ok(()),
-    )
-    .unwrap();
-    let mut csv = FlowCsv::new(
-        std::io::BufWriter::new(std::fs::File::create("/tmp/predictions.csv").unwrap()),
-        true,
-    )
-    .unwrap();
-    let summary =
-        pipeline::score_capture(&inputs, &settings, &model, &mut |_| {}, &mut |scored, _| {
-            Ok(csv.scored(scored)?)
-        })
-        .unwrap();
-    csv.finish().unwrap();
-    println!(
-        "{} flows, {} anomalous, {} scored, {} incidents",
-        summary.flows,
-        summary.anomalous,
-        summary.scored,
-        summary.incidents.len()
-    );
-    let mut out = std::io::stdout().lock();
-    let style = Style::stdout();
-    for (rank, incident) in summary.incidents.ranked().iter().take(10).enumerate() {
-        writeln!(
-            out,
-            "{}. {:8} {} [{:.1}] p={:.1e} anomalous {}/{}",
-            rank + 1,
-            incident.severity(),
-            incident.kind,
-            incident.evidence(),
-            incident.worst.p_value,
-            incident.anomalous,
-            incident.flows
-        )
-        .unwrap();
-        table::paragraph(&mut out, &incident.sentence(), "   ", style.width).unwrap();
-        for reason in &incident.worst.reasons {
-            table::paragraph(&mut out, &reason.to_string(), "     - ", style.width).unwrap();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to standard output and are no fault. A reader that went away needs no more help.
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+                _ => ExitCode::from(code::USAGE),
+            };
+        }
+    };
+    let ended = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Pcap(args) => flows::run(&args, false),
+        Command::Features(args) => flows::run(&args, true),
+        Command::Train(args) => train::run(&args),
+        Command::Predict(args) => predict::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Model { action } => match action {
+            ModelAction::List(args) => models::list(&args),
+            ModelAction::Show(args) => models::show(&args),
+            ModelAction::Use(args) => models::put_in_use(&args),
+            ModelAction::Rollback(args) => models::roll_back(&args),
+        },
+        Command::Config { action } => match action {
+            ConfigAction::Check(args) => configuration::check(&args),
+            ConfigAction::Dump(args) => configuration::dump(&args),
+        },
+        Command::Doctor(args) => doctor::run(&args),
+    };
+    match ended {
+        Ok(code) => ExitCode::from(code),
+        Err(fault) => {
+            report(&fault);
+            ExitCode::from(fault.code)
         }
     }
-    ExitCode::SUCCESS
+}
+
+fn report(fault: &Fault) {
+    if !fault.message.is_empty() {
+        let line = fault.message.replace(['\n', '\r'], " ");
+        eprintln!("anomaly-detect: {}", crate::sink::escape::terminal(&line));
+    }
+}
+
+/// The grammar, for documentation and tests: the help text of the command with this name, or of the whole.
+pub fn help(command: Option<&str>) -> String {
+    let mut grammar = Cli::command().term_width(100);
+    grammar.build();
+    let wanted = match command {
+        None => Some(&mut grammar),
+        Some(name) => grammar.find_subcommand_mut(name),
+    };
+    wanted.map_or_else(String::new, |command| {
+        command.render_long_help().to_string()
+    })
 }

@@ -1,1 +1,217 @@
-//! Being built.
+//! Configuration in layers: defaults, then a file, then `conf.d/*.toml` beside it, then the environment, then flags.
+//! A later layer wins. Raw values become the checked [`Config`] once; whatever is wrong names the key and its place.
+//!
+//! A leaf: the settings of the stages are built from it where the stages are put together.
+
+mod keys;
+mod layers;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+pub use self::{
+    keys::{KEYS, Key, Kind},
+    layers::{ConfigError, Layers, Origin, Value},
+};
+
+/// Everything that can be configured, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where packets come from.
+    pub capture: Capture,
+    /// When flows end, and how many may live.
+    pub flow: Flow,
+    /// How much is remembered around flows.
+    pub context: Context,
+    /// How the model is trained.
+    pub model: Model,
+    /// How a live sensor gets its model.
+    pub live: Live,
+    /// Where results go.
+    pub output: Output,
+    /// Where metrics are served.
+    pub metrics: Metrics,
+}
+
+/// Section `capture`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Capture {
+    /// Interfaces to listen on.
+    pub interfaces: Vec<String>,
+    /// How.
+    pub mode: CaptureMode,
+}
+
+/// How packets are taken from an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum CaptureMode {
+    /// XDP where the kernel has it, else libpcap where it is built in.
+    Auto,
+    /// eBPF programs at XDP and TC.
+    Xdp,
+    /// libpcap.
+    Libpcap,
+}
+
+/// Section `flow`. `None` switches a timeout off.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Flow {
+    /// A flow without a packet for this long has ended.
+    pub idle_timeout: Option<Duration>,
+    /// A longer flow is cut into records.
+    pub active_timeout: Option<Duration>,
+    /// How long a closed TCP connection waits for stragglers.
+    pub close_linger: Option<Duration>,
+    /// Flows that may live at once.
+    pub capacity: u32,
+}
+
+/// Section `context`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Context {
+    /// Hosts in each role.
+    pub hosts: u32,
+    /// Conversations.
+    pub conversations: u32,
+}
+
+/// Section `model`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// Trees.
+    pub trees: usize,
+    /// Rows drawn for each tree.
+    pub subsample: usize,
+    /// Seed of everything drawn.
+    pub seed: u64,
+    /// Form of the trees.
+    pub shape: Shape,
+    /// Share of splits that choose the feature by its range.
+    pub range_share: f32,
+    /// Share of the baseline that is called anomalous.
+    pub contamination: f64,
+    /// Share of the rows held out for calibration.
+    pub holdout: f64,
+    /// Threads to train with; 0 for all.
+    pub threads: usize,
+    /// Rows sampled for training, at most.
+    pub sample_rows: usize,
+    /// Whether flows that behaviour alone tells to be attacks are learned from like the others.
+    pub trusting: bool,
+}
+
+/// Form of the trees; see [`model::Shape`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// One feature for each level.
+    LevelShared,
+    /// One feature for each node.
+    Ordinary,
+}
+
+/// Section `live`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Live {
+    /// Flow records to learn a baseline from when no model is given.
+    pub learn_flows: usize,
+    /// Longest time to learn; `None` for as long as it takes.
+    pub learn_time: Option<Duration>,
+}
+
+/// Section `output`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// Folder for files.
+    pub folder: PathBuf,
+    /// Form of what is printed.
+    pub format: Format,
+    /// Incidents and flows printed.
+    pub top: usize,
+}
+
+/// Form of what is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For spreadsheets.
+    Csv,
+    /// For programs.
+    Json,
+}
+
+/// Section `metrics`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metrics {
+    /// Address to serve on; `None` serves none.
+    pub listen: Option<SocketAddr>,
+}
+
+impl Config {
+    /// Checks the merged layers.
+    ///
+    /// # Errors
+    /// The first value that is not what its key wants.
+    pub fn from_layers(layers: &Layers) -> Result<Self, ConfigError> {
+        let config = Self {
+            capture: Capture {
+                interfaces: layers.list("capture.interfaces")?,
+                mode: layers.choice(
+                    "capture.mode",
+                    &[
+                        ("auto", CaptureMode::Auto),
+                        ("xdp", CaptureMode::Xdp),
+                        ("libpcap", CaptureMode::Libpcap),
+                    ],
+                )?,
+            },
+            flow: Flow {
+                idle_timeout: layers.duration("flow.idle_timeout")?,
+                active_timeout: layers.duration("flow.active_timeout")?,
+                close_linger: layers.duration("flow.close_linger")?,
+                capacity: layers.integer("flow.capacity", 1, 1 << 28)? as u32,
+            },
+            context: Context {
+                hosts: layers.integer("context.hosts", 1, 1 << 26)? as u32,
+                conversations: layers.integer("context.conversations", 1, 1 << 26)? as u32,
+            },
+            model: Model {
+                trees: layers.integer("model.trees", 1, 4096)? as usize,
+                subsample: layers.integer("model.subsample", 2, 65_536)? as usize,
+                seed: layers.integer("model.seed", 0, i64::MAX)? as u64,
+                shape: layers.choice(
+                    "model.shape",
+                    &[
+                        ("ordinary", Shape::Ordinary),
+                        ("level-shared", Shape::LevelShared),
+                    ],
+                )?,
+                range_share: layers.float("model.range_share", 0.0, 1.0)? as f32,
+                contamination: layers.float("model.contamination", 1e-9, 0.5)?,
+                holdout: layers.float("model.holdout", 0.0, 0.9)?,
+                threads: layers.integer("model.threads", 0, 4096)? as usize,
+                sample_rows: layers.integer("model.sample_rows", 2, 100_000_000)? as usize,
+                trusting: layers.flag_of("model.trusting")?,
+            },
+            live: Live {
+                learn_flows: layers.integer("live.learn_flows", 10, 100_000_000)? as usize,
+                learn_time: layers.duration("live.learn_time")?,
+            },
+            output: Output {
+                folder: layers.text("output.folder")?.into(),
+                format: layers.choice(
+                    "output.format",
+                    &[
+                        ("table", Format::Table),
+                        ("csv", Format::Csv),
+                        ("json", Format::Json),
+                    ],
+                )?,
+                top: layers.integer("output.top", 0, 100_000)? as usize,
+            },
+            metrics: Metrics {
+                listen: layers.address("metrics.listen")?,
+            },
+        };
+        Ok(config)
+    }
+}

@@ -5,10 +5,14 @@ mod input;
 mod offline;
 mod sample;
 mod stages;
+mod table;
 
 pub use self::{
     input::{Spooled, is_table, spool},
-    offline::{Error, Pass, Summary, Tick, flows, score_capture, train_on_captures},
+    offline::{
+        Error, Learned, Pass, Summary, Tick, Training, flows, score_capture, train_on_captures,
+    },
     sample::Sample,
     stages::{Batch, Settings, Stages},
+    table::{Table, TableError},
 };

@@ -38,6 +38,9 @@ pub enum Error {
         /// Frames that are in no flow.
         rejected: u64,
     },
+    /// A table of features cannot be used.
+    #[error(transparent)]
+    Table(#[from] super::TableError),
     /// The output cannot be written.
     #[error(transparent)]
     Output(#[from] std::io::Error),
@@ -127,19 +130,44 @@ pub fn flows(
     })
 }
 
-/// Reads captures, samples at most `rows` of their rows and trains on them.
+/// How to learn from captures.
+#[derive(Clone, Debug)]
+pub struct Training {
+    /// Of the model.
+    pub model: model::Settings,
+    /// Rows to train on, at most.
+    pub rows: usize,
+    /// Whether flows that behaviour alone tells to be attacks are learned from like the others.
+    pub trusting: bool,
+}
+
+/// What was learned, and from what.
+#[derive(Debug)]
+pub struct Learned {
+    /// The model.
+    pub model: Model,
+    /// The pass over the captures.
+    pub pass: Pass,
+    /// Rows seen.
+    pub offered: u64,
+    /// Rows left out as attacks.
+    pub left_out: u64,
+    /// Whether there was so little else that the attacks were learned from too.
+    pub desperate: bool,
+}
+
+/// Reads captures, samples their rows and trains on them.
 ///
 /// # Errors
 /// What the captures say; no flows; settings out of range.
 pub fn train_on_captures(
     inputs: &[PathBuf],
     settings: &Settings,
-    training: &model::Settings,
-    rows: usize,
+    training: &Training,
     tick: &mut dyn FnMut(Tick),
     each: &mut dyn FnMut(&FlowRecord, &features::Row) -> Result<(), Error>,
-) -> Result<(Model, Pass), Error> {
-    let mut sample = Sample::new(rows, training.seed);
+) -> Result<Learned, Error> {
+    let mut sample = Sample::new(training.rows, training.model.seed, training.trusting);
     let pass = flows(inputs, settings, tick, &mut |batch| {
         for (record, row) in batch.iter() {
             sample.offer(record, row);
@@ -147,7 +175,7 @@ pub fn train_on_captures(
         }
         Ok(())
     })?;
-    if sample.len() < 2 {
+    if sample.offered() == 0 {
         let names: Vec<_> = inputs
             .iter()
             .map(|path| path.display().to_string())
@@ -158,8 +186,16 @@ pub fn train_on_captures(
             rejected: pass.ledger.rejected(),
         });
     }
-    let model = Model::train(sample.rows(), &features::schema(), training)?;
-    Ok((model, pass))
+    let (offered, left_out) = (sample.offered(), sample.left_out());
+    let (rows, desperate) = sample.into_rows();
+    let model = Model::train(&rows, &features::schema(), &training.model)?;
+    Ok(Learned {
+        model,
+        pass,
+        offered,
+        left_out,
+        desperate,
+    })
 }
 
 /// Reads captures and scores every record; `each` gets those that ended, with what they are part of.

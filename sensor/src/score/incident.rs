@@ -8,7 +8,7 @@ use sensor_ebpf::flow::TimeNs;
 
 use super::{
     Kind, Reason, Scored, Severity, Subject, Tally, bytes, count, judge,
-    kind::{PAIR_GAP_MEAN, Role, classify},
+    kind::{PAIR_FLOWS, PAIR_GAP_MEAN, PAIR_GAP_VARIATION, Role, classify},
 };
 use crate::{
     flow::{ConnState, protocol_name},
@@ -67,6 +67,10 @@ pub struct Incident {
     pub protocol: u8,
     /// Mean time between visits in the last flow, seconds; NaN where unknown.
     pub gap: f32,
+    /// Its standard deviation over its mean.
+    pub gap_variation: f32,
+    /// Visits of one source to one service so far, at most: also those before the rule had seen enough.
+    pub visits: f32,
     /// The most anomalous flow: its id, Community ID, score, p-value and reasons.
     pub worst: Worst,
     /// Flows explained so far.
@@ -105,6 +109,8 @@ impl Incident {
             packets: 0,
             protocol: scored.record.key.protocol,
             gap: f32::NAN,
+            gap_variation: f32::NAN,
+            visits: 0.0,
             worst: Worst {
                 flow: scored.record.id,
                 community_id: String::new(),
@@ -125,7 +131,7 @@ impl Incident {
         match self.kind {
             Kind::UnusualFlow => rarity + number / 2.0 + volume / 2.0,
             Kind::Beaconing => 2.0 + rarity + number + volume,
-            Kind::Exfiltration => 4.0 + rarity + number + volume,
+            Kind::Exfiltration => 5.0 + rarity + number + volume,
             Kind::PasswordGuessing => 5.0 + rarity + number,
             Kind::PortScanVertical | Kind::PortScanHorizontal => 5.0 + rarity + number,
             Kind::Flood => 6.0 + rarity / 2.0 + number,
@@ -176,7 +182,8 @@ impl Incident {
                 self.failed_words()
             ),
             Kind::PasswordGuessing => format!(
-                "{host} made {flows} short logins at {} of {peer} {over}, one every {}, each with the same little exchange",
+                "{host} made {} short logins at {} of {peer} {over}, one every {}, each with the same little exchange",
+                count(self.tries()),
                 self.port(),
                 time::words(self.pace())
             ),
@@ -186,10 +193,18 @@ impl Incident {
                 self.port(),
                 bytes(self.received as f64)
             ),
-            Kind::Beaconing => format!(
-                "{host} came back to {} of {peer} every {}, like a clock, {flows} flow{s} {over}",
+            Kind::Beaconing if self.failed * 2 > self.flows => format!(
+                "{host} called {} of {peer} {} times {over}, one every {}; {} of {flows} calls got no answer",
                 self.port(),
-                time::words(f64::from(self.gap))
+                count(self.tries()),
+                time::words(f64::from(self.gap)),
+                self.failed_words()
+            ),
+            Kind::Beaconing => format!(
+                "{host} came back to {} of {peer} every {}, like a clock: {} times {over}",
+                self.port(),
+                time::words(f64::from(self.gap)),
+                count(self.tries())
             ),
             Kind::UnusualFlow => format!(
                 "{host} had {flows} flow{s} to {peer} ({}) unlike the usual, {over}: {} sent, {} fetched",
@@ -201,12 +216,24 @@ impl Incident {
     }
 
     fn over(&self) -> String {
-        format!("in {}", time::words(time::between(self.first, self.last)))
+        match time::between(self.first, self.last) {
+            seconds if seconds < 1e-6 => "at once".to_owned(),
+            seconds => format!("in {}", time::words(seconds)),
+        }
+    }
+
+    /// Flows, with those before the rule had seen enough.
+    fn tries(&self) -> f64 {
+        f64::from(self.visits).max(self.flows as f64)
     }
 
     /// Seconds from one flow to the next.
     fn pace(&self) -> f64 {
-        time::between(self.first, self.last) / (self.flows.max(2) - 1) as f64
+        if self.gap.is_nan() {
+            time::between(self.first, self.last) / (self.flows.max(2) - 1) as f64
+        } else {
+            f64::from(self.gap)
+        }
     }
 
     fn failed_words(&self) -> String {
@@ -221,6 +248,12 @@ impl Incident {
     fn peer(&self) -> String {
         match (self.peers.distinct(), self.peers.most()) {
             (1, Some((peer, _))) => peer.to_string(),
+            // Nearly all with one: the others are an aside.
+            (others, Some((peer, most))) if most * 10 >= self.flows * 9 => format!(
+                "{peer} (and {} other host{})",
+                others - 1,
+                if others == 2 { "" } else { "s" }
+            ),
             (_, Some((peer, _))) => format!("{} hosts, most of all {peer}", self.peers.text()),
             _ => "nobody".to_owned(),
         }
@@ -230,6 +263,9 @@ impl Incident {
     fn port(&self) -> String {
         let protocol =
             protocol_name(self.protocol).map_or_else(|| self.protocol.to_string(), str::to_owned);
+        if matches!(self.protocol, 1 | 58) {
+            return protocol;
+        }
         match (self.ports.distinct(), self.ports.most()) {
             (1, Some((0, _))) | (0, _) => protocol,
             (1, Some((port, _))) => format!("{protocol} port {port}"),
@@ -384,9 +420,42 @@ impl Incidents {
         self.forgotten
     }
 
-    /// All of them, most evidence first.
+    /// Whether single unusual flows are the fringe of something larger: what a flooded host got before it was a
+    /// flood, what a scanner sent to its victim before it was a scan.
+    fn is_fringe(&self, incident: &Incident) -> bool {
+        const MARGIN_NS: u64 = 60_000_000_000;
+        let (Kind::UnusualFlow, 1, Some((peer, _))) = (
+            incident.kind,
+            incident.peers.distinct(),
+            incident.peers.most(),
+        ) else {
+            return false;
+        };
+        let near = |larger: &&Incident| {
+            incident.first <= larger.last.saturating_add(MARGIN_NS)
+                && incident.last.saturating_add(MARGIN_NS) >= larger.first
+        };
+        let victim = |address| Subject {
+            address,
+            role: Role::Victim,
+        };
+        let floods = [peer, incident.subject.address]
+            .into_iter()
+            .filter_map(|host| self.get(Kind::Flood, victim(host)));
+        let scans = [Kind::PortScanVertical, Kind::PortScanHorizontal]
+            .into_iter()
+            .filter_map(|kind| self.get(kind, incident.subject))
+            .filter(|scan| scan.peers.contains(&peer));
+        floods.chain(scans).any(|larger| near(&larger))
+    }
+
+    /// All of them, most evidence first; single flows at the fringe of a larger incident are left out.
     pub fn ranked(&self) -> Vec<&Incident> {
-        let mut ranked: Vec<_> = self.all.values().collect();
+        let mut ranked: Vec<_> = self
+            .all
+            .values()
+            .filter(|incident| !self.is_fringe(incident))
+            .collect();
         ranked.sort_by(|a, b| {
             b.evidence()
                 .total_cmp(&a.evidence())
@@ -431,6 +500,8 @@ fn add(incident: &mut Incident, scored: &Scored, at: (Kind, Subject), anomalous:
     let gap = scored.row[PAIR_GAP_MEAN];
     if !gap.is_nan() {
         incident.gap = gap;
+        incident.gap_variation = scored.row[PAIR_GAP_VARIATION];
     }
+    incident.visits = incident.visits.max(scored.row[PAIR_FLOWS]);
     entry
 }

@@ -99,7 +99,7 @@ pub fn explain(model: &Model, row: &Row) -> Vec<Reason> {
 fn is_odd(reason: &Reason) -> bool {
     let category = reason.feature().transform == model::Transform::Categorical;
     reason.value.is_nan()
-        || (category && !(reason.quantile < 0.9))
+        || (category && (reason.quantile.is_nan() || reason.quantile >= 0.9))
         || (!category && (reason.value > reason.high || reason.value < reason.low))
 }
 

@@ -116,6 +116,7 @@ const DST_PORTS_10S: usize = at("dst_ports_10s");
 const DST_PEERS_10S: usize = at("dst_peers_10s");
 const DST_FAILED_10S: usize = at("dst_failed_share_10s");
 const DST_HALF_OPEN_10S: usize = at("dst_half_open_share_10s");
+const DST_PEERS_600S: usize = at("dst_peers_600s");
 const SRC_PEERS_10S: usize = at("src_peers_10s");
 const SRC_PEERS_60S: usize = at("src_peers_60s");
 const SRC_PORTS_60S: usize = at("src_ports_60s");
@@ -125,9 +126,9 @@ const SRC_PRIVATE: usize = at("src_private");
 const DST_PRIVATE: usize = at("dst_private");
 const DST_GROUP: usize = at("dst_group");
 const PCR: usize = at("producer_consumer_ratio");
-const PAIR_FLOWS: usize = at("pair_flows");
+pub(super) const PAIR_FLOWS: usize = at("pair_flows");
 pub(super) const PAIR_GAP_MEAN: usize = at("pair_gap_mean");
-const PAIR_GAP_VARIATION: usize = at("pair_gap_variation");
+pub(super) const PAIR_GAP_VARIATION: usize = at("pair_gap_variation");
 
 /// The numbers of the rules. Windows as in the names of the features.
 mod limit {
@@ -140,6 +141,8 @@ mod limit {
     pub(super) const FLOOD_PORT_SHARE: f32 = 0.5;
     /// Flows to one host in 10 s at which even a scan is a flood: 5,000 a second.
     pub(super) const FLOOD_ANYWAY: f32 = 50_000.0;
+    /// Nanoseconds after which a scanner may repeat a probe.
+    pub(super) const PROBE_RETRY_NS: u64 = 500_000_000;
     /// Hosts that send one host answers it did not ask for, in 10 s.
     pub(super) const REFLECTORS: f32 = 25.0;
     /// Distinct ports one source asked for in 60 s.
@@ -151,14 +154,18 @@ mod limit {
     /// Logins of one source at one service of one host.
     pub(super) const GUESSES: f32 = 10.0;
     /// Mean seconds between them.
-    pub(super) const GUESS_GAP: f32 = 20.0;
+    pub(super) const GUESS_GAP: f32 = 5.0;
+    /// The same for a patient guesser: more logins, more slowly.
+    pub(super) const PATIENT_GUESSES: f32 = 60.0;
+    /// Mean seconds between the logins of a patient guesser.
+    pub(super) const PATIENT_GUESS_GAP: f32 = 30.0;
     /// Payload bytes of a failed login, each way: an SSH handshake is 2 to 5 kB, an FTP login 50 bytes.
     pub(super) const GUESS_PAYLOAD: std::ops::RangeInclusive<u64> = 20..=12_000;
     /// Payload bytes sent out of the private networks in one flow.
     pub(super) const EXFILTRATED: u64 = 1_000_000;
     /// Producer/consumer ratio: nine times as much sent as fetched.
     pub(super) const EXFILTRATION_RATIO: f32 = 0.8;
-    /// p-value that an upload must have at most.
+    /// p-value that an upload must have at most, unless nobody else talks to where it goes.
     pub(super) const EXFILTRATION_P: f64 = 0.05;
     /// Visits of a beacon, at least.
     pub(super) const BEACONS: f32 = 12.0;
@@ -166,6 +173,8 @@ mod limit {
     pub(super) const BEACON_GAP: f32 = 1.0;
     /// Standard deviation over mean of the time between visits, at most.
     pub(super) const BEACON_VARIATION: f32 = 0.2;
+    /// Calls without answer after which a source is not trying but waiting for a master that is gone.
+    pub(super) const LOST_CALLS: f32 = 50.0;
 }
 
 /// What this flow is part of, and which host that is about; `None` for nothing remarkable.
@@ -197,15 +206,35 @@ pub(super) fn classify(
     Some((kind, actor()))
 }
 
+/// Whether behaviour alone tells an attack. Such flows are left out of a baseline that was learned unattended.
+pub fn is_attack(record: &FlowRecord, row: &Row) -> bool {
+    flooded(record, row).is_some()
+        || scan(record, row).is_some()
+        || guesses(record, row)
+        || exfiltrates(record, row, 1.0)
+}
+
 fn flooded(record: &FlowRecord, row: &Row) -> Option<IpAddr> {
     let flows = row[DST_FLOWS_10S];
     let failed = row[DST_FAILED_10S].max(row[DST_HALF_OPEN_10S]);
     if flows >= limit::FLOOD_FLOWS && failed >= limit::FLOOD_FAILED && has_failed(record) {
         let port_share = row[DST_PORTS_10S] / flows;
-        let scanned = port_share >= limit::FLOOD_PORT_SHARE && row[DST_PEERS_10S] < 3.0;
+        // A scanner sends a probe once and repeats it after a second or so; a flooder fires bursts.
+        let probes_once =
+            record.orig().packets == 1 || record.last() - record.start() > limit::PROBE_RETRY_NS;
+        let scanned =
+            port_share >= limit::FLOOD_PORT_SHARE && row[DST_PEERS_10S] < 3.0 && probes_once;
         if !scanned || flows >= limit::FLOOD_ANYWAY {
             return Some(record.destination());
         }
+    }
+    // Fragments, or answers of services that amplify, that pour in from many hosts and get no word back.
+    let amplified = record.resp().packets == 0
+        && (record.key.later_fragment == 1
+            || (record.key.protocol == 17 && AMPLIFIERS.contains(&record.source_port())))
+        && row[DST_PEERS_10S] >= limit::REFLECTORS;
+    if amplified {
+        return Some(record.destination());
     }
     // Answers that nobody asked for, from many hosts at once: the "originator" (by port) never sent a packet.
     let reflected = record.orig().packets == 0
@@ -214,11 +243,16 @@ fn flooded(record: &FlowRecord, row: &Row) -> Option<IpAddr> {
     reflected.then(|| record.source())
 }
 
+/// UDP services whose answers are larger than the questions (US-CERT alert TA14-017A): chargen, QOTD, DNS, portmap,
+/// NTP, NetBIOS, SNMP, CLDAP, SSDP, memcached.
+const AMPLIFIERS: [u16; 10] = [17, 19, 53, 111, 123, 137, 161, 389, 1900, 11_211];
+
 fn scan(record: &FlowRecord, row: &Row) -> Option<Kind> {
     let failed = row[SRC_FAILED_60S].max(row[SRC_HALF_OPEN_60S]);
     let probe = has_failed(record) || is_empty(record);
     if !probe
-        || !(failed >= limit::SCAN_FAILED)
+        || failed < limit::SCAN_FAILED
+        || failed.is_nan()
         || row[DST_GROUP] > 0.5
         || record.orig().packets == 0
     {
@@ -242,8 +276,9 @@ fn guesses(record: &FlowRecord, row: &Row) -> bool {
     );
     record.key.protocol == 6
         && wants_login
-        && row[PAIR_FLOWS] >= limit::GUESSES
-        && row[PAIR_GAP_MEAN] <= limit::GUESS_GAP
+        && (row[PAIR_FLOWS] >= limit::GUESSES && row[PAIR_GAP_MEAN] <= limit::GUESS_GAP
+            || row[PAIR_FLOWS] >= limit::PATIENT_GUESSES
+                && row[PAIR_GAP_MEAN] <= limit::PATIENT_GUESS_GAP)
         && limit::GUESS_PAYLOAD.contains(&record.orig().payload_bytes)
         && limit::GUESS_PAYLOAD.contains(&record.resp().payload_bytes)
 }
@@ -254,7 +289,7 @@ fn exfiltrates(record: &FlowRecord, row: &Row, p_value: f64) -> bool {
         && row[DST_GROUP] < 0.5
         && record.orig().payload_bytes >= limit::EXFILTRATED
         && row[PCR] >= limit::EXFILTRATION_RATIO
-        && p_value <= limit::EXFILTRATION_P
+        && (p_value <= limit::EXFILTRATION_P || row[DST_PEERS_600S] < 1.5)
 }
 
 fn beacons(record: &FlowRecord, row: &Row, anomalous: bool) -> bool {
@@ -264,9 +299,9 @@ fn beacons(record: &FlowRecord, row: &Row, anomalous: bool) -> bool {
     !by_design
         && row[DST_GROUP] < 0.5
         && (row[DST_PRIVATE] < 0.5 || anomalous)
-        && row[PAIR_FLOWS] >= limit::BEACONS
         && row[PAIR_GAP_MEAN] >= limit::BEACON_GAP
-        && row[PAIR_GAP_VARIATION] <= limit::BEACON_VARIATION
+        && (row[PAIR_FLOWS] >= limit::BEACONS && row[PAIR_GAP_VARIATION] <= limit::BEACON_VARIATION
+            || row[PAIR_FLOWS] >= limit::LOST_CALLS && has_failed(record))
 }
 
 /// Whether the originator asked and got nothing, or a rejection, or left it half open.
@@ -274,6 +309,8 @@ fn has_failed(record: &FlowRecord) -> bool {
     match record.conn_state() {
         ConnState::S0 | ConnState::Rej | ConnState::Rstos0 | ConnState::Sh => true,
         ConnState::S1 | ConnState::Rsto | ConnState::Rstr => is_empty(record),
+        // TCP without a SYN is the rest of a connection, or the echo of somebody else's attack.
+        _ if record.key.protocol == 6 => false,
         _ => record.resp().packets == 0 && record.orig().packets > 0,
     }
 }

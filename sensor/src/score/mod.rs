@@ -5,6 +5,8 @@ mod incident;
 mod judge;
 mod kind;
 mod phrase;
+pub mod quality;
+pub mod rules;
 pub mod store;
 mod tally;
 
@@ -13,7 +15,7 @@ use std::fmt;
 pub use self::{
     incident::{Incident, Incidents, Settings as IncidentSettings},
     judge::{Judge, explain},
-    kind::{Kind, Role, Subject},
+    kind::{Kind, Role, Subject, is_attack},
     phrase::{amount, bytes, count},
     tally::Tally,
 };

@@ -41,6 +41,11 @@ impl<T: Ord + Copy> Tally<T> {
         }
     }
 
+    /// Whether it is remembered.
+    pub fn contains(&self, thing: &T) -> bool {
+        self.seen.contains_key(thing)
+    }
+
     /// Distinct things remembered.
     pub fn distinct(&self) -> usize {
         self.seen.len()

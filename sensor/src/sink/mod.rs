@@ -2,4 +2,8 @@
 
 pub mod csv;
 pub mod escape;
+pub mod flows;
+pub mod json;
+pub mod report;
+pub mod summary;
 pub mod table;

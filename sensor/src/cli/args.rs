@@ -1,0 +1,376 @@
+//! The grammar of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, builder::styling::Styles};
+
+use crate::config::{CaptureMode, Format};
+
+/// Finds anomalous flows in network traffic, and says why.
+#[derive(Debug, Parser)]
+#[command(
+    name = "anomaly-detect",
+    version,
+    styles = Styles::plain(),
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Examples:\n  \
+        anomaly-detect run office.pcap.zst           learn, score and explain a capture\n  \
+        tcpdump -w - | anomaly-detect run -          the same from standard input\n  \
+        anomaly-detect train monday.pcap             keep a model of ordinary traffic\n  \
+        anomaly-detect predict tuesday.pcap -o -     score other traffic with it\n  \
+        sudo anomaly-detect live -i eth0             watch an interface\n\n\
+        Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 found what --fail-on names, 66 no input,\n\
+        69 cannot capture, 77 no permission, 78 wrong configuration."
+)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Learn from captures, score them, and report what stands out
+    Run(Run),
+    /// Write the flows of captures, with their features, as a table
+    Pcap(Flows),
+    /// Join captures and flow tables into one table of features
+    Features(Flows),
+    /// Train a model on captures or tables of features
+    Train(Train),
+    /// Score captures or tables of features with a model
+    Predict(Predict),
+    /// Say why flows are anomalous
+    Explain(Explain),
+    /// Measure a model against known labels
+    Eval(Eval),
+    /// Manage the models that were trained
+    Model {
+        #[command(subcommand)]
+        action: ModelAction,
+    },
+    /// Check or print the configuration
+    Config {
+        #[command(subcommand)]
+        action: ConfigAction,
+    },
+    /// Check whether this machine can do what the sensor needs
+    Doctor(Doctor),
+}
+
+/// What every command understands.
+#[derive(Args, Debug)]
+pub(super) struct Common {
+    /// Configuration file; conf.d/*.toml beside it is read too
+    #[arg(short, long, value_name = "FILE", env = "ANOMALY_DETECT_CONFIG")]
+    pub(super) config: Option<PathBuf>,
+    /// Set any configuration key, for example --set model.trees=200
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(super) settings: Vec<String>,
+    /// Say nothing but errors on standard error
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+}
+
+/// When flows end.
+#[derive(Args, Debug)]
+pub(super) struct Timeouts {
+    /// End a flow without a packet for this long, for example 120s; 0 for never
+    #[arg(long, value_name = "TIME")]
+    pub(super) idle_timeout: Option<String>,
+    /// Cut longer flows into records of this length, for example 30m; 0 for never
+    #[arg(long, value_name = "TIME")]
+    pub(super) active_timeout: Option<String>,
+}
+
+/// How a model is trained.
+#[derive(Args, Debug)]
+pub(super) struct Training {
+    /// Seed of everything drawn
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) seed: Option<u64>,
+    /// Trees in the forest
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) trees: Option<u32>,
+    /// Share of the traffic that is called anomalous
+    #[arg(long, value_name = "SHARE")]
+    pub(super) contamination: Option<f64>,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Files in the output folder: pcap_features.csv, predictions.csv, model_outputs/, reports/report.html."
+)]
+pub(super) struct Run {
+    /// Captures (pcap, pcapng, also .gz and .zst), folders of captures, or - for standard input
+    #[arg(required = true, value_name = "CAPTURE")]
+    pub(super) inputs: Vec<PathBuf>,
+    /// Output folder [default: anomaly-out]; - prints the predictions and writes no file
+    #[arg(short, long, value_name = "FOLDER")]
+    pub(super) output: Option<PathBuf>,
+    /// Score with this model (a file, or a name from `model list`) and do not train
+    #[arg(short, long, value_name = "MODEL")]
+    pub(super) model: Option<String>,
+    /// Form of the summary [default: table]
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(super) format: Option<Format>,
+    /// Incidents and flows in the summary [default: 10]
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) top: Option<usize>,
+    /// End with code 3 if an incident is at least this severe
+    #[arg(long, value_enum, value_name = "SEVERITY")]
+    pub(super) fail_on: Option<FailOn>,
+    #[command(flatten)]
+    pub(super) timeouts: Timeouts,
+    #[command(flatten)]
+    pub(super) training: Training,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+/// Severities to fail on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum FailOn {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Flows {
+    /// Captures, folders of captures, - for standard input; `features` also takes tables this program wrote
+    #[arg(required = true, value_name = "INPUT")]
+    pub(super) inputs: Vec<PathBuf>,
+    /// Output file [default: anomaly-out/pcap_features.csv or anomaly-out/features.csv], or -
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// Form of the output: csv, json (a line each), or table
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(super) format: Option<Format>,
+    /// Also write flows while they live, as the model sees them (end_reason is empty)
+    #[arg(long)]
+    pub(super) checkpoints: bool,
+    #[command(flatten)]
+    pub(super) timeouts: Timeouts,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Train {
+    /// Captures, or tables of features this program wrote
+    #[arg(required = true, value_name = "INPUT")]
+    pub(super) inputs: Vec<PathBuf>,
+    /// Model file to write, or - [default: the next version in anomaly-out/model_outputs/]
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// Form of the summary: table or json
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(super) format: Option<Format>,
+    #[command(flatten)]
+    pub(super) timeouts: Timeouts,
+    #[command(flatten)]
+    pub(super) training: Training,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Predict {
+    /// Captures, or tables of features this program wrote
+    #[arg(required = true, value_name = "INPUT")]
+    pub(super) inputs: Vec<PathBuf>,
+    /// Output file [default: anomaly-out/predictions.csv], or -
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// Model file, or name from `model list` [default: the model in use]
+    #[arg(short, long, value_name = "MODEL")]
+    pub(super) model: Option<String>,
+    /// Form of the output: csv, json (a line each), or table
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(super) format: Option<Format>,
+    #[command(flatten)]
+    pub(super) timeouts: Timeouts,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON for XDP, CAP_NET_RAW for libpcap, or root."
+)]
+pub(super) struct Live {
+    /// Interface to watch; may be given more than once
+    #[arg(short, long = "iface", value_name = "NAME")]
+    pub(super) interfaces: Vec<String>,
+    /// How to capture
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub(super) capture: Option<CaptureMode>,
+    /// Model file, or name from `model list`; without one a baseline is learned first
+    #[arg(short, long, value_name = "MODEL")]
+    pub(super) model: Option<String>,
+    /// Stop after this long, for example 10m
+    #[arg(long, value_name = "TIME")]
+    pub(super) duration: Option<String>,
+    /// Output folder [default: anomaly-out] for live_capture_log.csv; - prints it and writes no file
+    #[arg(short, long, value_name = "FOLDER")]
+    pub(super) output: Option<PathBuf>,
+    /// Form of what is printed: table (a line for each anomaly) or json
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(super) format: Option<Format>,
+    #[command(flatten)]
+    pub(super) timeouts: Timeouts,
+    #[command(flatten)]
+    pub(super) training: Training,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Explain {
+    /// Captures, or tables of features this program wrote
+    #[arg(required = true, value_name = "INPUT")]
+    pub(super) inputs: Vec<PathBuf>,
+    /// Flow to explain, by flow_id or community_id [default: the most anomalous ones]
+    #[arg(short, long, value_name = "ID")]
+    pub(super) flow: Option<String>,
+    /// Flows to explain when none is named
+    #[arg(long, value_name = "NUMBER", default_value_t = 3)]
+    pub(super) top: usize,
+    /// Output file, or -
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub(super) output: PathBuf,
+    /// Model file, or name from `model list` [default: the model in use]
+    #[arg(short, long, value_name = "MODEL")]
+    pub(super) model: Option<String>,
+    /// Form of the output: table or json
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(super) format: Option<Format>,
+    #[command(flatten)]
+    pub(super) timeouts: Timeouts,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Labels: a column (--label) whose values 0, false, no, benign, normal, background, - and nothing mean\n\
+        ordinary; or a rule file (--rules) with entries such as\n\n  \
+        [[attack]]\n  \
+        actor = \"192.168.20.24\"            # either role; any of these may be left out\n  \
+        victim = \"192.168.20.5\"\n  \
+        ports = [22]                       # responder ports; [] for any\n  \
+        start = \"2026-11-21T05:36:57Z\"\n  \
+        end = \"2026-11-21T05:37:02Z\""
+)]
+pub(super) struct Eval {
+    /// Predictions, tables of features, or captures
+    #[arg(required = true, value_name = "INPUT")]
+    pub(super) inputs: Vec<PathBuf>,
+    /// Column that holds the label [default: label, if there is one]
+    #[arg(short, long, value_name = "COLUMN")]
+    pub(super) label: Option<String>,
+    /// File of rules that tell which flows are attacks
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) rules: Option<PathBuf>,
+    /// Score with this model [default: the scores in the table, else the model in use]
+    #[arg(short, long, value_name = "MODEL")]
+    pub(super) model: Option<String>,
+    /// Threshold of the score [default: the predictions in the table, else the model's]
+    #[arg(short, long, value_name = "SCORE")]
+    pub(super) threshold: Option<f64>,
+    /// Output file, or -
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub(super) output: PathBuf,
+    /// Form of the output
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(super) format: Option<Format>,
+    #[command(flatten)]
+    pub(super) timeouts: Timeouts,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ModelAction {
+    /// List the models in the store
+    List(ModelList),
+    /// Show what is known of a model
+    Show(ModelShow),
+    /// Put a model in use
+    Use(ModelUse),
+    /// Put the model in use that was in use before
+    Rollback(ModelList),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ModelList {
+    /// Output file, or -
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub(super) output: PathBuf,
+    /// Form of the output
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(super) format: Option<Format>,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ModelShow {
+    /// Model file, or name from `model list` [default: the model in use]
+    #[arg(value_name = "MODEL")]
+    pub(super) model: Option<String>,
+    /// Output file, or -
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub(super) output: PathBuf,
+    /// Form of the output
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(super) format: Option<Format>,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ModelUse {
+    /// Name, number or beginning of the digest, as in `model list`
+    #[arg(value_name = "MODEL")]
+    pub(super) model: String,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigAction {
+    /// Read every layer and say whether it is valid
+    Check(ConfigArgs),
+    /// Print every key with its value and where that came from, as TOML
+    Dump(ConfigArgs),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ConfigArgs {
+    /// Configuration file (the same as --config)
+    #[arg(value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+    /// Output file, or -
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub(super) output: PathBuf,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Doctor {
+    /// Interface to look at; may be given more than once
+    #[arg(short, long = "iface", value_name = "NAME")]
+    pub(super) interfaces: Vec<String>,
+    /// Output file, or -
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub(super) output: PathBuf,
+    /// Form of the output
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(super) format: Option<Format>,
+    #[command(flatten)]
+    pub(super) common: Common,
+}

@@ -1,0 +1,228 @@
+//! `explain`: why a flow is anomalous, feature by feature.
+
+use std::io::Write;
+
+use model::Model;
+use serde_json::{Value, json};
+
+use super::{
+    args::Explain,
+    fault::{Fault, code},
+    run::Top,
+    setup::{Flags, Setup, output, show},
+};
+use crate::{
+    config::Format,
+    features::{Row, model_row},
+    pipeline::{self, is_table},
+    score::{Judge, Reason, explain},
+    sink::{
+        csv::{FLOW_COLUMNS, push_flow_columns},
+        json,
+        table::{Style, paragraph},
+    },
+};
+
+/// A flow as the explanation needs it.
+struct Flow {
+    /// Values of [`FLOW_COLUMNS`].
+    columns: Vec<String>,
+    row: Row,
+    score: f32,
+}
+
+pub(super) fn run(args: &Explain) -> Result<u8, Fault> {
+    let flags = Flags::default()
+        .timeouts(&args.timeouts)
+        .format(args.format);
+    let setup = Setup::new(&args.common, &flags)?;
+    let model = setup.model(args.model.as_deref())?;
+    let tables = args.inputs.iter().filter(|path| is_table(path)).count();
+    let flows = if tables == 0 {
+        from_captures(&setup, args, &model)?
+    } else if tables == args.inputs.len() {
+        from_tables(args, &model)?
+    } else {
+        return Err(Fault::new(
+            code::USAGE,
+            "captures and tables in one call: give one kind",
+        ));
+    };
+    if let (Some(wanted), true) = (&args.flow, flows.is_empty()) {
+        return Err(Fault::new(
+            code::FAILED,
+            format!(
+                "no flow `{wanted}` in the input; flow_id and community_id are the first columns of the tables"
+            ),
+        ));
+    }
+    let mut out = output(&args.output)?;
+    match setup.config.output.format {
+        Format::Json => {
+            let all: Vec<Value> = flows.iter().map(|flow| value(&model, flow)).collect();
+            writeln!(out, "{:#}", Value::from(all))?;
+        }
+        _ => {
+            let style = if args.output.as_os_str() == "-" {
+                Style::stdout()
+            } else {
+                Style::plain(120)
+            };
+            for flow in &flows {
+                tell(&mut out, &model, flow, style)?;
+            }
+        }
+    }
+    out.flush()?;
+    Ok(0)
+}
+
+fn is_wanted(args: &Explain, id: &str, community_id: &str) -> bool {
+    args.flow
+        .as_ref()
+        .is_some_and(|wanted| wanted == id || wanted == community_id)
+}
+
+fn from_captures(setup: &Setup, args: &Explain, model: &Model) -> Result<Vec<Flow>, Fault> {
+    let mut top = Top::new(args.top);
+    let mut found = Vec::new();
+    let bar = setup.progress("scoring", &args.inputs);
+    let flow = |record: &crate::flow::FlowRecord, row: &Row, score| {
+        let mut line = String::new();
+        push_flow_columns(&mut line, record);
+        Flow {
+            columns: line.split(',').map(str::to_owned).collect(),
+            row: *row,
+            score,
+        }
+    };
+    let summary = pipeline::score_capture(
+        &args.inputs,
+        &setup.stages(),
+        model,
+        &mut |tick| show(&bar, tick),
+        &mut |scored, _| {
+            if args.flow.is_none() {
+                top.offer(scored);
+            } else {
+                let id = format!("{:016x}", scored.record.id);
+                if is_wanted(args, &id, &scored.record.community_id()) {
+                    found.push(flow(&scored.record, &scored.row, scored.score));
+                }
+            }
+            Ok(())
+        },
+    );
+    bar.finish_and_clear();
+    setup.damage(&summary?.pass);
+    let most = top.explained(model);
+    found.extend(
+        most.iter()
+            .map(|scored| flow(&scored.record, &scored.row, scored.score)),
+    );
+    Ok(found)
+}
+
+fn from_tables(args: &Explain, model: &Model) -> Result<Vec<Flow>, Fault> {
+    let mut judge = Judge::default();
+    let mut flows: Vec<Flow> = Vec::new();
+    for path in &args.inputs {
+        let mut table = pipeline::Table::open(path)?;
+        table.require_features()?;
+        let places = FLOW_COLUMNS.map(|name| table.position(name));
+        while let Some(record) = table.next_record()? {
+            let columns: Vec<String> = places
+                .iter()
+                .map(|at| at.and_then(|at| record.get(at)).unwrap_or("").to_owned())
+                .collect();
+            if args.flow.is_some() && !is_wanted(args, &columns[0], &columns[1]) {
+                continue;
+            }
+            let row = table.row()?;
+            let score = judge.score_values(model, &model_row(&row))[0];
+            flows.push(Flow {
+                columns,
+                row,
+                score,
+            });
+            if args.flow.is_none() {
+                flows.sort_by(|a, b| b.score.total_cmp(&a.score));
+                flows.truncate(args.top);
+            }
+        }
+    }
+    Ok(flows)
+}
+
+fn value(model: &Model, flow: &Flow) -> Value {
+    let reasons = explain(model, &flow.row);
+    json!({
+        "flow": FLOW_COLUMNS.iter().zip(&flow.columns).map(|(name, text)| ((*name).to_owned(), Value::from(text.as_str()))).collect::<serde_json::Map<_, _>>(),
+        "score": json::number(flow.score),
+        "threshold": json::number(model.threshold()),
+        "p_value": model.p_value(flow.score),
+        "prediction": if flow.score >= model.threshold() { "anomaly" } else { "normal" },
+        "model": model.digest(),
+        "reasons": json::reasons(&reasons),
+    })
+}
+
+fn tell(out: &mut dyn Write, model: &Model, flow: &Flow, style: Style) -> Result<(), Fault> {
+    let [
+        id,
+        community,
+        start,
+        end,
+        source,
+        source_port,
+        destination,
+        port,
+        protocol,
+        ..,
+    ] = &flow.columns[..]
+    else {
+        return Ok(());
+    };
+    let p_value = model.p_value(flow.score);
+    let verdict = if flow.score >= model.threshold() {
+        "anomalous"
+    } else {
+        "not anomalous"
+    };
+    writeln!(out, "{}", style.bold(&format!("Flow {id}  {community}")))?;
+    paragraph(
+        out,
+        &format!("{protocol} {source} {source_port} to {destination} {port}, {start} to {end}"),
+        "  ",
+        style.width,
+    )?;
+    paragraph(
+        out,
+        &format!(
+            "score {}, threshold {}: {verdict}; {} as odd or odder in ordinary traffic",
+            flow.score,
+            model.threshold(),
+            one_in(p_value)
+        ),
+        "  ",
+        style.width,
+    )?;
+    for reason in explain(model, &flow.row) {
+        let Reason { weight, .. } = reason;
+        paragraph(
+            out,
+            &format!("{:>3.0} %  {reason}", weight * 100.0),
+            "    ",
+            style.width,
+        )?;
+    }
+    writeln!(out)?;
+    Ok(())
+}
+
+fn one_in(p_value: f64) -> String {
+    format!(
+        "1 flow in {} is",
+        crate::score::count((1.0 / p_value).min(1e12))
+    )
+}

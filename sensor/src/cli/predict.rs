@@ -1,0 +1,249 @@
+//! `predict`: verdicts for captures or tables.
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use model::Model;
+use serde_json::{Map, Value};
+
+use super::{
+    args::Predict,
+    fault::{Fault, code},
+    setup::{Flags, Setup, output, show},
+};
+use crate::{
+    config::Format,
+    features::{Row, model_row},
+    pipeline::{self, is_table},
+    score::{Judge, Severity, count, explain},
+    sink::{
+        csv::{VERDICT_COLUMNS, push_text, push_verdict_parts, reasons_text},
+        flows::FlowSink,
+        table::Style,
+    },
+};
+
+pub(super) fn run(args: &Predict) -> Result<u8, Fault> {
+    let setup = Setup::new(&args.common, &Flags::default().timeouts(&args.timeouts))?;
+    let model = setup.model(args.model.as_deref())?;
+    let format = args.format.unwrap_or(Format::Csv);
+    let path = args.output.clone().unwrap_or_else(|| match format {
+        Format::Table => PathBuf::from("-"),
+        Format::Csv => setup.folder().join("predictions.csv"),
+        Format::Json => setup.folder().join("predictions.jsonl"),
+    });
+    let tables = args.inputs.iter().filter(|path| is_table(path)).count();
+    let (rows, anomalous) = if tables == 0 {
+        captures(&setup, args, &model, format, &path)?
+    } else if tables == args.inputs.len() {
+        from_tables(args, &model, format, &path)?
+    } else {
+        return Err(Fault::new(
+            code::USAGE,
+            "captures and tables in one call: give one kind",
+        ));
+    };
+    if path.as_os_str() != "-" {
+        setup.note(&format!(
+            "{}: {} flow records, {} of them anomalous",
+            path.display(),
+            count(rows as f64),
+            count(anomalous as f64)
+        ));
+    }
+    Ok(0)
+}
+
+fn captures(
+    setup: &Setup,
+    args: &Predict,
+    model: &Model,
+    format: Format,
+    path: &Path,
+) -> Result<(u64, u64), Fault> {
+    let failed = |error| Fault::file(path, &error, code::FAILED);
+    let bar = setup.progress("scoring", &args.inputs);
+    // Inputs before outputs: a wrong name must not empty an old file.
+    crate::capture::replay::Replay::open(
+        &args
+            .inputs
+            .iter()
+            .filter(|path| path.as_os_str() != "-")
+            .cloned()
+            .collect::<Vec<_>>(),
+        crate::capture::replay::Settings::default(),
+    )?;
+    let mut sink = FlowSink::new(output(path)?, format, true).map_err(failed)?;
+    let summary = pipeline::score_capture(
+        &args.inputs,
+        &setup.stages(),
+        model,
+        &mut |tick| show(&bar, tick),
+        &mut |scored, _| Ok(sink.scored(scored)?),
+    );
+    bar.finish_and_clear();
+    let summary = summary?;
+    sink.finish(Style::stdout()).map_err(failed)?;
+    setup.damage(&summary.pass);
+    Ok((summary.flows, summary.anomalous))
+}
+
+/// Rows scored at once.
+const BATCH: usize = 4096;
+/// Anomalous rows of a table that are explained one by one; each takes about a hundred times as long as a score.
+const EXPLAINED: u64 = 20_000;
+
+/// Every column of the table, then the verdict.
+fn from_tables(
+    args: &Predict,
+    model: &Model,
+    format: Format,
+    path: &Path,
+) -> Result<(u64, u64), Fault> {
+    let failed = |error| Fault::file(path, &error, code::FAILED);
+    if format == Format::Table {
+        return Err(Fault::new(
+            code::USAGE,
+            "tables give csv or json; captures give a table too",
+        ));
+    }
+    let (mut rows, mut anomalous) = (0, 0);
+    let mut out: Option<Box<dyn Write>> = None;
+    let mut header: Vec<String> = Vec::new();
+    for input in &args.inputs {
+        let mut table = pipeline::Table::open(input)?;
+        table.require_features()?;
+        let kept = table.without_verdicts();
+        let columns: Vec<String> = kept.iter().map(|at| table.columns[*at].clone()).collect();
+        if out.is_none() {
+            let mut opened = output(path)?;
+            if format == Format::Csv {
+                writeln!(
+                    opened,
+                    "{},{}",
+                    columns.join(","),
+                    VERDICT_COLUMNS.join(",")
+                )
+                .map_err(failed)?;
+            }
+            header.clone_from(&columns);
+            out = Some(opened);
+        } else if header != columns {
+            return Err(Fault::new(
+                code::FAILED,
+                format!("{}: other columns than the first table's", input.display()),
+            ));
+        }
+        let Some(out) = &mut out else { continue };
+        let mut batch: Vec<(Vec<String>, Row)> = Vec::with_capacity(BATCH);
+        loop {
+            let more = match table.next_record()? {
+                Some(record) => {
+                    let fields = kept
+                        .iter()
+                        .map(|at| record.get(*at).unwrap_or("").to_owned())
+                        .collect();
+                    let row = table.row()?;
+                    batch.push((fields, row));
+                    true
+                }
+                None => false,
+            };
+            if batch.len() == BATCH || !more {
+                rows += batch.len() as u64;
+                anomalous +=
+                    write(model, &header, &mut batch, anomalous, format, out).map_err(failed)?;
+            }
+            if !more {
+                break;
+            }
+        }
+    }
+    if let Some(mut out) = out {
+        out.flush().map_err(failed)?;
+    }
+    Ok((rows, anomalous))
+}
+
+fn write(
+    model: &Model,
+    header: &[String],
+    batch: &mut Vec<(Vec<String>, Row)>,
+    before: u64,
+    format: Format,
+    out: &mut dyn Write,
+) -> std::io::Result<u64> {
+    let mut values = Vec::with_capacity(batch.len() * model.schema().len());
+    for (_, row) in batch.iter() {
+        values.extend_from_slice(&model_row(row));
+    }
+    let mut judge = Judge::default();
+    let scores = judge.score_values(model, &values);
+    let (mut anomalous, mut line) = (0, String::new());
+    for ((fields, row), score) in batch.drain(..).zip(scores) {
+        let p_value = model.p_value(*score);
+        let odd = *score >= model.threshold();
+        anomalous += u64::from(odd);
+        let reasons = if odd && before + anomalous <= EXPLAINED {
+            explain(model, &row)
+        } else {
+            Vec::new()
+        };
+        let severity = Severity::of(p_value, odd).name();
+        let reasons = reasons_text(None, &reasons);
+        line.clear();
+        if format == Format::Json {
+            let mut object: Map<String, Value> = header
+                .iter()
+                .zip(fields)
+                .map(|(column, text)| (column.clone(), field(column, text)))
+                .collect();
+            object.insert("score".to_owned(), crate::sink::json::number(*score));
+            object.insert("p_value".to_owned(), p_value.into());
+            object.insert("severity".to_owned(), severity.into());
+            object.insert(
+                "prediction".to_owned(),
+                if odd { "anomaly" } else { "normal" }.into(),
+            );
+            object.insert("reasons".to_owned(), reasons.into());
+            writeln!(out, "{}", Value::Object(object))?;
+            continue;
+        }
+        for text in &fields {
+            push_text(&mut line, text);
+            line.push(',');
+        }
+        push_verdict_parts(&mut line, *score, p_value, odd, severity, &reasons);
+        writeln!(out, "{line}")?;
+    }
+    Ok(anomalous)
+}
+
+/// Columns whose values are names, whatever they look like.
+const NAMES: [&str; 8] = [
+    "flow_id",
+    "community_id",
+    "start_time",
+    "end_time",
+    "src_ip",
+    "dst_ip",
+    "protocol",
+    "end_reason",
+];
+
+/// A field as JSON: a number where it is one.
+fn field(column: &str, text: String) -> Value {
+    if text.is_empty() {
+        return Value::Null;
+    }
+    if NAMES.contains(&column) {
+        return text.into();
+    }
+    match (text.parse::<u64>(), text.parse::<f64>()) {
+        (Ok(number), _) => number.into(),
+        (_, Ok(number)) if number.is_finite() => number.into(),
+        _ => text.into(),
+    }
+}

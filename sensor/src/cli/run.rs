@@ -1,0 +1,259 @@
+//! `run`: captures in; features, model, predictions, summary and report out.
+
+use std::{
+    cmp::Reverse,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use model::Model;
+
+use super::{
+    args::{FailOn, Run},
+    fault::{Fault, code},
+    setup::{Flags, Setup, make_folder, output, show},
+};
+use crate::{
+    config::Format,
+    pipeline::{self, Spooled, Summary},
+    score::{Scored, Severity, count, explain},
+    sink::{
+        csv::FlowCsv,
+        report,
+        summary::{self, Findings},
+        table::Style,
+    },
+};
+
+pub(super) fn run(args: &Run) -> Result<u8, Fault> {
+    let to_stdout = args
+        .output
+        .as_deref()
+        .is_some_and(|path| path.as_os_str() == "-");
+    let folder = args.output.as_ref().filter(|_| !to_stdout);
+    let flags = Flags::default()
+        .timeouts(&args.timeouts)
+        .training(&args.training)
+        .format(args.format)
+        .add("output.top", args.top, "--top")
+        .add(
+            "output.folder",
+            folder.map(|path| path.display().to_string()),
+            "--output",
+        );
+    let setup = Setup::new(&args.common, &flags)?;
+    let inputs = pipeline::spool(&args.inputs)
+        .map_err(|error| Fault::new(code::FAILED, format!("standard input: {error}")))?;
+    if !to_stdout {
+        make_folder(setup.folder())?;
+    }
+    let (model, learned) = match &args.model {
+        Some(wanted) => {
+            let path = setup.model_path(Some(wanted))?;
+            let model = setup.model(Some(wanted))?;
+            let learned = format!("Scored with the model {}.", path.display());
+            (model, learned)
+        }
+        None => learn(&setup, &inputs, to_stdout)?,
+    };
+    let (summary, top) = score(&setup, &inputs, &model, to_stdout)?;
+    setup.damage(&summary.pass);
+    let findings = findings(&setup, args, &summary, &model, learned, &top);
+    let worst = findings
+        .incidents
+        .iter()
+        .map(|incident| incident.severity())
+        .max();
+    if !to_stdout {
+        let path = setup.folder().join("reports").join("report.html");
+        let mut out = output(&path)?;
+        report::write(&mut out, &findings)
+            .and_then(|()| out.flush())
+            .map_err(|error| Fault::file(&path, &error, code::FAILED))?;
+        print(&setup, &findings)?;
+    }
+    let fail = args.fail_on.map(|severity| match severity {
+        FailOn::Low => Severity::Low,
+        FailOn::Medium => Severity::Medium,
+        FailOn::High => Severity::High,
+        FailOn::Critical => Severity::Critical,
+    });
+    Ok(match (fail, worst) {
+        (Some(fail), Some(worst)) if worst >= fail => code::FINDINGS,
+        _ => 0,
+    })
+}
+
+/// First pass: features to a file, a sample to the model.
+fn learn(setup: &Setup, inputs: &Spooled, to_stdout: bool) -> Result<(Model, String), Fault> {
+    let bar = setup.progress("reading", &inputs.inputs);
+    let features = setup.folder().join("pcap_features.csv");
+    let mut table = if to_stdout {
+        None
+    } else {
+        let out = output(&features)?;
+        Some(
+            FlowCsv::new(out, false)
+                .map_err(|error| Fault::file(&features, &error, code::FAILED))?,
+        )
+    };
+    let learned = pipeline::train_on_captures(
+        &inputs.inputs,
+        &setup.stages(),
+        &setup.training(),
+        &mut |tick| show(&bar, tick),
+        &mut |record, row| match &mut table {
+            Some(table) if record.is_final() => Ok(table.flow(record, row)?),
+            _ => Ok(()),
+        },
+    );
+    bar.finish_and_clear();
+    let learned = learned?;
+    if let Some(table) = table {
+        table
+            .finish()
+            .map_err(|error| Fault::file(&features, &error, code::FAILED))?;
+    }
+    let name = if to_stdout {
+        "not kept".to_owned()
+    } else {
+        setup.store().add(&learned.model)?
+    };
+    let rows = count(learned.model.info().rows as f64);
+    let mut text = format!("Learned what is usual from {rows} flow records of it (model {name})");
+    if learned.desperate {
+        text.push_str("; nearly all of it looks like an attack, so the model has seen little else");
+    } else if learned.left_out > 0 {
+        text.push_str(&format!(
+            ", leaving out {} that behave like an attack",
+            count(learned.left_out as f64)
+        ));
+    }
+    text.push('.');
+    Ok((learned.model, text))
+}
+
+/// Second pass: the same traffic scored. Answers what was found, and the most anomalous flows.
+fn score(
+    setup: &Setup,
+    inputs: &Spooled,
+    model: &Model,
+    to_stdout: bool,
+) -> Result<(Summary, Vec<Scored>), Fault> {
+    let bar = setup.progress("scoring", &inputs.inputs);
+    let path = if to_stdout {
+        PathBuf::from("-")
+    } else {
+        setup.folder().join("predictions.csv")
+    };
+    let failed = |error| Fault::file(&path, &error, code::FAILED);
+    let mut table = FlowCsv::new(output(&path)?, true).map_err(failed)?;
+    let mut top = Top::new(setup.config.output.top);
+    let summary = pipeline::score_capture(
+        &inputs.inputs,
+        &setup.stages(),
+        model,
+        &mut |tick| show(&bar, tick),
+        &mut |scored, _| {
+            top.offer(scored);
+            Ok(table.scored(scored)?)
+        },
+    );
+    bar.finish_and_clear();
+    let summary = summary?;
+    table.finish().map_err(failed)?;
+    Ok((summary, top.explained(model)))
+}
+
+/// The most anomalous flows so far.
+pub(super) struct Top {
+    most: usize,
+    flows: Vec<Scored>,
+}
+
+impl Top {
+    pub(super) const fn new(most: usize) -> Self {
+        Self {
+            most,
+            flows: Vec::new(),
+        }
+    }
+
+    pub(super) fn offer(&mut self, scored: &Scored) {
+        let key = |scored: &Scored| {
+            (
+                Reverse(scored.score.to_bits()),
+                scored.record.start(),
+                scored.record.id,
+            )
+        };
+        if self.flows.len() == self.most
+            && self
+                .flows
+                .last()
+                .is_none_or(|last| key(last) <= key(scored))
+        {
+            return;
+        }
+        let at = self.flows.partition_point(|kept| key(kept) <= key(scored));
+        self.flows.insert(at, scored.clone());
+        self.flows.truncate(self.most);
+    }
+
+    pub(super) fn explained(mut self, model: &Model) -> Vec<Scored> {
+        for scored in &mut self.flows {
+            if scored.reasons.is_empty() {
+                scored.reasons = explain(model, &scored.row);
+            }
+        }
+        self.flows
+    }
+}
+
+fn findings<'a>(
+    setup: &Setup,
+    args: &Run,
+    summary: &'a Summary,
+    model: &Model,
+    learned: String,
+    top: &'a [Scored],
+) -> Findings<'a> {
+    let name = |path: &Path| match path.as_os_str() == "-" {
+        true => "standard input".to_owned(),
+        false => path.display().to_string(),
+    };
+    Findings {
+        inputs: args.inputs.iter().map(|path| name(path)).collect(),
+        damage: summary.pass.replay.warnings(),
+        ledger: summary.pass.ledger,
+        seconds: summary.pass.seconds,
+        flows: summary.flows,
+        anomalous: summary.anomalous,
+        histogram: &summary.histogram,
+        threshold: model.threshold(),
+        model: model.digest()[..16].to_owned(),
+        learned,
+        incidents: summary.incidents.ranked(),
+        top,
+        shown: setup.config.output.top,
+    }
+}
+
+fn print(setup: &Setup, findings: &Findings<'_>) -> Result<(), Fault> {
+    let mut out = output(Path::new("-"))?;
+    match setup.config.output.format {
+        Format::Table => {
+            summary::table(&mut out, findings, Style::stdout())?;
+            let folder = setup.folder().display();
+            writeln!(
+                out,
+                "\nIn {folder}: reports/report.html, predictions.csv, model_outputs/; \
+                 why a flow: anomaly-detect explain {folder}/predictions.csv --flow ID"
+            )?;
+        }
+        Format::Csv => summary::csv(&mut out, findings)?,
+        Format::Json => writeln!(out, "{:#}", summary::value(findings))?,
+    }
+    out.flush()?;
+    Ok(())
+}

@@ -1,0 +1,250 @@
+//! From flags to what the stages want.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, IsTerminal, Write},
+    path::{Path, PathBuf},
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{
+    args::{Common, Timeouts, Training},
+    fault::{Fault, code},
+};
+use crate::{
+    config::{Config, Layers, Shape},
+    context, flow, pipeline,
+    score::store::{self, Store},
+};
+
+/// The configuration and what a command needs around it.
+pub(super) struct Setup {
+    pub(super) config: Config,
+    pub(super) quiet: bool,
+}
+
+/// Flags that are configuration keys by another name.
+#[derive(Default)]
+pub(super) struct Flags(Vec<(&'static str, String, &'static str)>);
+
+impl Flags {
+    pub(super) fn add(
+        mut self,
+        key: &'static str,
+        value: Option<impl ToString>,
+        flag: &'static str,
+    ) -> Self {
+        if let Some(value) = value {
+            self.0.push((key, value.to_string(), flag));
+        }
+        self
+    }
+
+    pub(super) fn timeouts(self, timeouts: &Timeouts) -> Self {
+        self.add(
+            "flow.idle_timeout",
+            timeouts.idle_timeout.as_ref(),
+            "--idle-timeout",
+        )
+        .add(
+            "flow.active_timeout",
+            timeouts.active_timeout.as_ref(),
+            "--active-timeout",
+        )
+    }
+
+    pub(super) fn training(self, training: &Training) -> Self {
+        self.add("model.seed", training.seed, "--seed")
+            .add("model.trees", training.trees, "--trees")
+            .add(
+                "model.contamination",
+                training.contamination,
+                "--contamination",
+            )
+    }
+
+    pub(super) fn format(self, format: Option<crate::config::Format>) -> Self {
+        let name = format.and_then(|format| {
+            clap::ValueEnum::to_possible_value(&format).map(|value| value.get_name().to_owned())
+        });
+        self.add("output.format", name, "--format")
+    }
+}
+
+/// All layers, merged.
+pub(super) fn layers(common: &Common, flags: &Flags) -> Result<Layers, Fault> {
+    let mut layers = Layers::default();
+    if let Some(path) = &common.config {
+        layers.read(path)?;
+    }
+    // A variable that is not Unicode is none of ours: our names and values are plain.
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    layers.environment(variables)?;
+    for (key, value, flag) in &flags.0 {
+        layers.flag(key, value, flag)?;
+    }
+    for setting in &common.settings {
+        let Some((key, value)) = setting.split_once('=') else {
+            return Err(Fault::new(
+                code::USAGE,
+                format!("--set {setting}: write KEY=VALUE, for example --set model.trees=200"),
+            ));
+        };
+        layers.flag(key.trim(), value.trim(), "--set")?;
+    }
+    Ok(layers)
+}
+
+impl Setup {
+    pub(super) fn new(common: &Common, flags: &Flags) -> Result<Self, Fault> {
+        Ok(Self {
+            config: Config::from_layers(&layers(common, flags)?)?,
+            quiet: common.quiet,
+        })
+    }
+
+    /// Settings of the stages before the model.
+    pub(super) fn stages(&self) -> pipeline::Settings {
+        let Config { flow, context, .. } = &self.config;
+        pipeline::Settings {
+            flow: flow::Settings {
+                idle_timeout: flow.idle_timeout,
+                active_timeout: flow.active_timeout,
+                close_linger: flow.idle_timeout.and(flow.close_linger),
+                capacity: flow.capacity,
+                checkpoints: true,
+            },
+            context: context::Settings {
+                hosts: context.hosts,
+                conversations: context.conversations,
+            },
+        }
+    }
+
+    /// Settings of training.
+    pub(super) fn training(&self) -> pipeline::Training {
+        let model = &self.config.model;
+        pipeline::Training {
+            model: model::Settings {
+                trees: model.trees,
+                subsample: model.subsample,
+                seed: model.seed,
+                shape: match model.shape {
+                    Shape::LevelShared => model::Shape::LevelShared,
+                    Shape::Ordinary => model::Shape::Ordinary,
+                },
+                range_share: model.range_share,
+                contamination: model.contamination,
+                threads: model.threads,
+                holdout: model.holdout,
+            },
+            rows: model.sample_rows,
+            trusting: model.trusting,
+        }
+    }
+
+    /// The folder for files.
+    pub(super) fn folder(&self) -> &Path {
+        &self.config.output.folder
+    }
+
+    /// The models.
+    pub(super) fn store(&self) -> Store {
+        Store::new(self.folder().join("model_outputs"))
+    }
+
+    /// File of a model: given as a file, or by its name in the store; by default the one in use.
+    pub(super) fn model_path(&self, wanted: Option<&str>) -> Result<PathBuf, Fault> {
+        let store = self.store();
+        match wanted {
+            None => Ok(store.current_path()?),
+            Some(wanted) => {
+                let path = PathBuf::from(wanted);
+                let is_file = path.exists() || wanted.contains('/') || wanted.ends_with(".model");
+                if is_file || store.names()?.is_empty() {
+                    Ok(path)
+                } else {
+                    Ok(store.path(&store.find(wanted)?))
+                }
+            }
+        }
+    }
+
+    /// The model itself.
+    pub(super) fn model(&self, wanted: Option<&str>) -> Result<model::Model, Fault> {
+        Ok(store::load(&self.model_path(wanted)?)?)
+    }
+
+    /// Says something on standard error, unless it is to be quiet.
+    pub(super) fn note(&self, text: &str) {
+        if !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+
+    /// A progress bar on standard error, where that is a terminal.
+    pub(super) fn progress(&self, what: &str, inputs: &[PathBuf]) -> ProgressBar {
+        let bar = ProgressBar::new_spinner();
+        if self.quiet || !io::stderr().is_terminal() {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+            return bar;
+        }
+        let template = "{spinner} {prefix}  {msg}  {elapsed}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        let name = match inputs {
+            [one] => format!("{what} {}", one.display()),
+            many => format!("{what} {} inputs", many.len()),
+        };
+        bar.set_prefix(crate::sink::escape::terminal(&name).into_owned());
+        bar
+    }
+
+    /// Says what of the inputs could not be used.
+    pub(super) fn damage(&self, pass: &pipeline::Pass) {
+        for warning in pass.replay.warnings() {
+            self.note(&format!("warning: {warning}"));
+        }
+        let overflow = pass.ledger.overflow();
+        if overflow > 0 {
+            self.note(&format!(
+                "warning: {overflow} of {} packets belong to no flow: too many flows at once",
+                pass.ledger.seen
+            ));
+        }
+    }
+}
+
+/// Shows how far a pass has come.
+pub(super) fn show(bar: &ProgressBar, tick: pipeline::Tick) {
+    bar.set_message(format!(
+        "{} packets, {}, {} flow records",
+        crate::score::count(tick.packets as f64),
+        crate::score::bytes(tick.bytes as f64),
+        crate::score::count(tick.rows as f64),
+    ));
+    bar.tick();
+}
+
+/// An output: a file (its folder is made), or standard output for `-`.
+pub(super) fn output(path: &Path) -> Result<Box<dyn Write>, Fault> {
+    if path.as_os_str() == "-" {
+        return Ok(Box::new(BufWriter::with_capacity(1 << 16, io::stdout())));
+    }
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        make_folder(folder)?;
+    }
+    let file = File::create(path).map_err(|error| Fault::file(path, &error, code::FAILED))?;
+    Ok(Box::new(BufWriter::with_capacity(1 << 16, file)))
+}
+
+/// Makes a folder and those above it.
+pub(super) fn make_folder(folder: &Path) -> Result<(), Fault> {
+    std::fs::create_dir_all(folder).map_err(|error| Fault::file(folder, &error, code::FAILED))
+}

@@ -1,0 +1,123 @@
+//! `train`: a model from captures or tables.
+
+use std::io::Write;
+
+use model::{Model, Rows};
+use serde_json::json;
+
+use super::{
+    args::Train,
+    fault::{Fault, code},
+    setup::{Flags, Setup, output, show},
+};
+use crate::{
+    config::Format,
+    features::{MODEL_COUNT, model_row, schema},
+    pipeline::{self, is_table},
+    score::count,
+};
+
+pub(super) fn run(args: &Train) -> Result<u8, Fault> {
+    let flags = Flags::default()
+        .timeouts(&args.timeouts)
+        .training(&args.training)
+        .format(args.format);
+    let setup = Setup::new(&args.common, &flags)?;
+    let (tables, captures): (Vec<_>, Vec<_>) =
+        args.inputs.iter().cloned().partition(|path| is_table(path));
+    let mut left_out = 0;
+    let model = match (tables.is_empty(), captures.is_empty()) {
+        (true, _) => {
+            let bar = setup.progress("reading", &captures);
+            let learned = pipeline::train_on_captures(
+                &captures,
+                &setup.stages(),
+                &setup.training(),
+                &mut |tick| show(&bar, tick),
+                &mut |_, _| Ok(()),
+            );
+            bar.finish_and_clear();
+            let learned = learned?;
+            setup.damage(&learned.pass);
+            left_out = learned.left_out;
+            learned.model
+        }
+        (false, true) => from_tables(&setup, &tables)?,
+        (false, false) => {
+            return Err(Fault::new(
+                code::USAGE,
+                "captures and tables in one call: turn the captures into tables first",
+            ));
+        }
+    };
+    let place = match &args.output {
+        Some(path) => {
+            let mut out = output(path)?;
+            out.write_all(&model.to_bytes())
+                .and_then(|()| out.flush())
+                .map_err(|error| Fault::file(path, &error, code::FAILED))?;
+            path.display().to_string()
+        }
+        None => {
+            let store = setup.store();
+            let name = store.add(&model)?;
+            store.path(&name).display().to_string()
+        }
+    };
+    tell(&setup, &model, &place, left_out)
+}
+
+/// The rows of tables, all of them: who made the tables chose them.
+fn from_tables(setup: &Setup, tables: &[std::path::PathBuf]) -> Result<Model, Fault> {
+    let mut rows = Rows::with_columns(MODEL_COUNT);
+    for path in tables {
+        let mut table = pipeline::Table::open(path)?;
+        table.require_features()?;
+        while table.next_record()?.is_some() {
+            rows.push(&model_row(&table.row()?));
+        }
+    }
+    Model::train(&rows, &schema(), &setup.training().model)
+        .map_err(|error| Fault::new(code::FAILED, format!("cannot train: {error}")))
+}
+
+fn tell(setup: &Setup, model: &Model, place: &str, left_out: u64) -> Result<u8, Fault> {
+    let info = model.info();
+    if place == "-" {
+        return Ok(0);
+    }
+    let mut out = output(std::path::Path::new("-"))?;
+    match setup.config.output.format {
+        Format::Json => writeln!(
+            out,
+            "{:#}",
+            json!({
+                "model": place,
+                "digest": model.digest(),
+                "rows": info.rows,
+                "left_out": left_out,
+                "threshold": crate::sink::json::number(model.threshold()),
+                "data_digest": info.data_digest,
+            })
+        )?,
+        _ => {
+            let left_out = match left_out {
+                0 => String::new(),
+                rows => format!(
+                    ", {} left out that behave like an attack",
+                    count(rows as f64)
+                ),
+            };
+            writeln!(
+                out,
+                "{place}: {} trees from {} flow records{left_out}; threshold {} (at most {} % of such traffic is above)",
+                info.settings.trees,
+                count(info.rows as f64),
+                model.threshold(),
+                info.settings.contamination * 100.0,
+            )?;
+        }
+    }
+    out.flush()?;
+    Ok(0)
+}

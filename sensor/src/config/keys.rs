@@ -1,0 +1,98 @@
+//! Every key there is, declared once: reading, checking, `config dump` and the messages all come from this table.
+
+use super::Value;
+
+/// What a key holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// A length of time; 0 switches off.
+    Duration,
+    /// A whole number, also with `k`, `M`, `G` (powers of 1000) or `Ki`, `Mi`, `Gi`.
+    Integer,
+    /// A number.
+    Float,
+    /// `true` or `false`.
+    Flag,
+    /// A list of texts; in the environment and in flags separated by commas.
+    List,
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Section and name: `flow.idle_timeout`.
+    pub path: &'static str,
+    /// What it holds.
+    pub kind: Kind,
+    /// Default, as text.
+    pub default: &'static str,
+    /// What it is for.
+    pub about: &'static str,
+}
+
+impl Key {
+    /// Name in the environment: `ANOMALY_DETECT_FLOW_IDLE_TIMEOUT`.
+    pub fn variable(&self) -> String {
+        format!(
+            "{PREFIX}{}",
+            self.path.replace('.', "_").to_ascii_uppercase()
+        )
+    }
+
+    /// The default as a value.
+    pub(super) fn default_value(&self) -> Value {
+        Value::parse(self.default, self.kind)
+    }
+}
+
+/// Beginning of the names of environment variables.
+pub(super) const PREFIX: &str = "ANOMALY_DETECT_";
+/// Variables that begin so and are no keys: which file to read, and where tests find shared data.
+pub(super) const RESERVED: [&str; 2] = ["ANOMALY_DETECT_CONFIG", "ANOMALY_DETECT_SHARED_DATA"];
+
+macro_rules! keys {
+    ($($path:literal, $kind:ident, $default:literal, $about:literal;)*) => {
+        /// Every key, section by section.
+        pub const KEYS: &[Key] = &[$(Key {
+            path: $path,
+            kind: Kind::$kind,
+            default: $default,
+            about: $about,
+        }),*];
+    };
+}
+
+keys! {
+    "capture.interfaces", List, "", "Interfaces to listen on (live).";
+    "capture.mode", Text, "auto", "How: auto, xdp or libpcap (live).";
+
+    "flow.idle_timeout", Duration, "120s", "A flow without a packet for this long has ended; 0 switches that off.";
+    "flow.active_timeout", Duration, "30m", "A longer flow is cut into records of this length; 0 switches that off.";
+    "flow.close_linger", Duration, "5s", "How long a closed TCP connection waits for stragglers; 0 switches that off.";
+    "flow.capacity", Integer, "262144", "Flows that may live at once; one more ends the flow idle longest.";
+
+    "context.hosts", Integer, "65536", "Hosts remembered in each role, source and destination.";
+    "context.conversations", Integer, "131072", "Conversations (source, destination, service) remembered.";
+
+    "model.trees", Integer, "100", "Trees in the forest.";
+    "model.subsample", Integer, "256", "Rows drawn for each tree.";
+    "model.seed", Integer, "0", "Seed of everything drawn: the same seed and traffic give the same bytes.";
+    "model.shape", Text, "ordinary", "Form of the trees: ordinary or level-shared.";
+    "model.range_share", Float, "0.5", "Share of splits that choose their feature by its range.";
+    "model.contamination", Float, "0.01", "Share of the baseline that is called anomalous.";
+    "model.holdout", Float, "0.2", "Share of the rows held out of training for calibration.";
+    "model.threads", Integer, "0", "Threads to train with; 0 for as many as the machine has.";
+    "model.sample_rows", Integer, "200000", "Rows sampled for training, at most.";
+    "model.trusting", Flag, "false", "Learn also from flows that behaviour alone tells to be attacks.";
+
+    "live.learn_flows", Integer, "5000", "Flow records to learn a baseline from when no model is given (live).";
+    "live.learn_time", Duration, "10m", "Longest time to learn; 0 for as long as it takes (live).";
+
+    "output.folder", Text, "anomaly-out", "Folder for files.";
+    "output.format", Text, "table", "Form of what is printed: table, csv or json.";
+    "output.top", Integer, "10", "Incidents and flows printed.";
+
+    "metrics.listen", Text, "127.0.0.1:9477", "Address that serves /metrics (live); empty serves none.";
+}

@@ -1,0 +1,137 @@
+//! Flows, verdicts and incidents as JSON, with the names that the CSV files use.
+
+use sensor_ebpf::{frame::Malformed, maps::Ledger};
+use serde_json::{Map, Value, json};
+
+use super::csv::{FLOW_COLUMNS, feature_columns, push_flow_columns};
+use crate::{
+    features::{Row, TABLE},
+    flow::FlowRecord,
+    score::{Incident, Reason, Scored},
+    time::Stamp,
+};
+
+/// A flow with its features.
+pub fn flow(record: &FlowRecord, row: &Row) -> Value {
+    let mut line = String::new();
+    push_flow_columns(&mut line, record);
+    let mut object = Map::new();
+    for (at, (name, text)) in FLOW_COLUMNS.iter().zip(line.split(',')).enumerate() {
+        let number = matches!(at, 5 | 7 | 9..=13);
+        let value = match text {
+            "" => Value::Null,
+            text if number => text.parse::<u64>().map_or(Value::Null, Value::from),
+            text => Value::from(text),
+        };
+        object.insert((*name).to_owned(), value);
+    }
+    for (at, name) in feature_columns() {
+        object.insert(name.to_owned(), number(row[at]));
+    }
+    Value::Object(object)
+}
+
+/// A flow with its features and its verdict.
+pub fn scored(scored: &Scored) -> Value {
+    let mut value = flow(&scored.record, &scored.row);
+    if let Value::Object(object) = &mut value {
+        object.insert("score".to_owned(), number(scored.score));
+        object.insert("p_value".to_owned(), json!(scored.p_value));
+        object.insert("severity".to_owned(), json!(scored.severity.name()));
+        let prediction = if scored.anomalous {
+            "anomaly"
+        } else {
+            "normal"
+        };
+        object.insert("prediction".to_owned(), json!(prediction));
+        object.insert(
+            "kind".to_owned(),
+            json!(scored.kind.map(|kind| kind.name())),
+        );
+        object.insert("reasons".to_owned(), reasons(&scored.reasons));
+    }
+    value
+}
+
+/// Reasons, in numbers and in words.
+pub fn reasons(reasons: &[Reason]) -> Value {
+    let one = |reason: &Reason| {
+        json!({
+            "feature": TABLE[reason.feature].name,
+            "value": number(reason.value),
+            "weight": number(reason.weight),
+            "quantile": number(reason.quantile),
+            "baseline_q01": number(reason.low),
+            "baseline_median": number(reason.median),
+            "baseline_q99": number(reason.high),
+            "words": reason.to_string(),
+        })
+    };
+    reasons.iter().map(one).collect()
+}
+
+/// An incident.
+pub fn incident(incident: &Incident) -> Value {
+    json!({
+        "kind": incident.kind.name(),
+        "severity": incident.severity().name(),
+        "host": incident.subject.address.to_string(),
+        "role": incident.subject.role.name(),
+        "sentence": incident.sentence(),
+        "evidence": (incident.evidence() * 100.0).round() / 100.0,
+        "flows": incident.flows,
+        "anomalous_flows": incident.anomalous,
+        "failed_flows": incident.failed,
+        "first_time": Stamp(incident.first).to_string(),
+        "last_time": Stamp(incident.last).to_string(),
+        "peers": incident.peers.distinct(),
+        "peers_exact": !incident.peers.is_full(),
+        "top_peer": incident.peers.most().map(|(peer, _)| peer.to_string()),
+        "ports": incident.ports.distinct(),
+        "ports_exact": !incident.ports.is_full(),
+        "top_port": incident.ports.most().map(|(port, _)| port),
+        "packets": incident.packets,
+        "payload_bytes_sent": incident.sent,
+        "payload_bytes_fetched": incident.received,
+        "worst_flow": {
+            "flow_id": format!("{:016x}", incident.worst.flow),
+            "community_id": incident.worst.community_id,
+            "score": number(incident.worst.score),
+            "p_value": incident.worst.p_value,
+            "reasons": reasons(&incident.worst.reasons),
+        },
+    })
+}
+
+/// Where the packets went.
+pub fn ledger(ledger: &Ledger) -> Value {
+    let malformed: Map<_, _> = Malformed::ALL
+        .iter()
+        .map(|reason| {
+            (
+                reason.name().to_owned(),
+                json!(ledger.malformed[*reason as usize]),
+            )
+        })
+        .collect();
+    json!({
+        "seen": ledger.seen,
+        "counted": ledger.counted,
+        "overflow": ledger.overflow(),
+        "sampled_out": ledger.sampled_out,
+        "not_ip": ledger.not_ip,
+        "malformed": malformed,
+        "unaccounted": ledger.unaccounted(),
+    })
+}
+
+/// A number with the digits that tell it from its neighbours; null for NaN.
+pub fn number(value: f32) -> Value {
+    // By way of its shortest text: 0.1 is 0.1 and not 0.10000000149.
+    value
+        .to_string()
+        .parse::<f64>()
+        .ok()
+        .and_then(serde_json::Number::from_f64)
+        .map_or(Value::Null, Value::Number)
+}

@@ -1,0 +1,203 @@
+//! What a run found, for the terminal, as CSV and as JSON.
+
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+use super::{
+    csv::push_text,
+    flows, json,
+    table::{Style, Table, paragraph},
+};
+use crate::{
+    score::{Incident, Scored, count},
+    time::{self, Stamp},
+};
+
+/// Everything a summary or a report tells.
+#[derive(Debug)]
+pub struct Findings<'a> {
+    /// Names of the inputs.
+    pub inputs: Vec<String>,
+    /// What could not be read, a line each.
+    pub damage: Vec<String>,
+    /// Where the packets went.
+    pub ledger: sensor_ebpf::maps::Ledger,
+    /// Packet time covered, seconds.
+    pub seconds: f64,
+    /// Flow records that ended.
+    pub flows: u64,
+    /// Those that are anomalous.
+    pub anomalous: u64,
+    /// Ended records by score, in equal steps from 0 to 1.
+    pub histogram: &'a [u64],
+    /// Threshold of the model.
+    pub threshold: f32,
+    /// First digits of the model's digest.
+    pub model: String,
+    /// What the model was learned from, in words.
+    pub learned: String,
+    /// Incidents, most evidence first.
+    pub incidents: Vec<&'a Incident>,
+    /// The most anomalous flows, rarest first.
+    pub top: &'a [Scored],
+    /// How many incidents to tell.
+    pub shown: usize,
+}
+
+impl Findings<'_> {
+    /// Share of the packets that are in a flow or known to be none.
+    pub fn completeness(&self) -> f64 {
+        let lost = self.ledger.overflow() + self.ledger.sampled_out;
+        if self.ledger.seen == 0 {
+            1.0
+        } else {
+            1.0 - lost as f64 / self.ledger.seen as f64
+        }
+    }
+
+    /// The result in one sentence.
+    pub fn verdict(&self) -> String {
+        let telling = self
+            .incidents
+            .iter()
+            .filter(|incident| incident.kind != crate::score::Kind::UnusualFlow)
+            .count();
+        let unusual = self.incidents.len() - telling;
+        let plural = |number: usize, one: &str, many: &str| match number {
+            1 => format!("1 {one}"),
+            _ => format!("{} {many}", count(number as f64)),
+        };
+        match (telling, unusual) {
+            (0, 0) => "Nothing stands out.".to_owned(),
+            (0, unusual) => format!(
+                "No attack pattern; {} with unusual flows.",
+                plural(unusual, "host", "hosts")
+            ),
+            (telling, 0) => format!("{}.", plural(telling, "incident", "incidents")),
+            (telling, unusual) => format!(
+                "{}, and {} with unusual flows.",
+                plural(telling, "incident", "incidents"),
+                plural(unusual, "host", "hosts")
+            ),
+        }
+    }
+
+    /// What was read, in one sentence.
+    pub fn read(&self) -> String {
+        format!(
+            "{} packets in {}, {} flows over {}; {} of them anomalous",
+            count(self.ledger.seen as f64),
+            match &self.inputs[..] {
+                [one] => one.clone(),
+                many => format!("{} captures", many.len()),
+            },
+            count(self.flows as f64),
+            time::words(self.seconds),
+            count(self.anomalous as f64),
+        )
+    }
+}
+
+/// Writes the summary for people.
+///
+/// # Errors
+/// What `out` says.
+pub fn table(out: &mut dyn Write, findings: &Findings<'_>, style: Style) -> io::Result<()> {
+    paragraph(out, &findings.read(), "", style.width)?;
+    paragraph(out, &findings.learned, "", style.width)?;
+    for damage in &findings.damage {
+        paragraph(out, damage, "", style.width)?;
+    }
+    writeln!(out)?;
+    writeln!(out, "{}", style.bold(&findings.verdict()))?;
+    for (at, incident) in findings.incidents.iter().take(findings.shown).enumerate() {
+        writeln!(out)?;
+        let severity = incident.severity();
+        writeln!(
+            out,
+            "{:>3}. {}  {}  {}",
+            at + 1,
+            style.severity(severity, &format!("{severity:8}")),
+            style.bold(incident.kind.name()),
+            style.faint(&format!(
+                "{} {}, {} to {}",
+                incident.subject.role.name(),
+                incident.subject.address,
+                Stamp(incident.first).short(),
+                Stamp(incident.last).clock(),
+            )),
+        )?;
+        paragraph(out, &incident.sentence(), "     ", style.width)?;
+        for reason in &incident.worst.reasons {
+            paragraph(out, &format!("- {reason}"), "       ", style.width)?;
+        }
+    }
+    let more = findings.incidents.len().saturating_sub(findings.shown);
+    if more > 0 {
+        writeln!(out, "\n     and {more} more in the report")?;
+    }
+    if !findings.top.is_empty() {
+        writeln!(out, "\n{}", style.bold("Most anomalous flows"))?;
+        let mut table = Table::new(&flows::columns(true));
+        for scored in findings.top {
+            table.row(flows::scored_cells(scored));
+        }
+        table.write(out, "  ", style, &|row, column, text| {
+            if column == 0 {
+                style.severity(findings.top[row].severity, text)
+            } else {
+                text.to_owned()
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// Writes the incidents as CSV.
+///
+/// # Errors
+/// What `out` says.
+pub fn csv(out: &mut dyn Write, findings: &Findings<'_>) -> io::Result<()> {
+    writeln!(
+        out,
+        "rank,severity,kind,role,host,flows,anomalous_flows,first_time,last_time,evidence,sentence"
+    )?;
+    let shown = findings.incidents.iter().take(findings.shown);
+    for (at, incident) in shown.enumerate() {
+        let mut line = format!(
+            "{},{},{},{},{},{},{},{},{},{:.2},",
+            at + 1,
+            incident.severity(),
+            incident.kind,
+            incident.subject.role.name(),
+            incident.subject.address,
+            incident.flows,
+            incident.anomalous,
+            Stamp(incident.first),
+            Stamp(incident.last),
+            incident.evidence(),
+        );
+        push_text(&mut line, &incident.sentence());
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+/// The summary for programs.
+pub fn value(findings: &Findings<'_>) -> Value {
+    json!({
+        "inputs": findings.inputs,
+        "damage": findings.damage,
+        "seconds": findings.seconds,
+        "packets": json::ledger(&findings.ledger),
+        "completeness": findings.completeness(),
+        "flows": findings.flows,
+        "anomalous_flows": findings.anomalous,
+        "threshold": json::number(findings.threshold),
+        "model": findings.model,
+        "incidents": findings.incidents.iter().take(findings.shown).map(|incident| json::incident(incident)).collect::<Vec<_>>(),
+        "incidents_total": findings.incidents.len(),
+        "top_flows": findings.top.iter().map(json::scored).collect::<Vec<_>>(),
+    })
+}
