@@ -167,3 +167,37 @@ fn a_living_flow_is_due_at_eight_packets_or_after_a_second_and_then_as_it_double
     );
     assert!(checkpoints.is_sorted_by_key(|record| record.counters.packets()));
 }
+
+#[test]
+fn a_slow_flow_is_due_each_time_its_age_has_doubled() {
+    // A packet each 5 s, for 40 minutes, and no end but the capture's.
+    let settings = Settings {
+        checkpoints: true,
+        ..Settings::no_expiry()
+    };
+    let records = run(
+        &settings,
+        &epochs(&vec![step(5_000, false, TCP_ACK); 480], |_| {}),
+    );
+    let start = records[0].start();
+    let checkpoints: Vec<_> = records.iter().filter(|record| !record.is_final()).collect();
+    let age = |at: usize| checkpoints[at].due - start;
+    assert!(age(0) < 2_000_000_000);
+    for at in 1..checkpoints.len() {
+        let packets = |at: usize| checkpoints[at].counters.packets();
+        let grown = packets(at) >= 2 * packets(at - 1) || age(at) >= 2 * age(at - 1);
+        assert!(grown, "checkpoint {at} came too early");
+        // Not a packet later than it was due.
+        let last_time = age(at) - 5_000_000_000;
+        let (due_packets, due_age) = ((2 * packets(at - 1)).max(8), 2 * age(at - 1));
+        assert!(
+            packets(at) - 1 < due_packets && last_time < due_age,
+            "checkpoint {at} came too late"
+        );
+    }
+    assert!(
+        (9..=14).contains(&checkpoints.len()),
+        "{}",
+        checkpoints.len()
+    );
+}
