@@ -3,7 +3,7 @@
 use sensor_ebpf::flow::{EPOCH_SHIFT, TimeNs};
 
 use super::sketch::Sketch;
-use crate::flow::change;
+use crate::flow::{change, end_of};
 
 /// Lengths of the windows, nanoseconds.
 const WINDOWS: [TimeNs; 3] = [10_000_000_000, 60_000_000_000, 600_000_000_000];
@@ -104,7 +104,7 @@ pub(super) struct Clock {
 impl Clock {
     /// The end of `epoch`, whose packets count into the bucket of its beginning.
     pub(super) fn at_end_of(epoch: u64) -> Self {
-        let (start, now) = (epoch << EPOCH_SHIFT, (epoch + 1) << EPOCH_SHIFT);
+        let (start, now) = (epoch << EPOCH_SHIFT, end_of(epoch));
         let filling = WINDOWS.map(|length| start / length);
         let weight = std::array::from_fn(|window| {
             let passed = now - filling[window] * WINDOWS[window];

@@ -18,10 +18,10 @@ pub(super) struct DueSlot {
     pub(super) end: Option<FlowEndReason>,
 }
 
-/// End of an epoch, the moment at which its decisions are taken.
+/// End of an epoch, the moment at which its decisions are taken. Time stamps can be anything that fits 64 bits.
 #[inline]
-pub(super) const fn end_of(epoch: u64) -> TimeNs {
-    (epoch + 1) << EPOCH_SHIFT
+pub(crate) const fn end_of(epoch: u64) -> TimeNs {
+    (epoch << EPOCH_SHIFT).saturating_add(1 << EPOCH_SHIFT)
 }
 
 impl Table {

@@ -11,6 +11,7 @@ mod slot;
 mod state;
 mod table;
 
+pub(crate) use boundary::end_of;
 pub use progress::{Change, change};
 pub use record::{FlowEndReason, FlowRecord, ip_address, protocol_name};
 pub use settings::{Settings, Stats};

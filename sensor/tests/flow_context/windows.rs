@@ -1,14 +1,10 @@
-//! Context and features over whole runs: what comes out depends on the packets and on nothing else.
-
-mod support;
-
-use std::path::PathBuf;
+//! What the windows say of traffic made for the purpose.
 
 use sensor::{
-    capture::{Capture, Epoch, Progress, replay},
-    context::{self, Context},
+    capture::Epoch,
+    context,
     features::{self, Row},
-    flow::{FlowEndReason, FlowRecord, Settings, Table},
+    flow::{FlowEndReason, FlowRecord},
 };
 use sensor_ebpf::{
     account,
@@ -16,102 +12,7 @@ use sensor_ebpf::{
     frame::Packet,
 };
 
-/// The stages behind the capture, as the pipeline strings them together.
-struct Stages {
-    table: Table,
-    context: Context,
-    rows: Vec<(FlowRecord, Row)>,
-}
-
-impl Stages {
-    fn new(settings: &context::Settings) -> Self {
-        Self {
-            table: Table::new(Settings::default()),
-            context: Context::new(settings),
-            rows: Vec::new(),
-        }
-    }
-
-    fn epoch(&mut self, epoch: &Epoch) {
-        let (mut changes, mut due) = (Vec::new(), Vec::new());
-        while let Some(boundary) = self.table.advance(epoch.index, &mut due) {
-            self.context.advance(boundary);
-            self.rows(&mut due);
-        }
-        self.table.merge(epoch, &mut changes, &mut due);
-        self.context.absorb(epoch, &changes);
-        self.rows(&mut due);
-    }
-
-    fn finish(mut self) -> Vec<(FlowRecord, Row)> {
-        let mut due = Vec::new();
-        self.table.flush(FlowEndReason::ForcedEnd, &mut due);
-        self.rows(&mut due);
-        self.rows
-    }
-
-    fn rows(&mut self, due: &mut Vec<FlowRecord>) {
-        for record in due.drain(..) {
-            let row = features::extract(&record, &self.context.view(&record));
-            self.rows.push((record, row));
-        }
-    }
-}
-
-fn assert_same(one: &[(FlowRecord, Row)], other: &[(FlowRecord, Row)]) {
-    assert_eq!(one.len(), other.len());
-    for ((record, row), (other_record, other_row)) in one.iter().zip(other) {
-        assert_eq!(record, other_record);
-        for (feature, (value, other)) in features::TABLE.iter().zip(row.iter().zip(other_row)) {
-            assert_eq!(
-                value.to_bits(),
-                other.to_bits(),
-                "{} of {record:?}",
-                feature.name
-            );
-        }
-    }
-}
-
-fn epochs_of(path: PathBuf) -> Vec<Epoch> {
-    let mut replay = replay::Replay::open(&[path], replay::Settings::default()).expect("opens");
-    let mut epochs = Vec::new();
-    let mut epoch = Epoch::default();
-    while replay.next_epoch(&mut epoch).expect("reads") == Progress::Epoch {
-        epochs.push(epoch.clone());
-    }
-    epochs
-}
-
-#[test]
-fn two_replays_and_any_order_of_deltas_give_the_same_bits() {
-    let captures = [
-        support::shared("iot23-34-1-mirai").map(|folder| folder.join("irc.pcap")),
-        support::shared("c2-caldera").map(|folder| folder.join("sandcat.pcap")),
-        support::shared("ddos").map(|folder| folder.join("pkt.TCP.synflood.spoofed.pcap")),
-    ];
-    for path in captures.into_iter().flatten() {
-        let epochs = epochs_of(path.clone());
-        let run = |order: fn(&mut Epoch)| {
-            // Small, so that hosts are forgotten and what is forgotten shows.
-            let settings = context::Settings {
-                hosts: 64,
-                conversations: 64,
-            };
-            let mut stages = Stages::new(&settings);
-            for epoch in &epochs {
-                let mut epoch = epoch.clone();
-                order(&mut epoch);
-                stages.epoch(&epoch);
-            }
-            stages.finish()
-        };
-        let rows = run(|_| {});
-        assert!(rows.len() > 20, "{} rows of {}", rows.len(), path.display());
-        assert_same(&rows, &run(|_| {}));
-        assert_same(&rows, &run(|epoch| epoch.flows.reverse()));
-    }
-}
+use crate::Stages;
 
 fn address(host: u32) -> [u8; 16] {
     let [a, b, c, d] = host.to_be_bytes();
