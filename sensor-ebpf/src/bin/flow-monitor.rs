@@ -60,15 +60,29 @@ mod programs {
         unsafe { core::ptr::read_volatile(of) }
     }
 
+    /// The frame between the two packet pointers of a context, which the kernel shows as 32-bit numbers.
+    ///
+    /// # Safety
+    /// `data` and `data_end` are fresh from the context of the running program.
+    #[inline(always)]
+    unsafe fn frame_between<'a>(data: u32, data_end: u32) -> Cursor<'a> {
+        // Opaque, because a compiler that knows the upper half to be zero may spill 32 bits of what the verifier
+        // knows to be a pointer of 64.
+        let start = opaque(data as usize as *const u8);
+        let end = opaque(data_end as usize as *const u8);
+        // SAFETY: the kernel keeps the packet between the two pointers in place while the program runs.
+        unsafe { Cursor::from_raw(start, end) }
+    }
+
     #[xdp(frags)]
     pub(crate) fn flow_ingress(context: XdpContext) -> u32 {
-        // SAFETY: the kernel keeps the packet between the two pointers in place while the program runs.
-        let frame = unsafe {
-            Cursor::from_raw(context.data() as *const u8, context.data_end() as *const u8)
-        };
-        // SAFETY: `context` is the XDP context the kernel passed.
-        let interface = unsafe { (*context.ctx).ingress_ifindex };
-        count(frame, Hook::Ingress, interface, 0, |_| Segments::ONE);
+        // SAFETY: the context the kernel passed.
+        let context = unsafe { &*context.ctx };
+        // SAFETY: fresh from the context.
+        let frame = unsafe { frame_between(context.data, context.data_end) };
+        count(frame, Hook::Ingress, context.ingress_ifindex, 0, |_| {
+            Segments::ONE
+        });
         if constant(&TAP) == 1 {
             xdp_action::XDP_DROP
         } else {
@@ -83,8 +97,10 @@ mod programs {
     pub(crate) fn flow_egress(context: TcContext) -> i32 {
         let skb = context.as_ptr().cast::<aya_ebpf::bindings::__sk_buff>();
         // SAFETY: `skb` is the context the kernel passed; each field read is one the verifier allows.
-        let (mut start, mut end, length) = unsafe { ((*skb).data, (*skb).data_end, (*skb).len) };
-        if end - start < HEADERS_BYTES && length > end - start {
+        let (length, data, data_end) = unsafe { ((*skb).len, (*skb).data, (*skb).data_end) };
+        // SAFETY: fresh from the context.
+        let mut frame = unsafe { frame_between(data, data_end) };
+        if frame.remaining() < HEADERS_BYTES as usize && length as usize > frame.remaining() {
             // The headers lie in a page of their own: have them copied to the front. On failure what is there
             // is parsed, and counted as cut.
             let _ = context.pull_data(if length < HEADERS_BYTES {
@@ -93,11 +109,10 @@ mod programs {
                 HEADERS_BYTES
             });
             // SAFETY: as above; pulling has moved the data.
-            (start, end) = unsafe { ((*skb).data, (*skb).data_end) };
+            let (data, data_end) = unsafe { ((*skb).data, (*skb).data_end) };
+            // SAFETY: fresh from the context.
+            frame = unsafe { frame_between(data, data_end) };
         }
-        // SAFETY: the kernel keeps the packet between the two pointers in place while the program runs.
-        let frame =
-            unsafe { Cursor::from_raw(start as usize as *const u8, end as usize as *const u8) };
         // SAFETY: as above.
         let (interface, tagged, tag) =
             unsafe { ((*skb).ifindex, (*skb).vlan_present, (*skb).vlan_tci) };
