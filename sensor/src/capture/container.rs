@@ -55,7 +55,7 @@ impl std::fmt::Display for Damage {
 
 /// What stops a reader.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(super) enum Ending {
     End,
     Damage(Damage),
 }
@@ -154,8 +154,8 @@ impl Container {
         };
         match next {
             Ok(Ok(span)) => self.current = Some(span),
-            Ok(Err(Stop::End)) => {}
-            Ok(Err(Stop::Damage(damage))) => self.damage = Some(damage),
+            Ok(Err(Ending::End)) => {}
+            Ok(Err(Ending::Damage(damage))) => self.damage = Some(damage),
             // What the decoders say of a compressed file that is cut or damaged.
             Err(error)
                 if matches!(

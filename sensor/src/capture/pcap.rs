@@ -4,7 +4,7 @@ use std::io;
 
 use super::{
     blocks::Blocks,
-    container::{Damage, Endian, FRAME_MAX_BYTES, Span, Stop, damage},
+    container::{Damage, Endian, Ending, FRAME_MAX_BYTES, Span, damage},
     link::LinkType,
 };
 
@@ -94,7 +94,7 @@ impl Header {
     }
 
     #[inline]
-    pub(super) fn next(&self, blocks: &mut Blocks) -> io::Result<Result<Span, Stop>> {
+    pub(super) fn next(&self, blocks: &mut Blocks) -> io::Result<Result<Span, Ending>> {
         let Order {
             endian,
             unit,
@@ -103,13 +103,13 @@ impl Header {
         let header = blocks.peek(record_bytes)?;
         if header.len() < record_bytes {
             return Ok(Err(if header.is_empty() {
-                Stop::End
+                Ending::End
             } else {
                 let what = format!(
                     "a record header of {record_bytes} bytes is cut after {}",
                     header.len()
                 );
-                Stop::Damage(damage(blocks, what))
+                Ending::Damage(damage(blocks, what))
             }));
         }
         let seconds = endian.u32(header, 0);
@@ -123,7 +123,7 @@ impl Header {
         if captured > FRAME_MAX_BYTES {
             let what =
                 format!("a record claims {captured} captured bytes; {FRAME_MAX_BYTES} is the most");
-            return Ok(Err(Stop::Damage(damage(blocks, what))));
+            return Ok(Err(Ending::Damage(damage(blocks, what))));
         }
         let length = record_bytes + captured as usize;
         let there = blocks.peek(length)?.len();
@@ -132,7 +132,7 @@ impl Header {
                 "a record of {captured} bytes is cut after {}",
                 there - record_bytes
             );
-            return Ok(Err(Stop::Damage(damage(blocks, what))));
+            return Ok(Err(Ending::Damage(damage(blocks, what))));
         }
         let frame_length = captured.min(self.snap_length) as usize;
         Ok(Ok(Span {

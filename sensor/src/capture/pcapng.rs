@@ -6,7 +6,7 @@ use sensor_ebpf::flow::TimeNs;
 
 use super::{
     blocks::Blocks,
-    container::{Endian, FRAME_MAX_BYTES, Span, Stop, damage},
+    container::{Endian, Ending, FRAME_MAX_BYTES, Span, damage},
     link::LinkType,
 };
 
@@ -87,14 +87,14 @@ impl Section {
     }
 
     #[inline]
-    pub(super) fn next(&mut self, blocks: &mut Blocks) -> io::Result<Result<Span, Stop>> {
+    pub(super) fn next(&mut self, blocks: &mut Blocks) -> io::Result<Result<Span, Ending>> {
         loop {
             let header = blocks.peek(12)?;
             if header.len() < 12 {
                 return Ok(Err(if header.is_empty() {
-                    Stop::End
+                    Ending::End
                 } else {
-                    Stop::Damage(damage(blocks, "a block header is cut"))
+                    Ending::Damage(damage(blocks, "a block header is cut"))
                 }));
             }
             if header[..4] == MAGIC {
@@ -102,7 +102,7 @@ impl Section {
                     0x1a2b_3c4d => self.endian = Endian::Little,
                     0x4d3c_2b1a => self.endian = Endian::Big,
                     _ => {
-                        return Ok(Err(Stop::Damage(damage(
+                        return Ok(Err(Ending::Damage(damage(
                             blocks,
                             "a section header without byte-order magic",
                         ))));
@@ -114,21 +114,21 @@ impl Section {
             let length = endian.u32(header, 4);
             if length < 12 || !length.is_multiple_of(4) || length > BLOCK_MAX_BYTES {
                 let what = format!("a block claims {length} bytes");
-                return Ok(Err(Stop::Damage(damage(blocks, what))));
+                return Ok(Err(Ending::Damage(damage(blocks, what))));
             }
             let is_packet = matches!(kind, ENHANCED_PACKET | SIMPLE_PACKET | PACKET_OBSOLETE);
             if is_packet || kind == INTERFACE_DESCRIPTION || kind == SECTION_HEADER {
                 if length > PACKET_BLOCK_MAX_BYTES {
                     let what = format!("a block of type {kind} claims {length} bytes");
-                    return Ok(Err(Stop::Damage(damage(blocks, what))));
+                    return Ok(Err(Ending::Damage(damage(blocks, what))));
                 }
                 let block = blocks.peek(length as usize)?;
                 if block.len() < length as usize {
                     let what = format!("a block of {length} bytes is cut after {}", block.len());
-                    return Ok(Err(Stop::Damage(damage(blocks, what))));
+                    return Ok(Err(Ending::Damage(damage(blocks, what))));
                 }
                 if endian.u32(block, length as usize - 4) != length {
-                    return Ok(Err(Stop::Damage(damage(
+                    return Ok(Err(Ending::Damage(damage(
                         blocks,
                         "a block's two lengths differ",
                     ))));
@@ -141,11 +141,11 @@ impl Section {
                 match read {
                     Ok(Some(span)) => return Ok(Ok(span)),
                     Ok(None) => {}
-                    Err(what) => return Ok(Err(Stop::Damage(damage(blocks, what)))),
+                    Err(what) => return Ok(Err(Ending::Damage(damage(blocks, what)))),
                 }
                 blocks.advance(length as usize);
             } else if !blocks.skip(u64::from(length))? {
-                return Ok(Err(Stop::Damage(damage(blocks, "a block is cut"))));
+                return Ok(Err(Ending::Damage(damage(blocks, "a block is cut"))));
             }
         }
     }
