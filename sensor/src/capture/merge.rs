@@ -55,8 +55,9 @@ impl Merge {
             merge.inputs.push(Input {
                 packets: 0,
                 damage: container.damage().cloned(),
-                // Standard input cannot be opened again.
-                container: input::is_standard_input(&path).then_some(container),
+                // Standard input and pipes cannot be opened again.
+                container: (input::is_standard_input(&path) || !path.is_file())
+                    .then_some(container),
                 path,
             });
         }

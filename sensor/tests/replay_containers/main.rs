@@ -321,3 +321,29 @@ proptest! {
         prop_assert_eq!(keys(&again), keys(&once) * rounds);
     }
 }
+
+/// `anomaly-detect run <(zcat old.pcap.gz)`: a pipe is opened once and read to its end, beside ordinary files.
+#[cfg(unix)]
+#[test]
+fn a_named_pipe_is_read_like_a_file() {
+    let folder = Folder::new();
+    let frame = |time| Frame {
+        time,
+        bytes: udp(2, 1000),
+    };
+    let pipe = folder.0.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("mkfifo").success());
+    let file = write::pcap(&[frame(1), frame(3)], write::Order::Little, true);
+    let beside = folder.file(
+        "beside",
+        &write::pcap(&[frame(2)], write::Order::Little, true),
+    );
+    let writer = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::write(pipe, file)
+    });
+    let (epochs, report) = epochs(&[beside, pipe]);
+    assert_eq!((epochs.len(), report.packets), (1, 3));
+    writer.join().expect("writer").expect("write");
+}
