@@ -83,14 +83,15 @@ pub(crate) fn turn(rows: &[f32], width: usize, room: &mut [f32]) {
     }
 }
 
-/// The codes of a strip of values: as [`Search::code`], eight at a time.
+/// The codes of at least the first `count` values of a strip: as [`Search::code`], eight at a time.
 #[target_feature(enable = "avx2")]
-pub(crate) fn codes(search: &Search, values: &[f32; STRIP], codes: &mut [u8; STRIP]) {
-    let part = |at: usize| {
-        eight_codes(
+pub(crate) fn codes(search: &Search, values: &[f32; STRIP], count: usize, codes: &mut [u8; STRIP]) {
+    let part = |at: usize| match at < count {
+        true => eight_codes(
             search,
             values[at..].first_chunk().expect("a strip is four eights"),
-        )
+        ),
+        false => _mm256_setzero_si256(),
     };
     let low = _mm256_packus_epi32(part(0), part(8));
     let high = _mm256_packus_epi32(part(16), part(24));

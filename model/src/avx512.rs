@@ -30,15 +30,15 @@ pub(crate) fn level_shared(trees: &[LevelWalk], codes: &[u8], start: usize, sums
     }
 }
 
-/// The codes of a strip of values: as [`Search::code`], sixteen at a time.
+/// The codes of at least the first `count` values of a strip: as [`Search::code`], sixteen at a time.
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-pub(crate) fn codes(search: &Search, values: &[f32; STRIP], codes: &mut [u8; STRIP]) {
-    for (values, codes) in values
+pub(crate) fn codes(search: &Search, values: &[f32; STRIP], count: usize, codes: &mut [u8; STRIP]) {
+    let parts = values
         .as_chunks::<16>()
         .0
         .iter()
-        .zip(codes.as_chunks_mut::<16>().0)
-    {
+        .zip(codes.as_chunks_mut::<16>().0);
+    for (values, codes) in parts.take(count.div_ceil(16)) {
         let packed = _mm512_cvtepi32_epi8(sixteen_codes(search, values));
         // SAFETY: the array is 16 bytes long, and the store needs no alignment.
         unsafe { _mm_storeu_si128(codes.as_mut_ptr().cast(), packed) };

@@ -2,7 +2,6 @@
 
 use crate::maths::{ln, signed_exp, signed_log};
 use crate::{Rows, Schema, Transform};
-use std::collections::BTreeMap;
 
 /// Intervals between the stored quantiles.
 pub(crate) const INTERVALS: usize = 128;
@@ -54,11 +53,12 @@ impl Profile {
             rarest: 0.0,
         };
         if transform == Transform::Categorical {
-            let mut counts = BTreeMap::new();
-            for value in seen(CATEGORY_ROWS) {
-                *counts.entry(ordered(value)).or_insert(0u32) += 1;
-            }
-            let mut counts: Vec<(u32, u32)> = counts.into_iter().collect();
+            let mut keys: Vec<u32> = seen(CATEGORY_ROWS).map(ordered).collect();
+            keys.sort_unstable();
+            let mut counts: Vec<(u32, u32)> = keys
+                .chunk_by(|a, b| a == b)
+                .map(|same| (same[0], same.len() as u32))
+                .collect();
             counts.sort_by_key(|&(key, count)| (std::cmp::Reverse(count), key));
             counts.truncate(MAX_CATEGORIES);
             counts.sort_unstable();

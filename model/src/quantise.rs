@@ -97,7 +97,7 @@ impl Quantiser {
             // Column by column, so that vectors hold values of one column. A strip that is not full leaves what was
             // there before, and codes that nobody reads.
             turn(path, rows, self.width, room);
-            let few = rows.len() < STRIP / 4 * self.width;
+            let count = rows.len() / self.width;
             for (column, coder) in &self.columns {
                 let values: &[f32; STRIP] = room[column * STRIP..]
                     .first_chunk()
@@ -106,11 +106,10 @@ impl Quantiser {
                     .first_chunk_mut()
                     .expect("a strip is part of a block");
                 match coder {
-                    Coder::Ordered(search) if !few => strip_codes(path, search, values, codes),
-                    _ => {
-                        let count = rows.len() / self.width;
+                    Coder::Ordered(search) => strip_codes(path, search, values, count, codes),
+                    Coder::Named(names) => {
                         for (code, &value) in codes.iter_mut().zip(&values[..count]) {
-                            *code = coder.code(value);
+                            *code = names.code(value);
                         }
                     }
                 }
@@ -134,16 +133,27 @@ fn turn(path: Path, rows: &[f32], width: usize, room: &mut [f32]) {
     }
 }
 
-/// The codes of a strip by the fastest means.
-fn strip_codes(path: Path, search: &Search, values: &[f32; STRIP], codes: &mut [u8; STRIP]) {
+/// The codes of the first `count` values of a strip (and perhaps of others) by the fastest means.
+fn strip_codes(
+    path: Path,
+    search: &Search,
+    values: &[f32; STRIP],
+    count: usize,
+    codes: &mut [u8; STRIP],
+) {
     match path {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: whoever names this path has found (`Path::runs_here`) what the function enables.
-        Path::Avx2 => unsafe { crate::avx2::codes(search, values, codes) },
+        Path::Avx2 => unsafe { crate::avx2::codes(search, values, count, codes) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: likewise.
-        Path::Avx512 => unsafe { crate::avx512::codes(search, values, codes) },
-        _ => *codes = search.codes(values),
+        Path::Avx512 => unsafe { crate::avx512::codes(search, values, count, codes) },
+        _ if count == STRIP => *codes = search.codes(values),
+        _ => {
+            for (code, &value) in codes.iter_mut().zip(&values[..count]) {
+                *code = search.code(value);
+            }
+        }
     }
 }
 

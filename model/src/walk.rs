@@ -123,14 +123,12 @@ impl Walker {
         match &self.trees {
             Compiled::LevelShared(trees) => {
                 for tree in trees {
-                    let columns = tree
-                        .columns
-                        .map(|column| &codes[usize::from(column) * BLOCK + start..][..sums.len()]);
                     for (row, sum) in sums.iter_mut().enumerate() {
                         let mut heap = 1usize;
-                        for column in columns {
-                            heap = 2 * heap
-                                + usize::from(column[row] > tree.thresholds[heap & (LEAVES - 1)]);
+                        for &column in &tree.columns {
+                            let code = codes[usize::from(column) * BLOCK + start + row];
+                            heap =
+                                2 * heap + usize::from(code > tree.thresholds[heap & (LEAVES - 1)]);
                         }
                         *sum += u32::from(tree.path[heap & (LEAVES - 1)]);
                     }
