@@ -40,6 +40,8 @@ pub(super) enum Command {
     Train(Train),
     /// Score captures or tables of features with a model
     Predict(Predict),
+    /// Watch interfaces: score flows as they happen
+    Live(Live),
     /// Say why flows are anomalous
     Explain(Explain),
     /// Measure a model against known labels

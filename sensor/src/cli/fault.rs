@@ -74,6 +74,12 @@ impl From<CaptureError> for Fault {
     }
 }
 
+impl From<crate::metrics::ServeError> for Fault {
+    fn from(error: crate::metrics::ServeError) -> Self {
+        Self::new(code::FAILED, format!("metrics: {error}"))
+    }
+}
+
 impl From<TableError> for Fault {
     fn from(error: TableError) -> Self {
         match error {

@@ -8,6 +8,7 @@ mod eval;
 mod explain;
 mod fault;
 mod flows;
+mod live;
 mod models;
 mod predict;
 mod run;
@@ -42,6 +43,7 @@ pub fn main() -> ExitCode {
         Command::Features(args) => flows::run(&args, true),
         Command::Train(args) => train::run(&args),
         Command::Predict(args) => predict::run(&args),
+        Command::Live(args) => live::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Model { action } => match action {
@@ -68,8 +70,25 @@ pub fn main() -> ExitCode {
 fn report(fault: &Fault) {
     if !fault.message.is_empty() {
         let line = fault.message.replace(['\n', '\r'], " ");
-        eprintln!("anomaly-detect: {}", crate::sink::escape::terminal(&line));
+        eprintln!(
+            "anomaly-detect: {}",
+            short(&crate::sink::escape::terminal(&line))
+        );
     }
+}
+
+/// A line that a person can read: of a very long one (the words of the kernel's verifier) the beginning and the end,
+/// where the reason stands.
+fn short(line: &str) -> String {
+    const BEGINNING: usize = 200;
+    const END: usize = 300;
+    let length = line.chars().count();
+    if length <= BEGINNING + END + 100 {
+        return line.to_owned();
+    }
+    let beginning: String = line.chars().take(BEGINNING).collect();
+    let end: String = line.chars().skip(length - END).collect();
+    format!("{beginning} [...] {end}")
 }
 
 /// The grammar, for documentation and tests: the help text of the command with this name, or of the whole.

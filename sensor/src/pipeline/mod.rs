@@ -4,8 +4,10 @@
 mod input;
 mod offline;
 mod sample;
+mod source;
 mod stages;
 mod table;
+mod watch;
 
 pub use self::{
     input::{Spooled, is_table, spool},
@@ -13,6 +15,8 @@ pub use self::{
         Error, Learned, Pass, Summary, Tick, Training, flows, score_capture, train_on_captures,
     },
     sample::Sample,
+    source::{Health, Seen, Source},
     stages::{Batch, Settings, Stages},
     table::{Table, TableError},
+    watch::{Learning, Listener, Watch, Watched},
 };

@@ -1,7 +1,7 @@
 //! Anomalies of one kind by one host become one incident, updated as it goes on. Bounded and deterministic: a
 //! function of the scored flows in their order.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use model::Model;
 use sensor_ebpf::flow::TimeNs;
@@ -75,6 +75,8 @@ pub struct Incident {
     pub worst: Worst,
     /// Flows explained so far.
     explained: u32,
+    /// Flows in it when it was told last.
+    told: u64,
 }
 
 /// The most anomalous flow of an incident.
@@ -119,6 +121,7 @@ impl Incident {
                 reasons: Vec::new(),
             },
             explained: 0,
+            told: 0,
         }
     }
 
@@ -298,6 +301,8 @@ pub struct Incidents {
     all: BTreeMap<(Kind, Subject), Incident>,
     open: HashMap<u64, Open>,
     forgotten: u64,
+    /// Incidents that changed since they were told last.
+    changed: BTreeSet<(Kind, Subject)>,
 }
 
 impl Incidents {
@@ -308,6 +313,7 @@ impl Incidents {
             all: BTreeMap::new(),
             open: HashMap::new(),
             forgotten: 0,
+            changed: BTreeSet::new(),
         }
     }
 
@@ -343,6 +349,9 @@ impl Incidents {
             .entry(at)
             .or_insert_with(|| Incident::new(at.0, at.1, scored));
         let entry = add(incident, scored, at, anomalous);
+        if incident.flows >= (4 * incident.told).max(1) {
+            self.changed.insert(at);
+        }
         if scored.anomalous && incident.explained < self.settings.explained {
             incident.explained += 1;
             scored.reasons = judge::explain(model, &scored.row);
@@ -398,6 +407,38 @@ impl Incidents {
         }
         self.forgotten += weakest.len() as u64;
         self.open.retain(|_, open| self.all.contains_key(&open.at));
+    }
+
+    /// Incidents worth telling now: new ones, and those that have four times the flows they had when they were told
+    /// last. Each is answered once.
+    pub fn news(&mut self) -> Vec<&Incident> {
+        let changed = std::mem::take(&mut self.changed);
+        for at in &changed {
+            if let Some(incident) = self.all.get_mut(at) {
+                incident.told = incident.flows;
+            }
+        }
+        changed
+            .iter()
+            .filter_map(|at| self.all.get(at))
+            .filter(|incident| !self.is_fringe(incident))
+            .collect()
+    }
+
+    /// Closes incidents without a packet since `before`: what comes later is another incident.
+    pub fn close(&mut self, before: TimeNs) {
+        self.all.retain(|_, incident| incident.last >= before);
+        self.open.retain(|_, open| self.all.contains_key(&open.at));
+        self.changed.retain(|at| self.all.contains_key(at));
+    }
+
+    /// Incidents by kind, in the order of [`Kind::ALL`].
+    pub fn by_kind(&self) -> [usize; Kind::ALL.len()] {
+        let mut counts = [0; Kind::ALL.len()];
+        for (kind, _) in self.all.keys() {
+            counts[*kind as usize] += 1;
+        }
+        counts
     }
 
     /// The incident a flow of this kind and host belongs to.

@@ -97,6 +97,17 @@ impl<W: Write> FlowCsv<W> {
         self.out.write_all(self.line.as_bytes())
     }
 
+    /// Writes a flow with its features whose verdict is not known: the model is still being learned.
+    ///
+    /// # Errors
+    /// What the output says.
+    pub fn unscored(&mut self, record: &FlowRecord, row: &Row) -> io::Result<()> {
+        self.line.clear();
+        self.push_flow(record, row);
+        self.line.push_str(",,,,learning,\n");
+        self.out.write_all(self.line.as_bytes())
+    }
+
     /// Flushes, and gives the output back.
     ///
     /// # Errors

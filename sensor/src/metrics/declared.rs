@@ -1,0 +1,186 @@
+//! Every metric there is: name, kind, labels with the values they may take, and what it means.
+
+use std::fmt::Write as _;
+
+/// What a metric is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Observations in buckets with these upper ends.
+    Histogram(&'static [f64]),
+}
+
+/// A label of a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// Its name.
+    pub name: &'static str,
+    /// What it may be; empty where the configuration or the build decides (an interface, a hash), never traffic.
+    pub values: &'static [&'static str],
+}
+
+/// One line of [`METRICS`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Metric {
+    /// Full name.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// Its labels.
+    pub labels: &'static [Label],
+    /// What it means.
+    pub help: &'static str,
+}
+
+macro_rules! metrics {
+    ($($id:ident, $name:literal, $kind:expr, [$($label:literal: $values:expr),*], $help:literal;)*) => {
+        /// A metric by name.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(usize)]
+        pub enum Id {
+            $(#[doc = $help] $id),*
+        }
+
+        /// Every metric, in the order of [`Id`].
+        pub const METRICS: &[Metric] = &[$(Metric {
+            name: $name,
+            kind: $kind,
+            labels: &[$(Label { name: $label, values: $values }),*],
+            help: $help,
+        }),*];
+    };
+}
+
+use Kind::{Counter, Gauge, Histogram};
+
+const VERDICTS: &[&str] = &[
+    "counted",
+    "overflow_full",
+    "overflow_memory",
+    "overflow_other",
+    "sampled_out",
+    "not_ip",
+    "probe",
+    "malformed",
+];
+const MALFORMED: &[&str] = &[
+    "link_truncated",
+    "too_many_tags",
+    "ip_truncated",
+    "ip_header",
+    "ipv6_extensions",
+    "transport_truncated",
+    "link_type",
+];
+const END_REASONS: &[&str] = &[
+    "idle-timeout",
+    "active-timeout",
+    "end-of-flow",
+    "forced-end",
+    "lack-of-resources",
+];
+const SEVERITIES: &[&str] = &["low", "medium", "high", "critical"];
+const KINDS: &[&str] = &[
+    "flood",
+    "port scan (vertical)",
+    "port scan (horizontal)",
+    "password guessing",
+    "exfiltration",
+    "beaconing",
+    "unusual flow",
+];
+const SECONDS: &[f64] = &[
+    1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0,
+];
+const SCORES: &[f64] = &[
+    0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9, 1.0,
+];
+
+metrics! {
+    BuildInfo, "anomaly_detect_build_info", Gauge, ["version": &[]], "1, with the version of the program.";
+    CaptureInfo, "anomaly_detect_capture_info", Gauge, ["interface": &[], "ingress": &[], "egress": &[]], "1 for each interface, with how packets are seen that arrive and that leave.";
+    ModelInfo, "anomaly_detect_model_info", Gauge, ["hash": &[], "slot": &["current"]], "1, with the first digits of the digest of the model in use.";
+    ModelThreshold, "anomaly_detect_model_threshold", Gauge, [], "Score from which a flow is anomalous; 0 while learning.";
+    LearningRatio, "anomaly_detect_learning_ratio", Gauge, [], "How far the baseline is learned, 0 to 1.";
+
+    PacketsSeenTotal, "anomaly_detect_packets_seen_total", Counter, [], "Packets at the hooks.";
+    PacketsTotal, "anomaly_detect_packets_total", Counter, ["verdict": VERDICTS], "Packets by where they went; the verdicts add up to the packets seen.";
+    MalformedPacketsTotal, "anomaly_detect_malformed_packets_total", Counter, ["reason": MALFORMED], "Malformed packets by reason.";
+    UnaccountedPacketsTotal, "anomaly_detect_unaccounted_packets_total", Counter, [], "Packets that are in no counter: 0, or a defect.";
+    OverflowBytesTotal, "anomaly_detect_overflow_bytes_total", Counter, [], "IP bytes of packets that found no room in a table.";
+    DroppedPacketsTotal, "anomaly_detect_dropped_packets_total", Counter, ["by": &["kernel", "interface"]], "Packets lost before libpcap could hand them over.";
+
+    DrainsTotal, "anomaly_detect_drains_total", Counter, [], "Epochs drained from the kernel.";
+    DrainSeconds, "anomaly_detect_drain_seconds", Histogram(SECONDS), [], "Time from the end of an epoch until it was drained and handed over.";
+    DrainFillRatio, "anomaly_detect_drain_fill_ratio", Gauge, [], "Fill of the fullest table of the last drain, 0 to 1.";
+    LateEpochsTotal, "anomaly_detect_late_epochs_total", Counter, [], "Epochs handed over more than half an epoch late.";
+
+    FlowsBegunTotal, "anomaly_detect_flows_begun_total", Counter, [], "Flow records begun.";
+    FlowsEndedTotal, "anomaly_detect_flows_ended_total", Counter, ["reason": END_REASONS], "Flow records ended, by reason (IPFIX flowEndReason).";
+    FlowCheckpointsTotal, "anomaly_detect_flow_checkpoints_total", Counter, [], "Flows scored while they lived.";
+    FlowTableFlows, "anomaly_detect_flow_table_flows", Gauge, [], "Flows that live now.";
+    FlowTableCapacity, "anomaly_detect_flow_table_capacity", Gauge, [], "Flows that may live at once.";
+    ContextEntries, "anomaly_detect_context_entries", Gauge, ["table": &["sources", "destinations", "conversations"]], "Entries of the context.";
+    ContextEvictedTotal, "anomaly_detect_context_evicted_total", Counter, ["who": &["newcomer", "resident"]], "Entries forgotten for want of room.";
+
+    FlowsScoredTotal, "anomaly_detect_flows_scored_total", Counter, [], "Flow records scored, checkpoints included.";
+    AnomaliesTotal, "anomaly_detect_anomalies_total", Counter, ["severity": SEVERITIES], "Anomalous flow records, by severity.";
+    Score, "anomaly_detect_score", Histogram(SCORES), [], "Scores of flow records.";
+    Incidents, "anomaly_detect_incidents", Gauge, ["kind": KINDS], "Incidents going on, by kind.";
+    IncidentsTotal, "anomaly_detect_incidents_total", Counter, ["kind": KINDS], "Incidents begun, by kind.";
+    IncidentsForgottenTotal, "anomaly_detect_incidents_forgotten_total", Counter, [], "Incidents forgotten for want of room.";
+
+    EpochSeconds, "anomaly_detect_epoch_seconds", Histogram(SECONDS), [], "Time from receiving an epoch to its last verdict.";
+    LatencySeconds, "anomaly_detect_latency_seconds", Gauge, ["quantile": &["0.5", "0.9", "0.99", "0.999", "1"]], "Quantiles of the time from the end of an epoch to its last verdict, since the start.";
+    LogRowsTotal, "anomaly_detect_log_rows_total", Counter, ["state": &["written", "lost"]], "Rows of the log of flows.";
+
+    ProcessCpuSecondsTotal, "process_cpu_seconds_total", Counter, [], "Processor time of this process, user and system.";
+    ProcessResidentMemoryBytes, "process_resident_memory_bytes", Gauge, [], "Resident memory of this process.";
+    ProcessOpenFds, "process_open_fds", Gauge, [], "Open files of this process.";
+    ProcessStartTimeSeconds, "process_start_time_seconds", Gauge, [], "When this process began to measure, in seconds since 1970.";
+}
+
+/// Whether the labels are as many as declared, and of the closed sets.
+pub(super) fn allows(id: Id, labels: &[&str]) -> bool {
+    let declared = METRICS[id as usize].labels;
+    declared.len() == labels.len()
+        && declared
+            .iter()
+            .zip(labels)
+            .all(|(label, value)| label.values.is_empty() || label.values.contains(value))
+}
+
+/// The whole of `docs/metrics.md`.
+pub fn markdown() -> String {
+    let mut page = String::from(
+        "# Metrics\n\n\
+         <!-- Generated from sensor/src/metrics/declared.rs; a test compares. Rewrite with:\n     \
+         UPDATE=1 cargo test -p sensor --lib metrics_doc -->\n\n\
+         `anomaly-detect live` serves these at `http://127.0.0.1:9477/metrics` (key `metrics.listen`). Labels come from\n\
+         closed sets, from the configuration or from the build; no address or port of the traffic ever is one.\n\n\
+         | name | kind | labels | meaning |\n|---|---|---|---|\n",
+    );
+    for metric in METRICS {
+        let kind = match metric.kind {
+            Counter => "counter",
+            Gauge => "gauge",
+            Histogram(_) => "histogram",
+        };
+        let label = |label: &Label| match label.values {
+            [] => format!("`{}`", label.name),
+            values => format!("`{}`: {}", label.name, values.join(", ")),
+        };
+        let labels: Vec<_> = metric.labels.iter().map(label).collect();
+        let _ = writeln!(
+            page,
+            "| `{}` | {kind} | {} | {} |",
+            metric.name,
+            labels.join("; "),
+            metric.help
+        );
+    }
+    page
+}

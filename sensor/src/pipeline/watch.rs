@@ -1,0 +1,344 @@
+//! Live traffic: learn a baseline if there is no model, then score every flow as it becomes due.
+
+use std::{sync::Arc, time::Duration};
+
+use hdrhistogram::Histogram;
+use model::{Model, Published};
+use sensor_ebpf::{flow::EPOCH_SHIFT, frame::Malformed, maps::Ledger};
+
+use super::{Batch, Error, Sample, Settings, Source, Stages, Training};
+use crate::{
+    capture::{Capture, Epoch, Progress},
+    features,
+    flow::FlowEndReason,
+    metrics::{Id, Metrics},
+    score::{Incident, IncidentSettings, Incidents, Judge, Kind, Scored, Severity},
+    time,
+};
+
+/// How a baseline is learned before there is a model.
+#[derive(Clone, Debug)]
+pub struct Learning {
+    /// Of the model.
+    pub training: Training,
+    /// Flow records to learn from.
+    pub flows: usize,
+    /// Longest packet time to learn.
+    pub time: Option<Duration>,
+}
+
+/// What happens while watching.
+pub trait Listener {
+    /// An epoch is over while the baseline is being learned: so many of so many flow records are there.
+    fn learning(&mut self, have: usize, want: usize);
+    /// The baseline is learned.
+    fn learned(&mut self, model: &Model);
+    /// A flow record ended; without a verdict while the baseline is being learned.
+    fn flow(
+        &mut self,
+        record: &crate::flow::FlowRecord,
+        row: &features::Row,
+        verdict: Option<&Scored>,
+    );
+    /// An incident began, or grew to four times what was told last.
+    fn incident(&mut self, incident: &Incident);
+    /// An epoch is over and everything about it was told.
+    fn epoch(&mut self);
+}
+
+/// What was watched.
+#[derive(Debug)]
+pub struct Watched {
+    /// Where the packets went.
+    pub ledger: Ledger,
+    /// Packet time, seconds.
+    pub seconds: f64,
+    /// Flow records that ended.
+    pub flows: u64,
+    /// Anomalous ones among them.
+    pub anomalous: u64,
+    /// Incidents begun.
+    pub incidents: u64,
+    /// Whether the baseline was learned, or given.
+    pub has_model: bool,
+}
+
+/// Fewest rows worth learning from when the time for it is over.
+const FEWEST: usize = 200;
+/// Packet time after which an incident without new flows is over: what comes later is another.
+const INCIDENT_OVER_NS: u64 = 30 * 60 * 1_000_000_000;
+/// Epochs between two looks for incidents that are over: half a minute.
+const SWEEP_EPOCHS: u64 = 64;
+
+/// A live sensor.
+pub struct Watch<'a> {
+    stages: Stages,
+    judge: Judge,
+    incidents: Incidents,
+    model: Option<Arc<Published>>,
+    sample: Option<Sample>,
+    learning: &'a Learning,
+    metrics: &'a Metrics,
+    latency: Histogram<u64>,
+    batch: Batch,
+    scored: Vec<Scored>,
+    began: Option<u64>,
+    watched: Watched,
+}
+
+impl<'a> Watch<'a> {
+    /// Nothing seen yet. Without a model, a baseline is learned first.
+    ///
+    /// # Panics
+    /// Never: the bounds of the latency histogram are constant and valid.
+    pub fn new(
+        settings: &Settings,
+        model: Option<Arc<Published>>,
+        learning: &'a Learning,
+        metrics: &'a Metrics,
+    ) -> Self {
+        let training = &learning.training;
+        let sample = model.is_none().then(|| {
+            Sample::new(
+                training.rows.max(learning.flows),
+                training.model.seed,
+                training.trusting,
+            )
+        });
+        metrics.set(Id::LearningRatio, &[], f64::from(u8::from(model.is_some())));
+        Self {
+            stages: Stages::new(settings),
+            judge: Judge::default(),
+            incidents: Incidents::new(IncidentSettings::default()),
+            model,
+            sample,
+            learning,
+            metrics,
+            // One microsecond to ten minutes, three digits.
+            latency: Histogram::new_with_bounds(1, 600_000_000, 3).expect("valid bounds"),
+            batch: Batch::new(),
+            scored: Vec::new(),
+            began: None,
+            watched: Watched {
+                ledger: Ledger::default(),
+                seconds: 0.0,
+                flows: 0,
+                anomalous: 0,
+                incidents: 0,
+                has_model: false,
+            },
+        }
+    }
+
+    /// Watches until the capture ends.
+    ///
+    /// # Errors
+    /// The capture failed, or the baseline cannot be learned.
+    pub fn run(
+        mut self,
+        source: &mut Source,
+        publish: &mut dyn FnMut(Model) -> Arc<Published>,
+        listener: &mut dyn Listener,
+    ) -> Result<Watched, Error> {
+        let mut epoch = Epoch::default();
+        while source.next_epoch(&mut epoch)? == Progress::Epoch {
+            let received = time::now();
+            let health = source.health();
+            let due = (epoch.index + 1) << EPOCH_SHIFT;
+            let lateness = received
+                .saturating_add_signed(-health.drift_ns)
+                .saturating_sub(due);
+            self.began.get_or_insert(epoch.index);
+            self.stages.observe(&epoch, &mut self.batch);
+            self.digest(epoch.index, publish, listener)?;
+            listener.epoch();
+            self.report(
+                &epoch,
+                lateness,
+                time::now().saturating_sub(received),
+                health,
+            );
+        }
+        self.stages.finish(&mut self.batch);
+        let last = epoch.index;
+        self.digest(last, publish, listener)?;
+        listener.epoch();
+        self.watched.ledger = *self.stages.ledger();
+        self.watched.seconds = self.stages.covered_seconds();
+        self.watched.has_model = self.model.is_some();
+        Ok(self.watched)
+    }
+
+    /// Learns from the batch or scores it.
+    fn digest(
+        &mut self,
+        epoch: u64,
+        publish: &mut dyn FnMut(Model) -> Arc<Published>,
+        listener: &mut dyn Listener,
+    ) -> Result<(), Error> {
+        if let Some(published) = &self.model {
+            let model = published.pin();
+            self.judge.judge(&model, &mut self.batch, &mut self.scored);
+            self.tell(&model, epoch, listener);
+            return Ok(());
+        }
+        let Some(sample) = &mut self.sample else {
+            return Ok(());
+        };
+        for (record, row) in self.batch.drain(..) {
+            sample.offer(&record, &row);
+            if record.is_final() {
+                self.watched.flows += 1;
+                listener.flow(&record, &row, None);
+            }
+        }
+        let (have, want) = (sample.len(), self.learning.flows);
+        listener.learning(have, want);
+        let elapsed = (epoch + 1 - self.began.unwrap_or(epoch)) << EPOCH_SHIFT;
+        let over = self
+            .learning
+            .time
+            .is_some_and(|most| u128::from(elapsed) >= most.as_nanos());
+        let ratio = (have as f64 / want as f64).min(1.0);
+        self.metrics.set(Id::LearningRatio, &[], ratio);
+        if have < want && !(over && have >= FEWEST) {
+            return Ok(());
+        }
+        let Some(sample) = self.sample.take() else {
+            return Ok(());
+        };
+        let (rows, _) = sample.into_rows();
+        let model = Model::train(&rows, &features::schema(), &self.learning.training.model)?;
+        listener.learned(&model);
+        self.metrics.set(Id::LearningRatio, &[], 1.0);
+        self.model = Some(publish(model));
+        Ok(())
+    }
+
+    fn tell(&mut self, model: &Model, epoch: u64, listener: &mut dyn Listener) {
+        for mut found in self.scored.drain(..) {
+            let began = self.incidents.absorb(&mut found, model);
+            self.metrics.add(Id::FlowsScoredTotal, &[], 1.0);
+            self.metrics.observe(Id::Score, f64::from(found.score));
+            if found.severity > Severity::Info {
+                self.metrics
+                    .add(Id::AnomaliesTotal, &[found.severity.name()], 1.0);
+            }
+            if began && let Some(kind) = found.kind {
+                self.watched.incidents += 1;
+                self.metrics.add(Id::IncidentsTotal, &[kind.name()], 1.0);
+            }
+            if found.record.is_final() {
+                self.watched.flows += 1;
+                self.watched.anomalous += u64::from(found.anomalous);
+                listener.flow(&found.record, &found.row, Some(&found));
+            }
+        }
+        for incident in self.incidents.news() {
+            listener.incident(incident);
+        }
+        if epoch.is_multiple_of(SWEEP_EPOCHS) {
+            self.incidents
+                .close(((epoch + 1) << EPOCH_SHIFT).saturating_sub(INCIDENT_OVER_NS));
+        }
+    }
+
+    fn report(
+        &mut self,
+        epoch: &Epoch,
+        lateness_ns: u64,
+        processing_ns: u64,
+        health: super::Health,
+    ) {
+        let metrics = self.metrics;
+        report_ledger(metrics, &epoch.ledger);
+        let seconds = |nanoseconds: u64| nanoseconds as f64 / 1e9;
+        metrics.add(Id::DrainsTotal, &[], 1.0);
+        metrics.observe(Id::DrainSeconds, seconds(lateness_ns));
+        metrics.observe(Id::EpochSeconds, seconds(processing_ns));
+        if lateness_ns > 1 << (EPOCH_SHIFT - 1) {
+            metrics.add(Id::LateEpochsTotal, &[], 1.0);
+        }
+        if !health.fill.is_nan() {
+            metrics.set(Id::DrainFillRatio, &[], health.fill);
+        }
+        for (by, dropped) in ["kernel", "interface"].into_iter().zip(health.dropped) {
+            metrics.total(Id::DroppedPacketsTotal, &[by], dropped as f64);
+        }
+        self.latency
+            .saturating_record((lateness_ns + processing_ns) / 1000);
+        for (name, quantile) in [
+            ("0.5", 0.5),
+            ("0.9", 0.9),
+            ("0.99", 0.99),
+            ("0.999", 0.999),
+            ("1", 1.0),
+        ] {
+            let value = self.latency.value_at_quantile(quantile) as f64 / 1e6;
+            metrics.set(Id::LatencySeconds, &[name], value);
+        }
+        let flows = self.stages.flow_stats();
+        metrics.total(Id::FlowsBegunTotal, &[], flows.begun as f64);
+        metrics.total(Id::FlowCheckpointsTotal, &[], flows.checkpoints as f64);
+        for reason in FlowEndReason::ALL {
+            metrics.total(
+                Id::FlowsEndedTotal,
+                &[reason.name()],
+                flows.ended(reason) as f64,
+            );
+        }
+        let (live, capacity) = self.stages.live_flows();
+        metrics.set(Id::FlowTableFlows, &[], live as f64);
+        metrics.set(Id::FlowTableCapacity, &[], f64::from(capacity));
+        let context = self.stages.context_stats();
+        for (table, entries) in [
+            ("sources", context.sources),
+            ("destinations", context.destinations),
+            ("conversations", context.conversations),
+        ] {
+            metrics.set(Id::ContextEntries, &[table], f64::from(entries));
+        }
+        metrics.total(
+            Id::ContextEvictedTotal,
+            &["newcomer"],
+            context.evicted_newcomers as f64,
+        );
+        metrics.total(
+            Id::ContextEvictedTotal,
+            &["resident"],
+            context.evicted_residents as f64,
+        );
+        for (kind, incidents) in Kind::ALL.into_iter().zip(self.incidents.by_kind()) {
+            metrics.set(Id::Incidents, &[kind.name()], incidents as f64);
+        }
+        metrics.total(
+            Id::IncidentsForgottenTotal,
+            &[],
+            self.incidents.forgotten() as f64,
+        );
+    }
+}
+
+/// Adds the ledger of one epoch.
+fn report_ledger(metrics: &Metrics, ledger: &Ledger) {
+    metrics.add(Id::PacketsSeenTotal, &[], ledger.seen as f64);
+    for (verdict, packets) in [
+        ("counted", ledger.counted),
+        ("overflow_full", ledger.overflow_full),
+        ("overflow_memory", ledger.overflow_memory),
+        ("overflow_other", ledger.overflow_other),
+        ("sampled_out", ledger.sampled_out),
+        ("not_ip", ledger.not_ip),
+        ("probe", ledger.probe),
+        ("malformed", ledger.malformed.iter().sum()),
+    ] {
+        metrics.add(Id::PacketsTotal, &[verdict], packets as f64);
+    }
+    for reason in Malformed::ALL {
+        let packets = ledger.malformed[reason as usize] as f64;
+        metrics.add(Id::MalformedPacketsTotal, &[reason.name()], packets);
+    }
+    metrics.add(Id::OverflowBytesTotal, &[], ledger.overflow_bytes as f64);
+    let unaccounted = ledger.unaccounted().unsigned_abs() as f64;
+    metrics.add(Id::UnaccountedPacketsTotal, &[], unaccounted);
+}
