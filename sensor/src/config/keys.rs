@@ -70,7 +70,7 @@ keys! {
 
     "flow.idle_timeout", Duration, "120s", "A flow without a packet for this long has ended; 0 switches that off.";
     "flow.active_timeout", Duration, "30m", "A longer flow is cut into records of this length; 0 switches that off.";
-    "flow.close_linger", Duration, "5s", "How long a closed TCP connection waits for stragglers; 0 switches that off.";
+    "flow.close_linger", Duration, "1s", "How long a closed TCP connection waits for stragglers; 0 switches that off.";
     "flow.capacity", Integer, "262144", "Flows that may live at once; one more ends the flow idle longest.";
 
     "context.hosts", Integer, "65536", "Hosts remembered in each role, source and destination.";

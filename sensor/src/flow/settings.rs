@@ -13,7 +13,8 @@ pub struct Settings {
     pub idle_timeout: Option<Duration>,
     /// A flow that lasts longer is cut into records of this length.
     pub active_timeout: Option<Duration>,
-    /// How long a closed TCP connection (RST, or FIN from both sides) waits for stragglers.
+    /// How long a closed TCP connection (RST, or FIN from both sides) waits for stragglers. Longer than a round trip, and
+    /// short enough that a refused connection is due but once, when it has ended.
     pub close_linger: Option<Duration>,
     /// Flows that may live at once; one more ends the flow that has been idle longest.
     pub capacity: u32,
@@ -26,7 +27,7 @@ impl Default for Settings {
         Self {
             idle_timeout: Some(Duration::from_secs(120)),
             active_timeout: Some(Duration::from_secs(1800)),
-            close_linger: Some(Duration::from_secs(5)),
+            close_linger: Some(Duration::from_secs(1)),
             capacity: 1 << 18,
             checkpoints: true,
         }
