@@ -204,24 +204,28 @@ impl Tier {
             Self::Deny => run_program(cargo().args(["deny", "check"])),
             Self::Object => build_ebpf::check(),
             Self::Kernel => {
-                // One at a time: they attach to interfaces and count what passes. Each is `#[ignore]`d for plain runs.
-                let ran = run_tests(
-                    cargo()
-                        .args([
-                            "test",
-                            "--workspace",
-                            "--no-fail-fast",
-                            "--test",
-                            "kernel_*",
-                        ])
-                        .args(["--", "--ignored", "--test-threads=1"]),
-                    tally,
-                )?;
-                tally.ignored = tally.ignored.saturating_sub(ran);
+                let mut ran =
+                    kernel_tests(cargo().args(["test", "--workspace"]), "kernel_*", tally)?;
+                if Self::Libpcap.missing().is_none() {
+                    let mut cargo = cargo();
+                    cargo.args(["test", "--package", "sensor", "--features", "libpcap"]);
+                    ran += kernel_tests(&mut cargo, "kernel_libpcap", tally)?;
+                }
                 some(ran, "kernel")
             }
         }
     }
+}
+
+/// One at a time: they attach to interfaces and count what passes. Each is `#[ignore]`d, for plain runs to pass by.
+fn kernel_tests(cargo: &mut Command, targets: &str, tally: &mut Tally) -> Result<u64, Failure> {
+    cargo
+        .args(["--no-fail-fast", "--test", targets])
+        .args(["--", "--ignored", "--test-threads=1"]);
+    let ran = run_tests(cargo, tally)?;
+    // The first run counted them as ignored.
+    tally.ignored = tally.ignored.saturating_sub(ran);
+    Ok(ran)
 }
 
 /// A tier of tests in which none ran has proved nothing.

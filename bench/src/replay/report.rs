@@ -78,7 +78,12 @@ fn stages(out: &mut String, run: &Run) {
         );
         before = seconds;
     }
-    let Some(last) = ours.last() else { return };
+    let Some(last) = ours
+        .iter()
+        .find(|subject| subject.name == "ours: to scores")
+    else {
+        return;
+    };
     let rows = inside(last, |stopped| stopped.rows as f64);
     let flows = inside(last, |stopped| stopped.flows as f64);
     let (seconds, scoring) = (
@@ -95,7 +100,7 @@ fn stages(out: &mut String, run: &Run) {
         );
     }
     if let Some(stopped) = last.inside.last() {
-        let _ = write!(out, "end of an epoch to its last score:");
+        let _ = write!(out, "work at the end of an epoch:");
         for (quantile, latency) in QUANTILES.iter().zip(&stopped.latency_ns) {
             let _ = write!(
                 out,

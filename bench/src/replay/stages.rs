@@ -9,13 +9,14 @@ use std::{
 
 use clap::ValueEnum;
 use hdrhistogram::Histogram;
-use model::{Model, Rows, Scorer};
+use model::{Model, Scorer};
 use sensor::{
     capture::{self, Capture, Epoch, Progress, replay},
-    context::{self, Context},
-    features::{self, MODEL_COUNT},
-    flow::{self, Change, FlowEndReason, FlowRecord, Table},
+    features,
+    flow::{self, FlowEndReason, Table},
+    pipeline,
 };
+use sensor_ebpf::maps::Ledger;
 use serde::{Deserialize, Serialize};
 
 /// How far a run goes. Each includes those before it.
@@ -29,17 +30,20 @@ pub(crate) enum Prefix {
     Flow,
     /// Context kept, features computed for each record that is due.
     Features,
-    /// Each row scored.
+    /// Each row scored, in batches of at least [`BATCH_ROWS`].
     Score,
+    /// The product's own scoring pass: p-values, reasons for the anomalous, incidents.
+    Incidents,
 }
 
 impl Prefix {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::Read,
         Self::Account,
         Self::Flow,
         Self::Features,
         Self::Score,
+        Self::Incidents,
     ];
 
     /// As on the command line.
@@ -58,9 +62,13 @@ impl Prefix {
             Self::Flow => "ours: to flow records",
             Self::Features => "ours: to features",
             Self::Score => "ours: to scores",
+            Self::Incidents => "ours: to incidents",
         }
     }
 }
+
+/// Rows that are collected before they are scored: the scorer works on many rows at once.
+const BATCH_ROWS: usize = 256;
 
 /// Options of `bench stage`, which the benchmark runs for each measurement.
 #[derive(clap::Args)]
@@ -89,9 +97,9 @@ pub(crate) enum StageError {
     /// The model cannot be written.
     #[error("model: {0}")]
     Save(#[from] model::SaveError),
-    /// The capture gives no model.
-    #[error("training: {0}")]
-    Train(#[from] model::TrainError),
+    /// A pass over the capture.
+    #[error(transparent)]
+    Pass(#[from] pipeline::Error),
 }
 
 /// What a run counted and measured. Times of the process as a whole are taken outside.
@@ -111,7 +119,7 @@ pub(crate) struct Stopped {
     pub(super) seconds: f64,
     /// Time inside the scorer.
     pub(super) score_seconds: f64,
-    /// From an epoch's end to the last score of what was due at it, nanoseconds at the quantiles below.
+    /// Work at an epoch's end: flows, context, features, and each batch of scores; nanoseconds at [`QUANTILES`].
     pub(super) latency_ns: Vec<u64>,
 }
 
@@ -133,140 +141,164 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 }
 
 fn stages(args: &Args) -> Result<Stopped, StageError> {
+    let inputs = [args.capture.clone()];
     if args.train {
-        train(&args.capture, &args.model)?;
+        let training = pipeline::Training {
+            model: model::Settings::default(),
+            rows: TRAINING_ROWS,
+            trusting: false,
+        };
+        let settings = pipeline::Settings::default();
+        let learned = pipeline::train_on_captures(
+            &inputs,
+            &settings,
+            &training,
+            &mut |_| {},
+            &mut |_, _| Ok(()),
+        )?;
+        learned.model.save(&args.model)?;
         return Ok(Stopped::default());
     }
-    let model;
-    let mut scorer = None;
-    if args.prefix >= Prefix::Score {
-        model = Model::load(&args.model)?;
-        scorer = Some(model.scorer());
-    }
-    let begin = Instant::now();
-    let mut stopped = if args.prefix == Prefix::Read {
-        let mut packets = 0;
-        capture::input::frames(&args.capture, |record| {
-            black_box(record.frame.first());
-            packets += 1;
-        })?;
-        Stopped {
-            packets,
-            ..Stopped::default()
-        }
+    let model = if args.prefix >= Prefix::Score {
+        Some(Model::load(&args.model)?)
     } else {
-        let mut path = Stages::new(args.prefix, scorer);
-        path.replay(&args.capture)?;
-        path.stopped
+        None
+    };
+    let begin = Instant::now();
+    let mut stopped = match (args.prefix, &model) {
+        (Prefix::Read, _) => read(&args.capture)?,
+        (Prefix::Account | Prefix::Flow, _) => to_flows(&inputs, args.prefix)?,
+        (_, Some(model)) if args.prefix == Prefix::Incidents => to_incidents(&inputs, model)?,
+        (_, model) => to_scores(&inputs, model.as_ref())?,
     };
     stopped.seconds = begin.elapsed().as_secs_f64();
     Ok(stopped)
 }
 
-/// Trains a model on the features of a capture.
-fn train(capture: &Path, to: &Path) -> Result<(), StageError> {
-    let mut path = Stages::new(Prefix::Features, None);
-    path.keep_rows = true;
-    path.replay(capture)?;
-    let settings = model::Settings::default();
-    let model = Model::train(&path.rows, &features::schema(), &settings)?;
-    model.save(to)?;
-    Ok(())
+/// Rows sampled to train on.
+const TRAINING_ROWS: usize = 200_000;
+
+impl Stopped {
+    fn count(&mut self, ledger: &Ledger) {
+        self.packets += ledger.seen;
+        self.overflow += ledger.overflow_full + ledger.overflow_memory + ledger.overflow_other;
+        self.unaccounted += ledger.unaccounted();
+    }
 }
 
-/// The stages, put together as the pipeline does, with a place to stop.
-struct Stages<'a> {
-    prefix: Prefix,
-    table: Table,
-    context: Context,
-    scorer: Option<Scorer<'a>>,
-    rows: Rows,
-    keep_rows: bool,
-    scores: Vec<f32>,
-    latency: Histogram<u64>,
-    stopped: Stopped,
+fn read(capture: &Path) -> Result<Stopped, StageError> {
+    let mut packets = 0;
+    capture::input::frames(capture, |record| {
+        black_box(record.frame.first());
+        packets += 1;
+    })?;
+    Ok(Stopped {
+        packets,
+        ..Stopped::default()
+    })
 }
 
-impl<'a> Stages<'a> {
-    fn new(prefix: Prefix, scorer: Option<Scorer<'a>>) -> Self {
-        Self {
-            prefix,
-            table: Table::new(flow::Settings::default()),
-            context: Context::new(&context::Settings::default()),
-            scorer,
-            rows: Rows::with_columns(MODEL_COUNT),
-            keep_rows: false,
-            scores: Vec::new(),
-            // 1 ns to a minute, two digits.
-            latency: Histogram::new_with_bounds(1, 60_000_000_000, 2).expect("constant bounds"),
-            stopped: Stopped::default(),
+fn to_flows(inputs: &[PathBuf], prefix: Prefix) -> Result<Stopped, StageError> {
+    let mut stopped = Stopped::default();
+    let mut source = replay::Replay::open(inputs, replay::Settings::default())?;
+    let mut table = Table::new(flow::Settings::default());
+    let mut epoch = Epoch::default();
+    let (mut changes, mut due) = (Vec::new(), Vec::new());
+    while source.next_epoch(&mut epoch)? == Progress::Epoch {
+        stopped.count(&epoch.ledger);
+        if prefix == Prefix::Account {
+            black_box(&epoch.flows);
+            continue;
         }
-    }
-
-    fn replay(&mut self, capture: &Path) -> Result<(), StageError> {
-        let mut source =
-            replay::Replay::open(&[capture.to_path_buf()], replay::Settings::default())?;
-        let mut epoch = Epoch::default();
-        let mut changes: Vec<Change> = Vec::new();
-        let mut due: Vec<FlowRecord> = Vec::new();
-        while source.next_epoch(&mut epoch)? == Progress::Epoch {
-            let begin = Instant::now();
-            let ledger = &epoch.ledger;
-            self.stopped.packets += ledger.seen;
-            self.stopped.overflow +=
-                ledger.overflow_full + ledger.overflow_memory + ledger.overflow_other;
-            self.stopped.unaccounted += ledger.unaccounted();
-            if self.prefix < Prefix::Flow {
-                black_box(&epoch.flows);
-                continue;
-            }
-            while let Some(boundary) = self.table.advance(epoch.index, &mut due) {
-                if self.prefix >= Prefix::Features {
-                    self.context.advance(boundary);
-                }
-                self.evaluate(&mut due);
-            }
-            self.table.merge(&epoch, &mut changes, &mut due);
-            if self.prefix >= Prefix::Features {
-                self.context.absorb(&epoch, &changes);
-            }
-            self.evaluate(&mut due);
-            self.latency
-                .saturating_record(begin.elapsed().as_nanos() as u64);
-        }
-        self.table.flush(FlowEndReason::ForcedEnd, &mut due);
-        self.evaluate(&mut due);
-        self.stopped.flows = self.table.stats().ended.iter().sum();
-        if self.prefix >= Prefix::Flow {
-            self.stopped.latency_ns = QUANTILES
-                .iter()
-                .map(|quantile| self.latency.value_at_quantile(*quantile))
-                .collect();
-        }
-        Ok(())
-    }
-
-    /// Features and scores of what is due, as far as the run goes.
-    fn evaluate(&mut self, due: &mut Vec<FlowRecord>) {
-        self.stopped.rows += due.len() as u64;
-        if self.prefix >= Prefix::Features {
-            if !self.keep_rows {
-                self.rows.values.clear();
-            }
-            for record in due.iter() {
-                let row = features::extract(record, &self.context.view(record));
-                self.rows.push(&features::model_row(&row));
-            }
-            black_box(&self.rows.values);
-            if let Some(scorer) = &mut self.scorer {
-                let begin = Instant::now();
-                self.scores.clear();
-                self.scores.resize(due.len(), 0.0);
-                scorer.score(&self.rows.values, &mut self.scores);
-                black_box(&self.scores);
-                self.stopped.score_seconds += begin.elapsed().as_secs_f64();
-            }
-        }
+        while table.advance(epoch.index, &mut due).is_some() {}
+        table.merge(&epoch, &mut changes, &mut due);
+        black_box(&due);
+        stopped.rows += due.len() as u64;
         due.clear();
     }
+    table.flush(FlowEndReason::ForcedEnd, &mut due);
+    stopped.rows += due.len() as u64;
+    stopped.flows = table.stats().ended.iter().sum();
+    Ok(stopped)
+}
+
+/// With a model to scores, without one to features. Context and features are the product's own stages.
+fn to_scores(inputs: &[PathBuf], model: Option<&Model>) -> Result<Stopped, StageError> {
+    let mut stopped = Stopped::default();
+    let mut source = replay::Replay::open(inputs, replay::Settings::default())?;
+    let mut stages = pipeline::Stages::new(&pipeline::Settings::default());
+    let mut scoring = model.map(Scoring::new);
+    let mut epoch = Epoch::default();
+    let mut batch = pipeline::Batch::new();
+    let mut taken = |batch: &mut pipeline::Batch, stopped: &mut Stopped, last: bool| {
+        if let Some(scoring) = &mut scoring {
+            if batch.len() < BATCH_ROWS && !last {
+                return;
+            }
+            scoring.score(batch, stopped);
+        }
+        stopped.rows += batch.len() as u64;
+        black_box(&batch);
+        batch.clear();
+    };
+    // 1 ns to a minute, two digits.
+    let mut latency =
+        Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 2).expect("constant bounds");
+    while source.next_epoch(&mut epoch)? == Progress::Epoch {
+        let begin = Instant::now();
+        stopped.count(&epoch.ledger);
+        stages.observe(&epoch, &mut batch);
+        taken(&mut batch, &mut stopped, false);
+        latency.saturating_record(u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX));
+    }
+    stages.finish(&mut batch);
+    taken(&mut batch, &mut stopped, true);
+    stopped.flows = stages.flow_stats().ended.iter().sum();
+    stopped.latency_ns = QUANTILES
+        .iter()
+        .map(|quantile| latency.value_at_quantile(*quantile))
+        .collect();
+    Ok(stopped)
+}
+
+struct Scoring<'a> {
+    scorer: Scorer<'a>,
+    values: Vec<f32>,
+    scores: Vec<f32>,
+}
+
+impl<'a> Scoring<'a> {
+    fn new(model: &'a Model) -> Self {
+        Self {
+            scorer: model.scorer(),
+            values: Vec::new(),
+            scores: Vec::new(),
+        }
+    }
+
+    fn score(&mut self, batch: &pipeline::Batch, stopped: &mut Stopped) {
+        let begin = Instant::now();
+        self.values.clear();
+        for (_, row) in batch {
+            self.values.extend_from_slice(&features::model_row(row));
+        }
+        self.scores.clear();
+        self.scores.resize(batch.len(), 0.0);
+        self.scorer.score(&self.values, &mut self.scores);
+        black_box(&self.scores);
+        stopped.score_seconds += begin.elapsed().as_secs_f64();
+    }
+}
+
+fn to_incidents(inputs: &[PathBuf], model: &Model) -> Result<Stopped, StageError> {
+    let settings = pipeline::Settings::default();
+    let summary =
+        pipeline::score_capture(inputs, &settings, model, &mut |_| {}, &mut |_, _| Ok(()))?;
+    let mut stopped = Stopped {
+        flows: summary.flows,
+        rows: summary.scored,
+        ..Stopped::default()
+    };
+    stopped.count(&summary.pass.ledger);
+    Ok(stopped)
 }
