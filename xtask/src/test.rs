@@ -172,7 +172,7 @@ impl Tier {
                         "--lib",
                         "--target-dir",
                         "target/loom",
-                        "loom",
+                        "publish",
                     ])
                     .env("RUSTFLAGS", "--cfg loom"),
                 tally,

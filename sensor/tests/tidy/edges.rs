@@ -16,7 +16,7 @@ const CRATE_EDGES: &[(&str, &[&str])] = &[
 /// What each module of `sensor` may name among the others. A stage knows the type it consumes, not where it came from.
 const MODULE_EDGES: &[(&str, &[&str])] = &[
     ("bounded", &[]),
-    ("config", &[]),
+    ("config", &["time"]),
     ("metrics", &[]),
     ("time", &[]),
     ("capture", &["time"]),
@@ -25,7 +25,10 @@ const MODULE_EDGES: &[(&str, &[&str])] = &[
     ("features", &["context", "flow"]),
     // Of the context only the vocabulary of its explanations: service classes and names of windows.
     ("score", &["bounded", "context", "features", "flow", "time"]),
-    ("sink", &["features", "flow", "metrics", "score", "time"]),
+    (
+        "sink",
+        &["config", "features", "flow", "metrics", "score", "time"],
+    ),
 ];
 
 /// The stages, in the order in which data runs.
