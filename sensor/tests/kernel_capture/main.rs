@@ -4,3 +4,6 @@
 mod exact;
 mod netns;
 mod program;
+mod same_bits;
+#[path = "../support/mod.rs"]
+mod support;

@@ -208,6 +208,8 @@ struct TestRun {
     flags: u32,
     cpu: u32,
     batch_size: u32,
+    /// The kernel refuses anything but zeroes behind the last field: padding must not be left to chance.
+    pad: u32,
 }
 
 /// What a test run gave back.

@@ -1,0 +1,216 @@
+//! The kernel's accounting and the agent's are the same to the bit, times included.
+//!
+//! Every frame of every shared capture goes through the kernel program by `BPF_PROG_TEST_RUN`, with its time in the
+//! bytes where its MAC addresses were, and through the replay of a file with the same frames. Epoch by epoch the two
+//! must be equal. Frames of other link types get an Ethernet header in place of theirs.
+
+use std::{
+    fs::File,
+    io::BufWriter,
+    path::{Path, PathBuf},
+    sync::Mutex,
+    thread,
+    time::Instant,
+};
+
+use sensor::capture::{
+    Capture as _, Epoch, Progress, input,
+    link::LinkType,
+    pcap_writer::{PcapWriter, Resolution},
+    replay::{self, Replay},
+    xdp::{Settings, Xdp, bpf},
+};
+use sensor_ebpf::{
+    flow::{TimeNs, epoch_of},
+    maps::Hook,
+};
+
+use crate::{
+    netns::{Serial, pin},
+    support,
+};
+
+/// What a test run takes without a second buffer. Headers end far before; lengths are in them.
+const FRAME_MAX_BYTES: usize = 2048;
+
+/// The frame as Ethernet, its first eight bytes its time.
+fn as_ethernet(link: LinkType, time: TimeNs, frame: &[u8]) -> Option<Vec<u8>> {
+    let by_version = |packet: &[u8]| match packet.first()? >> 4 {
+        6 => Some([0x86, 0xdd]),
+        _ => Some([0x08, 0x00]),
+    };
+    let (kind, rest) = match link.0 {
+        1 => (frame.get(12..14)?.try_into().ok()?, &frame[14..]),
+        0 => (by_version(frame.get(4..)?)?, &frame[4..]),
+        101 => (by_version(frame)?, frame),
+        113 => (frame.get(14..16)?.try_into().ok()?, frame.get(16..)?),
+        other => panic!("link type {other} has no reframing"),
+    };
+    let mut ethernet = time.to_be_bytes().to_vec();
+    ethernet.extend([0; 4]);
+    ethernet.extend(kind);
+    ethernet.extend(&rest[..rest.len().min(FRAME_MAX_BYTES)]);
+    Some(ethernet)
+}
+
+/// All frames of a capture in the order of time, which is the order in which they would have come by.
+fn frames(path: &Path) -> Vec<(TimeNs, Vec<u8>)> {
+    let mut frames = Vec::new();
+    input::frames(path, |record| {
+        frames.extend(
+            as_ethernet(record.link, record.time, record.frame).map(|frame| (record.time, frame)),
+        );
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
+    frames.sort_by_key(|(time, _)| *time);
+    frames
+}
+
+/// Some epochs of one capture, with the frames they are made of.
+struct Job {
+    path: PathBuf,
+    epochs: Vec<Epoch>,
+    frames: Vec<(TimeNs, Vec<u8>)>,
+}
+
+/// Epochs in a job: enough jobs for all workers, also where there is only one capture.
+const EPOCHS_PER_JOB: usize = 256;
+/// A drain is mostly waiting for a grace period of RCU, which all workers share.
+const WORKERS: usize = 24;
+
+/// Replays one capture and cuts it into jobs.
+fn jobs(path: &Path, folder: &Path, jobs: &mut Vec<Job>) {
+    let mut frames = frames(path);
+    let file = folder.join("frames.pcap");
+    let out = BufWriter::new(File::create(&file).expect("create"));
+    let mut writer =
+        PcapWriter::new(out, LinkType::ETHERNET, Resolution::Nanoseconds).expect("write");
+    for (time, frame) in &frames {
+        writer
+            .write(*time, frame.len() as u32, frame)
+            .expect("write");
+    }
+    writer.finish().expect("write");
+    let mut replay = Replay::open(&[file], replay::Settings::default()).expect("open");
+    let mut epochs = Vec::new();
+    let mut epoch = Epoch::default();
+    while replay.next_epoch(&mut epoch).expect("replay") == Progress::Epoch {
+        epochs.push(std::mem::take(&mut epoch));
+    }
+    while !epochs.is_empty() {
+        let rest = epochs.split_off(epochs.len().min(EPOCHS_PER_JOB));
+        let until = rest.first().map_or(u64::MAX, |next| next.index);
+        let behind = frames.split_off(frames.partition_point(|(time, _)| epoch_of(*time) < until));
+        jobs.push(Job {
+            path: path.to_path_buf(),
+            epochs: std::mem::replace(&mut epochs, rest),
+            frames: std::mem::replace(&mut frames, behind),
+        });
+    }
+}
+
+/// Has the kernel program count the frames of a job, and compares.
+fn compare(kernel: &mut Xdp, job: &Job) {
+    let mut counted = Epoch::default();
+    let mut frames = job.frames.iter().peekable();
+    for expected in &job.epochs {
+        while let Some((_, frame)) = frames.next_if(|(time, _)| epoch_of(*time) == expected.index) {
+            let program = kernel.program(Hook::Ingress).expect("program");
+            bpf::test_run(program, frame, 1).unwrap_or_else(|error| {
+                panic!(
+                    "{}: a frame of {} bytes: {error}",
+                    job.path.display(),
+                    frame.len()
+                )
+            });
+        }
+        let report = kernel.drain(expected.index, &mut counted).expect("drain");
+        assert_eq!((report.unaccounted, report.late), (0, 0));
+        for (_, counters) in &mut counted.flows {
+            // A test run comes in by some interface; a file has none.
+            counters.interface = 0;
+        }
+        assert_eq!(&counted, expected, "{}", job.path.display());
+    }
+    assert!(frames.next().is_none(), "{}", job.path.display());
+}
+
+fn captures_below(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in folder.read_dir().expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        if path.is_dir() {
+            captures_below(&path, found);
+        } else if [".pcap", ".pcapng", ".cap", ".pcap.zst", ".pcapng.zst"]
+            .iter()
+            .any(|end| name.ends_with(end))
+        {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn kernel_and_replay_give_the_same_records() {
+    const FOLDERS: [&str; 9] = [
+        "flow-counter-oracle/pcap",
+        "c2-caldera",
+        "capattack-host-and-capture",
+        "ddos",
+        "iot23-34-1-mirai",
+        "modbus-scada",
+        "otrf-windows-attacks",
+        "scans-bruteforce",
+        "iot-sentinel-benign",
+    ];
+    let _serial = Serial::take();
+    let temporary = tempfile::tempdir().expect("a folder");
+    for folder in FOLDERS {
+        let Some(folder) = support::shared(folder) else {
+            continue;
+        };
+        let begun = Instant::now();
+        let mut captures = Vec::new();
+        captures_below(&folder, &mut captures);
+        captures.sort();
+        assert!(!captures.is_empty(), "{}", folder.display());
+        let mut work = Vec::new();
+        for capture in &captures {
+            jobs(capture, temporary.path(), &mut work);
+        }
+        let packets: usize = work.iter().map(|job| job.frames.len()).sum();
+        let epochs: usize = work.iter().map(|job| job.epochs.len()).sum();
+        let work = Mutex::new(work);
+        thread::scope(|scope| {
+            for _ in 0..WORKERS {
+                scope.spawn(|| {
+                    // All packets of a test run count on the CPU it runs on.
+                    pin(0);
+                    let settings = Settings {
+                        clock_from_frame: true,
+                        flows_per_table: 65_536,
+                        ..Settings::on([""; 0])
+                    };
+                    let mut kernel = Xdp::load(&settings).expect("load");
+                    loop {
+                        let Some(job) = work.lock().ok().and_then(|mut work| work.pop()) else {
+                            break;
+                        };
+                        compare(&mut kernel, &job);
+                    }
+                });
+            }
+        });
+        println!(
+            "{}: {} captures, {packets} packets, {epochs} epochs equal in {:.1?}",
+            folder.display(),
+            captures.len(),
+            begun.elapsed()
+        );
+    }
+}
