@@ -33,6 +33,14 @@ const LONG: &[(&str, &str)] = &[
         "sensor/src/score/phrase.rs",
         "one sentence for each feature",
     ),
+    (
+        "sensor/src/cli/live.rs",
+        "one command: source, baseline and watch, with its tests",
+    ),
+    (
+        "sensor/src/config/layers.rs",
+        "the layers and the messages about them, with their tests",
+    ),
 ];
 
 #[test]
