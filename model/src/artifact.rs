@@ -16,10 +16,10 @@
 //! All numbers are little-endian. A reader believes nothing: every length is compared with the bytes that are left
 //! before memory is taken, and what is read must be what the same model would be written as.
 
-use crate::baseline::{INTERVALS, MAX_CATEGORIES, Profile};
-use crate::calibrate::{Calibration, Tail};
-use crate::forest::{Forest, LEAVES, LEVELS, LevelTree, Node, Trees};
-use crate::quantise::{Cuts, MAX_CUTS};
+use crate::baseline::Profile;
+use crate::body::Body;
+use crate::forest::{Node, Trees};
+use crate::quantise::Cuts;
 use crate::schema::hex;
 use crate::train::MAX_COLUMNS;
 use crate::{Info, Model, Schema};
@@ -35,7 +35,7 @@ const VERSION: u32 = 1;
 /// Largest model read, in bytes.
 const LARGEST: u64 = 1 << 30;
 /// Marks a leaf where a split has its column.
-const LEAF: u16 = u16::MAX;
+pub(crate) const LEAF: u16 = u16::MAX;
 /// Bytes of the two checks at the end.
 const CHECKS: usize = 4 + 32;
 
@@ -311,137 +311,4 @@ impl Model {
 fn line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = bytes.iter().position(|&byte| byte == b'\n')?;
     Some((&bytes[..end], &bytes[end + 1..]))
-}
-
-/// What is left of a body.
-struct Body<'a>(&'a [u8]);
-
-impl Body<'_> {
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], LoadError> {
-        let (head, rest) = self
-            .0
-            .split_first_chunk()
-            .ok_or(LoadError::Body("ends early"))?;
-        self.0 = rest;
-        Ok(*head)
-    }
-
-    fn u8(&mut self) -> Result<u8, LoadError> {
-        Ok(self.array::<1>()?[0])
-    }
-
-    fn u16(&mut self) -> Result<u16, LoadError> {
-        self.array().map(u16::from_le_bytes)
-    }
-
-    fn u32(&mut self) -> Result<u32, LoadError> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Result<u64, LoadError> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    fn f32(&mut self) -> Result<f32, LoadError> {
-        self.array().map(f32::from_le_bytes)
-    }
-
-    fn f64(&mut self) -> Result<f64, LoadError> {
-        self.array().map(f64::from_le_bytes)
-    }
-
-    /// `count` items of at least `size` bytes each; refused before memory is taken if they cannot all be there.
-    fn list<T>(
-        &mut self,
-        count: usize,
-        size: usize,
-        item: impl Fn(&mut Self) -> Result<T, LoadError>,
-    ) -> Result<Vec<T>, LoadError> {
-        if count
-            .checked_mul(size)
-            .is_none_or(|bytes| bytes > self.0.len())
-        {
-            return Err(LoadError::Body("ends early"));
-        }
-        (0..count).map(|_| item(self)).collect()
-    }
-
-    fn profile(&mut self, transform: crate::Transform) -> Result<Profile, LoadError> {
-        let knots = self.list(INTERVALS + 1, 4, Self::f32)?;
-        let count = self.u32()? as usize;
-        if count > MAX_CATEGORIES {
-            return Err(LoadError::Body("too many categories"));
-        }
-        let counts = self.list(count, 8, |body| Ok((body.f32()?, body.u32()?)))?;
-        Profile::assemble(transform, knots, &counts).ok_or(LoadError::Body("impossible baseline"))
-    }
-
-    fn cuts(&mut self) -> Result<Cuts, LoadError> {
-        let count = usize::from(self.u8()?);
-        let cuts = self.list(count, 4, Self::f32)?;
-        let sound = cuts.len() <= MAX_CUTS
-            && cuts.iter().all(|cut| cut.is_finite())
-            && cuts.windows(2).all(|pair| pair[0] < pair[1]);
-        sound
-            .then_some(cuts)
-            .ok_or(LoadError::Body("impossible cuts"))
-    }
-
-    fn forest(&mut self, columns: usize) -> Result<Forest, LoadError> {
-        let shape = self.u8()?;
-        let trees = self.u32()? as usize;
-        let rows_per_tree = self.u32()?;
-        let trees = match shape {
-            0 => Trees::LevelShared(self.list(
-                trees,
-                LEVELS * 2 + LEAVES - 1 + LEAVES * 4,
-                Self::level_tree,
-            )?),
-            1 => Trees::Ordinary(self.list(trees, 4 + 6, |body| {
-                let nodes = body.u32()? as usize;
-                body.list(nodes, 3, Self::node)
-            })?),
-            _ => return Err(LoadError::Body("unknown form of trees")),
-        };
-        Forest::new(trees, columns, rows_per_tree).ok_or(LoadError::Body("impossible trees"))
-    }
-
-    fn level_tree(&mut self) -> Result<LevelTree, LoadError> {
-        let mut columns = [0; LEVELS];
-        for column in &mut columns {
-            *column = self.u16()?;
-        }
-        let thresholds = self.list(LEAVES - 1, 1, Self::u8)?;
-        let counts = self.list(LEAVES, 4, Self::u32)?;
-        Ok(LevelTree {
-            columns,
-            thresholds,
-            counts,
-        })
-    }
-
-    fn node(&mut self) -> Result<Node, LoadError> {
-        Ok(match self.u16()? {
-            LEAF => Node::Leaf { count: self.u32()? },
-            column => Node::Split {
-                column,
-                threshold: self.u8()?,
-            },
-        })
-    }
-
-    fn calibration(&mut self) -> Result<Calibration, LoadError> {
-        let rows = self.u32()?;
-        let count = self.u32()? as usize;
-        let steps = self.list(count, 8, |body| Ok((body.f32()?, body.u32()?)))?;
-        let tail = match self.u8()? {
-            0 => None,
-            1 => Some(Tail::from_parts(
-                self.f32()?,
-                [self.f64()?, self.f64()?, self.f64()?],
-            )),
-            _ => return Err(LoadError::Body("unknown form of tail")),
-        };
-        Calibration::assemble(rows, steps, tail).ok_or(LoadError::Body("impossible calibration"))
-    }
 }

@@ -28,6 +28,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod baseline;
+mod body;
 mod calibrate;
 mod explain;
 mod forest;
@@ -41,6 +42,7 @@ mod publish;
 mod quantise;
 mod rng;
 mod rows;
+mod sample;
 mod schema;
 mod score;
 mod search;
