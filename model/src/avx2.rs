@@ -256,7 +256,7 @@ fn load(bytes: &[u8]) -> __m256i {
 
 #[target_feature(enable = "avx2")]
 #[inline]
-fn store(vector: __m256i) -> [u16; 16] {
+pub(crate) fn store(vector: __m256i) -> [u16; 16] {
     let mut out = [0; 16];
     // SAFETY: the array is 32 bytes long, and the store needs no alignment.
     unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), vector) };

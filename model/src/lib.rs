@@ -34,6 +34,8 @@ mod explain;
 mod forest;
 mod grow;
 mod maths;
+#[cfg(target_arch = "x86_64")]
+mod mux;
 mod names;
 mod parallel;
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use crate::Model;
 use crate::walk::{BLOCK, Walker};
 #[cfg(target_arch = "x86_64")]
-use crate::{avx2, avx512, walk::Compiled};
+use crate::{avx2, avx512, mux, walk::Compiled};
 
 /// Machine code that scores. All give the same bits; they differ in speed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,9 +47,11 @@ impl Path {
             Self::Avx2 => is_x86_feature_detected!("avx2"),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => {
-                is_x86_feature_detected!("avx512f")
+                is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512vbmi")
+                    && is_x86_feature_detected!("avx512vl")
             }
             #[cfg(not(target_arch = "x86_64"))]
             Self::Avx2 | Self::Avx512 => false,
@@ -62,6 +64,9 @@ impl Path {
 pub struct Scratch {
     codes: Vec<u8>,
     room: Vec<f32>,
+    /// What ordinary trees are walked in.
+    #[cfg(target_arch = "x86_64")]
+    operands: Vec<[u8; mux::LANES]>,
     path: Path,
 }
 
@@ -71,6 +76,8 @@ impl Scratch {
         Self {
             codes: Vec::new(),
             room: Vec::new(),
+            #[cfg(target_arch = "x86_64")]
+            operands: Vec::new(),
             path: Path::best(),
         }
     }
@@ -80,6 +87,8 @@ impl Scratch {
         path.runs_here().then(|| Self {
             codes: Vec::new(),
             room: Vec::new(),
+            #[cfg(target_arch = "x86_64")]
+            operands: Vec::new(),
             path,
         })
     }
@@ -92,6 +101,10 @@ impl Scratch {
         if self.codes.len() < codes {
             self.codes.resize(codes, 0);
             self.room.resize(model.quantiser().room(), 0.0);
+            #[cfg(target_arch = "x86_64")]
+            if self.operands.is_empty() {
+                self.operands = mux::operands();
+            }
         }
     }
 }
@@ -159,7 +172,7 @@ impl Model {
             sums.fill(0);
             self.quantiser()
                 .quantise(scratch.path, rows, &mut scratch.room, &mut scratch.codes);
-            walk(self.walker(), scratch.path, &scratch.codes, sums);
+            walk(self.walker(), scratch, sums);
             for (row, &sum) in sums.iter().enumerate() {
                 give(block * BLOCK + row, sum);
             }
@@ -167,34 +180,54 @@ impl Model {
     }
 }
 
-/// Fewest rows left over that are worth a vector.
-#[cfg(target_arch = "x86_64")]
+/// Fewest rows left over that are worth walking many at once.
 const WORTH: usize = 4;
 
 /// Adds the path lengths of the rows of a block to `sums`.
-fn walk(walker: &Walker, path: Path, codes: &[u8], sums: &mut [u32]) {
-    #[cfg(target_arch = "x86_64")]
-    if let (Path::Avx2 | Path::Avx512, Compiled::LevelShared(trees)) = (path, &walker.trees) {
-        let mut start = 0;
-        while sums.len() - start >= WORTH {
-            let lanes = if path == Path::Avx512 && sums.len() - start > avx2::LANES {
-                avx512::LANES
-            } else {
-                avx2::LANES
-            };
-            let part = start..sums.len().min(start + lanes);
-            if lanes == avx512::LANES {
-                // SAFETY: a `Scratch` says AVX-512 only where `Path::runs_here` found what the function enables.
-                unsafe { avx512::level_shared(trees, codes, start, &mut sums[part]) };
-            } else {
-                // SAFETY: likewise AVX2, which every machine with AVX-512 has.
-                unsafe { avx2::level_shared(trees, codes, start, &mut sums[part]) };
-            }
-            start = sums.len().min(start + lanes);
+fn walk(walker: &Walker, scratch: &mut Scratch, sums: &mut [u32]) {
+    let mut start = 0;
+    while sums.len() - start >= WORTH {
+        match walk_many(walker, scratch, start, &mut sums[start..]) {
+            Some(lanes) => start = sums.len().min(start + lanes),
+            None => break,
         }
-        walker.portable(codes, start, &mut sums[start..]);
-        return;
     }
-    let _ = path;
-    walker.portable(codes, 0, sums);
+    walker.portable(&scratch.codes, start, &mut sums[start..]);
+}
+
+/// Walks the next rows at once; how many, or `None` if the path has no instructions for it.
+#[cfg(target_arch = "x86_64")]
+fn walk_many(
+    walker: &Walker,
+    scratch: &mut Scratch,
+    start: usize,
+    left: &mut [u32],
+) -> Option<usize> {
+    let codes = &scratch.codes;
+    match (scratch.path, &walker.trees) {
+        (Path::Portable, _) => None,
+        (Path::Avx512, Compiled::LevelShared(trees)) if left.len() > avx2::LANES => {
+            let count = left.len().min(avx512::LANES);
+            // SAFETY: a `Scratch` says AVX-512 only where `Path::runs_here` found what the function enables.
+            unsafe { avx512::level_shared(trees, codes, start, &mut left[..count]) };
+            Some(avx512::LANES)
+        }
+        (Path::Avx2 | Path::Avx512, Compiled::LevelShared(trees)) => {
+            let count = left.len().min(avx2::LANES);
+            // SAFETY: likewise AVX2, without which no path is AVX-512 either.
+            unsafe { avx2::level_shared(trees, codes, start, &mut left[..count]) };
+            Some(avx2::LANES)
+        }
+        (Path::Avx2 | Path::Avx512, Compiled::Ordinary { program, .. }) => {
+            let count = left.len().min(mux::LANES);
+            // SAFETY: likewise.
+            unsafe { program.run(codes, start, &mut scratch.operands, &mut left[..count]) };
+            Some(mux::LANES)
+        }
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn walk_many(_: &Walker, _: &mut Scratch, _: usize, _: &mut [u32]) -> Option<usize> {
+    None
 }

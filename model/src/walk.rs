@@ -2,6 +2,8 @@
 
 use crate::forest::{Forest, LEAVES, LEVELS, NEVER, Node, Trees};
 use crate::maths::{average_path, exp2};
+#[cfg(target_arch = "x86_64")]
+use crate::mux::Program;
 
 /// Rows that are quantised and walked together: their codes stay in the caches next to the core.
 pub(crate) const BLOCK: usize = 256;
@@ -22,6 +24,9 @@ pub(crate) enum Compiled {
     Ordinary {
         nodes: Vec<Step>,
         trees: Vec<(u32, u32)>,
+        /// The same trees, for many rows at once.
+        #[cfg(target_arch = "x86_64")]
+        program: Program,
     },
 }
 
@@ -77,6 +82,8 @@ impl Walker {
             Trees::Ordinary(trees) => {
                 let mut nodes = Vec::new();
                 let mut roots = Vec::new();
+                #[cfg(target_arch = "x86_64")]
+                let mut program = Program::default();
                 for (tree, paths) in trees.iter().zip(&paths) {
                     let root = nodes.len();
                     nodes.push(Step {
@@ -85,6 +92,8 @@ impl Walker {
                         threshold: NEVER,
                         path: 0,
                     });
+                    #[cfg(target_arch = "x86_64")]
+                    program.push(tree, &mut paths.iter().map(|&path| fixed(path)));
                     let mut paths = paths.iter().map(|&path| fixed(path));
                     let height = lay(&mut tree.iter(), &mut paths, &mut nodes, root);
                     roots.push((root as u32, height));
@@ -92,6 +101,8 @@ impl Walker {
                 Compiled::Ordinary {
                     nodes,
                     trees: roots,
+                    #[cfg(target_arch = "x86_64")]
+                    program,
                 }
             }
         };
@@ -134,7 +145,7 @@ impl Walker {
                     }
                 }
             }
-            Compiled::Ordinary { nodes, trees } => {
+            Compiled::Ordinary { nodes, trees, .. } => {
                 for &(root, height) in trees {
                     for (row, sum) in sums.iter_mut().enumerate() {
                         let mut step = nodes[root as usize];
