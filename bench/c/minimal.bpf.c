@@ -4,8 +4,8 @@
 //   minimal_*   the smallest useful per-flow packet counter: parse Ethernet, one VLAN tag, IPv4 without options or
 //               IPv6, TCP or UDP ports; count packets and bytes in a per-CPU hash
 //   timed_*     the same with first and last time, as any flow exporter needs them: what reading the clock costs
-//   vary_*      gives each packet one of FLOWS source addresses, in an order that defeats prefetching, and tail-calls the
-//               program under test, so that one repeated frame becomes many flows and no program has to be changed
+//   vary_*      gives each packet one of FLOWS source addresses at random (in a fixed order, the table's memory would be read
+//               in the order it was filled), and tail-calls the program under test, so that one repeated frame becomes many flows and no program has to be changed
 //
 // Self-contained: the few kernel definitions are here, so that no header package is needed.
 
@@ -66,7 +66,7 @@ PROGRAM_ARRAY(target_frags);
 PROGRAM_ARRAY(target_tc);
 
 volatile const u32 FLOWS = 1;
-static u32 flow;
+static u32 state = 1;
 
 INLINE u16 read16(const u8 *at)
 {
@@ -130,15 +130,17 @@ INLINE void count(const u8 *at, const u8 *end, int timed)
 	}
 }
 
-// Writes the next flow's number into the last two bytes of an IPv4 source address.
+// Writes a random flow's number into the last two bytes of an IPv4 source address.
 INLINE void vary(u8 *at, const u8 *end)
 {
 	if (at + 34 > end)
 		return;
-	flow += 7919; // prime, so every number comes
-	if (flow >= FLOWS)
-		flow %= FLOWS;
-	*(u16 *)(at + 28) = (u16)flow;
+	u32 random = state; // xorshift
+	random ^= random << 13;
+	random ^= random >> 17;
+	random ^= random << 5;
+	state = random;
+	*(u16 *)(at + 28) = (u16)((u64)random * FLOWS >> 32);
 }
 
 #define FRAME(context) (void *)(long)(context)->data, (void *)(long)(context)->data_end

@@ -113,6 +113,24 @@ impl<'a> Cursor<'a> {
         Some(u64::from_be(unsafe { load(pointer.cast()) }))
     }
 
+    /// The next `N` bytes as a header whose fields can then be read without further checks, or `None` where the frame
+    /// is shorter.
+    #[inline(always)]
+    pub fn header<const N: usize>(&self) -> Option<Header<'a, N>> {
+        let pointer = self.at(0, N)?;
+        // SAFETY: `at` has checked that `N` bytes are readable there for `'a`; an array of bytes has no alignment.
+        Some(Header(unsafe { &*pointer.cast::<[u8; N]>() }))
+    }
+
+    /// Leaves behind a header of `count` bytes, a constant, that was read with [`header`](Self::header).
+    #[inline(always)]
+    pub fn behind(&self, count: usize) -> Self {
+        Self {
+            start: self.start.wrapping_add(count),
+            ..*self
+        }
+    }
+
     /// Leaves `count` bytes behind, or `None` where the frame is shorter or `count` is beyond [`SKIP_MAX_BYTES`].
     #[inline(always)]
     pub fn skip(&self, count: usize) -> Option<Self> {
@@ -156,6 +174,40 @@ impl<'a> Cursor<'a> {
         } else {
             Some(pointer)
         }
+    }
+}
+
+/// The bytes of a header. Offsets are constants at every call, so that no check is left of the indexing.
+#[derive(Clone, Copy)]
+pub struct Header<'a, const N: usize>(&'a [u8; N]);
+
+impl<const N: usize> Header<'_, N> {
+    /// One byte.
+    #[inline(always)]
+    pub const fn u8(self, offset: usize) -> u8 {
+        self.0[offset]
+    }
+
+    /// A 16-bit number in network byte order.
+    #[inline(always)]
+    pub const fn u16(self, offset: usize) -> u16 {
+        u16::from_be_bytes([self.0[offset], self.0[offset + 1]])
+    }
+
+    /// Four bytes as they stand in memory.
+    #[inline(always)]
+    pub fn raw_u32(self, offset: usize) -> u32 {
+        let mut bytes = [0; 4];
+        bytes.copy_from_slice(&self.0[offset..offset + 4]);
+        u32::from_ne_bytes(bytes)
+    }
+
+    /// Eight bytes as they stand in memory.
+    #[inline(always)]
+    pub fn raw_u64(self, offset: usize) -> u64 {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&self.0[offset..offset + 8]);
+        u64::from_ne_bytes(bytes)
     }
 }
 

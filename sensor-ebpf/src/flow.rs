@@ -88,21 +88,21 @@ pub mod seen {
 }
 
 /// Counters of one direction. 112 bytes.
+///
+/// `packets` and `last` come first because the other direction's packets read them too, see [`FlowCounters`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Half {
     /// Packets on the wire (a GSO super-packet counts as its segments).
     pub packets: u64,
+    /// Time of the last packet; 0 while there is none.
+    pub last: TimeNs,
     /// IP bytes: IP header and everything behind it, without link header, tags and padding.
     pub ip_bytes: u64,
     /// Bytes behind the transport header.
     pub payload_bytes: u64,
     /// Sum of squares of the IP length of each packet.
     pub length_square_sum: u64,
-    /// Time of the first packet; `u64::MAX` while there is none.
-    pub first: TimeNs,
-    /// Time of the last packet; 0 while there is none.
-    pub last: TimeNs,
     /// Sum of squares of inter-arrival times, in ticks².
     pub gap_square_sum: u64,
     /// Shortest inter-arrival time in ticks; `u32::MAX` while there are fewer than two packets.
@@ -117,24 +117,28 @@ pub struct Half {
     pub length_min: u16,
     /// Longest IP length.
     pub length_max: u16,
-    /// TCP window of the first packet of this direction, unscaled.
-    pub first_window: u16,
     /// OR of [`seen`] bits.
     pub seen: u16,
     /// Smallest TTL or hop limit; `u8::MAX` while there is no packet.
     pub ttl_min: u8,
     /// Largest TTL or hop limit.
     pub ttl_max: u8,
+    /// TCP window of the first packet of this direction, unscaled.
+    pub first_window: u16,
     /// Explicit padding, always zero.
     pub pad: [u8; 2],
+    /// Time of the first packet; `u64::MAX` while there is none.
+    pub first: TimeNs,
 }
 
 /// Counters of one flow, in one epoch (a delta) or over its life. 248 bytes.
+///
+/// The order of the fields is that of the cache lines a packet touches: a hash element is 48 bytes of the kernel's, the
+/// key and then this, so what every packet touches shares a line with the end of the key and with the beginning of the
+/// first half.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowCounters {
-    /// By the side that sent: index 0 is endpoint 0 of the key.
-    pub halves: [Half; 2],
     /// Sum of squares of inter-arrival times over both directions, in ticks².
     pub gap_square_sum: u64,
     /// Shortest inter-arrival time over both directions, in ticks.
@@ -147,6 +151,8 @@ pub struct FlowCounters {
     pub quality: u16,
     /// Interface index on which the first packet was seen; 0 for a capture file.
     pub interface: u32,
+    /// By the side that sent: index 0 is endpoint 0 of the key.
+    pub halves: [Half; 2],
 }
 
 /// Bits of [`FlowCounters::quality`]: what about a record is less than exact.

@@ -9,6 +9,12 @@ use crate::{
     flow::{FlowKey, Side, tcp_flag},
 };
 
+mod network;
+mod transport;
+
+pub use network::IPV6_EXTENSIONS_MAX;
+pub use transport::icmp_ports;
+
 /// What the accounting needs to know of one packet.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +37,26 @@ pub struct Packet {
     pub vlan: u16,
 }
 
+impl Packet {
+    /// Nothing parsed yet.
+    pub const EMPTY: Self = Self {
+        key: FlowKey {
+            addresses: [[0; 16]; 2],
+            ports: [0; 2],
+            protocol: 0,
+            later_fragment: 0,
+            pad: [0; 2],
+        },
+        sender: 0,
+        ip_length: 0,
+        payload_length: 0,
+        tcp_flags: 0,
+        ttl: 0,
+        window: 0,
+        vlan: 0,
+    };
+}
+
 /// Three-way result of parsing a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parsed {
@@ -42,6 +68,24 @@ pub enum Parsed {
     Probe,
     /// A frame that claims to be IP and is not, or is cut.
     Malformed(Malformed),
+}
+
+/// Why a frame belongs to no flow: the other two ways of [`Parsed`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoFlow {
+    /// As [`Parsed::NotIp`].
+    NotIp,
+    /// As [`Parsed::Probe`].
+    Probe,
+    /// As [`Parsed::Malformed`].
+    Malformed(Malformed),
+}
+
+impl From<Malformed> for NoFlow {
+    #[inline(always)]
+    fn from(reason: Malformed) -> Self {
+        Self::Malformed(reason)
+    }
 }
 
 /// Why a frame is malformed. The discriminant is the index in the ledger's rejected counters.
@@ -145,381 +189,146 @@ pub mod protocol {
 
 /// VLAN tags followed before the frame is refused.
 pub const TAGS_MAX: usize = 2;
-/// IPv6 extension headers followed before the packet is refused; RFC 8200 §4.1 lists six, one of them twice.
-pub const IPV6_EXTENSIONS_MAX: usize = 8;
-
-const ETHERNET_HEADER_BYTES: usize = 14;
-const TAG_BYTES: usize = 4;
-const IPV4_HEADER_BYTES: usize = 20;
-const IPV6_HEADER_BYTES: usize = 40;
 
 /// Parses an Ethernet II frame without preamble and FCS.
 #[inline(always)]
 pub fn parse_ethernet(frame: Cursor<'_>) -> Parsed {
-    match (frame.u16(12), frame.skip(ETHERNET_HEADER_BYTES)) {
-        (Some(kind), Some(rest)) => parse_ether_type(kind, rest),
-        _ => Parsed::Malformed(Malformed::LinkTruncated),
-    }
+    let mut packet = Packet::EMPTY;
+    let outcome = parse_ethernet_into(frame, frame.remaining() as u32, &mut packet);
+    parsed(outcome, packet)
 }
 
 /// Parses what stands behind an EtherType: VLAN tags, then the packet.
 #[inline(always)]
-pub fn parse_ether_type(mut kind: u16, mut rest: Cursor<'_>) -> Parsed {
-    let mut vlan = 0;
-    let mut tags = 0;
-    while matches!(
-        kind,
-        ether_type::VLAN | ether_type::QINQ | ether_type::QINQ_OLD
-    ) {
-        if tags == TAGS_MAX {
-            return Parsed::Malformed(Malformed::TooManyTags);
-        }
-        let (Some(control), Some(inner), Some(behind)) =
-            (rest.u16(0), rest.u16(2), rest.skip(TAG_BYTES))
-        else {
-            return Parsed::Malformed(Malformed::LinkTruncated);
-        };
-        if tags == 0 {
-            vlan = control & 0x0fff;
-        }
-        tags += 1;
-        kind = inner;
-        rest = behind;
-    }
-    let rest = rest.settle();
-    match kind {
-        ether_type::IPV4 => parse_transport(&parse_ipv4(rest, vlan)),
-        ether_type::IPV6 => parse_transport(&parse_ipv6(rest, vlan)),
-        ether_type::PROBE => Parsed::Probe,
-        _ => Parsed::NotIp,
-    }
+pub fn parse_ether_type(kind: u16, rest: Cursor<'_>) -> Parsed {
+    let mut packet = Packet::EMPTY;
+    let layer = Layer {
+        at: rest,
+        length: rest.remaining() as u32,
+    };
+    let outcome = parse_tagged(kind, layer, &mut packet);
+    parsed(outcome, packet)
 }
 
 /// Parses an IP packet whose version is in its first four bits (raw IP link types, and the inside of tunnels).
 #[inline(always)]
 pub fn parse_ip(packet: Cursor<'_>, vlan: u16) -> Parsed {
-    match packet.u8(0) {
-        None => Parsed::Malformed(Malformed::IpTruncated),
+    let layer = Layer {
+        at: packet,
+        length: packet.remaining() as u32,
+    };
+    let mut packet = Packet {
+        vlan,
+        ..Packet::EMPTY
+    };
+    let outcome = match layer.at.u8(0) {
+        None => Err(Malformed::IpTruncated.into()),
         Some(first) => match first >> 4 {
-            4 => parse_transport(&parse_ipv4(packet, vlan)),
-            6 => parse_transport(&parse_ipv6(packet, vlan)),
-            _ => Parsed::Malformed(Malformed::IpHeader),
+            4 => parse_packet(ether_type::IPV4, layer, &mut packet),
+            6 => parse_packet(ether_type::IPV6, layer, &mut packet),
+            _ => Err(Malformed::IpHeader.into()),
         },
-    }
+    };
+    parsed(outcome, packet)
 }
 
-/// What the IP header says, for the transport layer behind it.
-struct Network<'a> {
-    /// The transport header.
-    segment: Cursor<'a>,
-    later_fragment: bool,
-    source: Address,
-    destination: Address,
-    ip_length: u32,
-    /// Bytes behind the IP header and its extensions.
-    transport_length: u32,
-    ttl: u8,
-    vlan: u16,
-    protocol: u8,
+/// As [`parse_ethernet`], but writes the packet, field by field as it is read, to where it is wanted. In the kernel
+/// that is a map's memory: it spares the few registers, and what is in a map the verifier does not follow. What
+/// `packet` holds when this is no flow is unspecified; `packet.vlan` is only written where there is a tag.
+///
+/// `length` is the length of the frame on the wire, for packets that leave theirs to the frame.
+///
+/// # Errors
+/// Why the frame belongs to no flow.
+#[inline(always)]
+pub fn parse_ethernet_into(
+    frame: Cursor<'_>,
+    length: u32,
+    packet: &mut Packet,
+) -> Result<(), NoFlow> {
+    let Some(header) = frame.header::<ETHERNET_HEADER_BYTES>() else {
+        return Err(Malformed::LinkTruncated.into());
+    };
+    let layer = Layer { at: frame, length };
+    parse_tagged(header.u16(12), layer.behind(ETHERNET_HEADER_BYTES), packet)
 }
 
-/// An IPv6 or v4-mapped address as two big-endian halves, so that comparing numbers is comparing bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Address {
-    high: u64,
-    low: u64,
+const ETHERNET_HEADER_BYTES: usize = 14;
+const TAG_BYTES: usize = 4;
+
+/// The rest of a frame from some layer on.
+#[derive(Clone, Copy)]
+struct Layer<'a> {
+    at: Cursor<'a>,
+    /// Bytes from here to the end of the frame on the wire, which may be more than were captured.
+    length: u32,
 }
 
-impl Address {
+impl Layer<'_> {
+    /// The rest behind a header of a constant length that has been read.
     #[inline(always)]
-    const fn v4_mapped(address: u32) -> Self {
+    fn behind(self, header: usize) -> Self {
         Self {
-            high: 0,
-            low: 0xffff_0000_0000 | address as u64,
+            at: self.at.behind(header),
+            length: self.length.saturating_sub(header as u32),
         }
     }
 }
 
-/// Parses an IPv4 packet (RFC 791 §3.1).
 #[inline(always)]
-fn parse_ipv4(packet: Cursor<'_>, vlan: u16) -> Result<Network<'_>, Malformed> {
-    let (Some(version_ihl), Some(total_length), Some(fragment), Some(ttl), Some(protocol)) = (
-        packet.u8(0),
-        packet.u16(2),
-        packet.u16(6),
-        packet.u8(8),
-        packet.u8(9),
-    ) else {
-        return Err(Malformed::IpTruncated);
-    };
-    let (Some(source), Some(destination)) = (packet.u32(12), packet.u32(16)) else {
-        return Err(Malformed::IpTruncated);
-    };
-    let header_length = usize::from(version_ihl & 0x0f) * 4;
-    if version_ihl >> 4 != 4 || header_length < IPV4_HEADER_BYTES {
-        return Err(Malformed::IpHeader);
+fn parsed(outcome: Result<(), NoFlow>, packet: Packet) -> Parsed {
+    match outcome {
+        Ok(()) => Parsed::Flow(packet),
+        Err(NoFlow::NotIp) => Parsed::NotIp,
+        Err(NoFlow::Probe) => Parsed::Probe,
+        Err(NoFlow::Malformed(reason)) => Parsed::Malformed(reason),
     }
-    // A total length of 0 is what a capture of a TSO super-packet shows; the frame's length is the only one left.
-    let ip_length = if total_length == 0 {
-        packet.remaining() as u32
-    } else {
-        u32::from(total_length)
-    };
-    if (ip_length as usize) < header_length {
-        return Err(Malformed::IpHeader);
-    }
-    let Some(transport) = packet.skip(header_length) else {
-        return Err(Malformed::IpTruncated);
-    };
-    Ok(Network {
-        segment: transport,
-        later_fragment: fragment & 0x1fff != 0,
-        source: Address::v4_mapped(source),
-        destination: Address::v4_mapped(destination),
-        ip_length,
-        transport_length: ip_length - header_length as u32,
-        ttl,
-        vlan,
-        protocol,
-    })
 }
 
-/// Parses an IPv6 packet and its extension headers (RFC 8200).
 #[inline(always)]
-fn parse_ipv6(packet: Cursor<'_>, vlan: u16) -> Result<Network<'_>, Malformed> {
-    let (Some(version), Some(payload_length), Some(next), Some(ttl)) =
-        (packet.u8(0), packet.u16(4), packet.u8(6), packet.u8(7))
-    else {
-        return Err(Malformed::IpTruncated);
-    };
-    if version >> 4 != 6 {
-        return Err(Malformed::IpHeader);
-    }
-    let (Some(source_high), Some(source_low), Some(destination_high), Some(destination_low)) = (
-        packet.u64(8),
-        packet.u64(16),
-        packet.u64(24),
-        packet.u64(32),
-    ) else {
-        return Err(Malformed::IpTruncated);
-    };
-    let Some(mut rest) = packet.skip(IPV6_HEADER_BYTES) else {
-        return Err(Malformed::IpTruncated);
-    };
-    // 0 is a jumbogram (RFC 2675) or a capture of a super-packet.
-    let payload = if payload_length == 0 {
-        rest.remaining() as u32
-    } else {
-        u32::from(payload_length)
-    };
-    let mut network = Network {
-        segment: rest,
-        later_fragment: false,
-        source: Address {
-            high: source_high,
-            low: source_low,
-        },
-        destination: Address {
-            high: destination_high,
-            low: destination_low,
-        },
-        ip_length: payload + IPV6_HEADER_BYTES as u32,
-        transport_length: payload,
-        ttl,
-        vlan,
-        protocol: next,
-    };
-    for _ in 0..=IPV6_EXTENSIONS_MAX {
-        let length = match network.protocol {
-            protocol::HOP_BY_HOP
-            | protocol::ROUTING
-            | protocol::DESTINATION_OPTIONS
-            | protocol::MOBILITY
-            | protocol::HIP
-            | protocol::SHIM6 => match rest.u8(1) {
-                Some(units) => (usize::from(units) + 1) * 8,
-                None => return Err(Malformed::Ipv6Extensions),
-            },
-            // The fixed part is 12 bytes (RFC 4302 §2.2), so 0 words less 2 is too short.
-            protocol::AUTHENTICATION => match rest.u8(1) {
-                Some(units) if units > 0 => (usize::from(units) + 2) * 4,
-                _ => return Err(Malformed::Ipv6Extensions),
-            },
-            protocol::FRAGMENT => match rest.u16(2) {
-                Some(offset) => {
-                    network.later_fragment = offset & 0xfff8 != 0;
-                    8
-                }
-                None => return Err(Malformed::Ipv6Extensions),
-            },
-            _ => {
-                network.segment = rest;
-                return Ok(network);
-            }
+fn parse_tagged(mut kind: u16, mut layer: Layer<'_>, packet: &mut Packet) -> Result<(), NoFlow> {
+    let mut tags = 0;
+    while is_tag(kind) {
+        if tags == TAGS_MAX {
+            return Err(Malformed::TooManyTags.into());
+        }
+        let Some(tag) = layer.at.header::<TAG_BYTES>() else {
+            return Err(Malformed::LinkTruncated.into());
         };
-        let (Some(next), Some(behind)) = (rest.u8(0), rest.skip(length)) else {
-            return Err(Malformed::Ipv6Extensions);
-        };
-        if length as u32 > network.transport_length {
-            return Err(Malformed::Ipv6Extensions);
+        if tags == 0 {
+            packet.vlan = tag.u16(0) & 0x0fff;
         }
-        network.transport_length -= length as u32;
-        network.protocol = next;
-        rest = behind.settle();
-        // What follows in a later fragment is payload, whatever its bytes look like.
-        if network.later_fragment {
-            return Ok(network);
-        }
+        tags += 1;
+        kind = tag.u16(2);
+        layer = layer.behind(TAG_BYTES);
     }
-    Err(Malformed::Ipv6Extensions)
+    parse_packet(kind, layer, packet)
 }
 
-/// Ports and flags of the transport header; for protocols without ports both are 0.
 #[inline(always)]
-fn parse_transport(network: &Result<Network<'_>, Malformed>) -> Parsed {
-    const CUT: Parsed = Parsed::Malformed(Malformed::TransportTruncated);
-    let network = match network {
-        Ok(network) => network,
-        Err(reason) => return Parsed::Malformed(*reason),
+const fn is_tag(kind: u16) -> bool {
+    matches!(
+        kind,
+        ether_type::VLAN | ether_type::QINQ | ether_type::QINQ_OLD
+    )
+}
+
+#[inline(always)]
+fn parse_packet(kind: u16, mut layer: Layer<'_>, packet: &mut Packet) -> Result<(), NoFlow> {
+    layer.at = layer.at.settle();
+    let mut segment = network::Segment {
+        at: layer.at,
+        length: 0,
+        tie: false,
     };
-    if network.later_fragment {
-        return Parsed::Flow(later_fragment(network));
+    match kind {
+        ether_type::IPV4 => network::parse_ipv4(layer, packet, &mut segment)?,
+        ether_type::IPV6 => network::parse_ipv6(layer, packet, &mut segment)?,
+        ether_type::PROBE => return Err(NoFlow::Probe),
+        _ => return Err(NoFlow::NotIp),
     }
-    let segment = network.segment.settle();
-    let available = network.transport_length;
-    match network.protocol {
-        protocol::TCP => {
-            let (Some(source), Some(destination), Some(offset), Some(flags), Some(window)) = (
-                segment.u16(0),
-                segment.u16(2),
-                segment.u8(12),
-                segment.u8(13),
-                segment.u16(14),
-            ) else {
-                return CUT;
-            };
-            let header_length = u32::from(offset >> 4) * 4;
-            if header_length < 20 || header_length > available {
-                return CUT;
-            }
-            Parsed::Flow(Packet {
-                tcp_flags: flags,
-                window,
-                ..packet(network, source, destination, header_length)
-            })
-        }
-        protocol::UDP | protocol::UDP_LITE => ports(segment, network, 8),
-        protocol::SCTP | protocol::DCCP => ports(segment, network, 12),
-        protocol::ICMP | protocol::ICMPV6 => {
-            let (Some(kind), Some(code)) = (segment.u8(0), segment.u8(1)) else {
-                return CUT;
-            };
-            if available < 8 {
-                return CUT;
-            }
-            let (from, to) = icmp_ports(network.protocol, kind, code);
-            Parsed::Flow(packet(network, from, to, 8))
-        }
-        _ => Parsed::Flow(packet(network, 0, 0, 0)),
-    }
-}
-
-/// A transport whose header begins with two ports and has a fixed length.
-#[inline(always)]
-fn ports(segment: Cursor<'_>, network: &Network<'_>, header_length: u32) -> Parsed {
-    match (segment.u16(0), segment.u16(2)) {
-        (Some(source), Some(destination)) if header_length <= network.transport_length => {
-            Parsed::Flow(packet(network, source, destination, header_length))
-        }
-        _ => Parsed::Malformed(Malformed::TransportTruncated),
-    }
-}
-
-/// ICMP type and code in place of ports, as Zeek and Community ID do: type and the type of the answer where
-/// the type has one, so that request and reply are one flow, else type and code.
-#[inline(always)]
-pub const fn icmp_ports(protocol: u8, kind: u8, code: u8) -> (u16, u16) {
-    let counterpart = if protocol == protocol::ICMP {
-        match kind {
-            0 => 8,
-            8 => 0,
-            9 => 10,
-            10 => 9,
-            13 => 14,
-            14 => 13,
-            15 => 16,
-            16 => 15,
-            17 => 18,
-            18 => 17,
-            _ => return (kind as u16, code as u16),
-        }
-    } else {
-        match kind {
-            128 => 129,
-            129 => 128,
-            130 => 131,
-            131 => 130,
-            133 => 134,
-            134 => 133,
-            135 => 136,
-            136 => 135,
-            139 => 140,
-            140 => 139,
-            144 => 145,
-            145 => 144,
-            _ => return (kind as u16, code as u16),
-        }
-    };
-    (kind as u16, counterpart)
-}
-
-#[inline(always)]
-fn later_fragment(network: &Network<'_>) -> Packet {
-    let mut packet = packet(network, 0, 0, 0);
-    packet.key.later_fragment = 1;
-    packet
-}
-
-/// Puts key and lengths together; flags and window are the caller's.
-#[inline(always)]
-fn packet(
-    network: &Network<'_>,
-    source_port: u16,
-    destination_port: u16,
-    header_length: u32,
-) -> Packet {
-    let source = (network.source, source_port);
-    let destination = (network.destination, destination_port);
-    let (low, high, sender) = if source <= destination {
-        (source, destination, 0)
-    } else {
-        (destination, source, 1)
-    };
-    Packet {
-        key: FlowKey {
-            addresses: [octets(low.0), octets(high.0)],
-            ports: [low.1, high.1],
-            protocol: network.protocol,
-            later_fragment: 0,
-            pad: [0; 2],
-        },
-        sender,
-        ip_length: network.ip_length,
-        payload_length: network.transport_length - header_length,
-        tcp_flags: 0,
-        ttl: network.ttl,
-        window: 0,
-        vlan: network.vlan,
-    }
-}
-
-#[inline(always)]
-fn octets(address: Address) -> [u8; 16] {
-    let mut octets = [0; 16];
-    let (high, low) = octets.split_at_mut(8);
-    high.copy_from_slice(&address.high.to_be_bytes());
-    low.copy_from_slice(&address.low.to_be_bytes());
-    octets
+    transport::parse(&segment, packet)?;
+    Ok(())
 }
 
 const _: () = assert!(1 << tcp_flag::CWR == 0x80);

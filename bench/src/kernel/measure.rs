@@ -184,7 +184,7 @@ fn load_ours(cpus: usize) -> Result<(Ebpf, Vec<OwnedFd>, Vec<Target>)> {
             size_of::<FlowKey>(),
             size_of::<FlowCounters>(),
             maps::FLOWS_PER_TABLE as u32,
-            1,
+            maps::FLOW_TABLE_FLAGS,
         )?;
         sys::set_inner(outer.fd().as_fd(), index, &table)?;
         tables.push(table);

@@ -20,7 +20,7 @@ mod programs {
         account::{self, Segments},
         bounds::{Cursor, opaque},
         flow::{FlowCounters, FlowKey, TimeNs, epoch_of},
-        frame::{self, Packet, Parsed},
+        frame::{self, Malformed, NoFlow, Packet},
         maps::{
             FLOW_TABLE_FLAGS, FLOWS_PER_TABLE, HOOK_STATES_LENGTH, Hook, HookState, Ledger,
             TABLES_MAX, hook_index, table_index,
@@ -80,9 +80,13 @@ mod programs {
         let context = unsafe { &*context.ctx };
         // SAFETY: fresh from the context.
         let frame = unsafe { frame_between(context.data, context.data_end) };
-        count(frame, Hook::Ingress, context.ingress_ifindex, 0, |_| {
-            Segments::ONE
-        });
+        let now = time(frame);
+        if let Some(state) = state(Hook::Ingress, now) {
+            let outcome =
+                frame::parse_ethernet_into(frame, frame.remaining() as u32, &mut state.packet);
+            let interface = || context.ingress_ifindex;
+            count(outcome, state, now, interface, |_| Segments::ONE);
+        }
         if constant(&TAP) == 1 {
             xdp_action::XDP_DROP
         } else {
@@ -91,7 +95,7 @@ mod programs {
     }
 
     /// Headers a parser may want to look at: tags, IPv6 with some extensions, TCP.
-    const HEADERS_BYTES: u32 = 192;
+    const HEADERS_BYTES: u32 = 512;
 
     #[classifier]
     pub(crate) fn flow_egress(context: TcContext) -> i32 {
@@ -99,90 +103,114 @@ mod programs {
         // SAFETY: `skb` is the context the kernel passed; each field read is one the verifier allows.
         let (length, data, data_end) = unsafe { ((*skb).len, (*skb).data, (*skb).data_end) };
         // SAFETY: fresh from the context.
-        let mut frame = unsafe { frame_between(data, data_end) };
-        if frame.remaining() < HEADERS_BYTES as usize && length as usize > frame.remaining() {
-            // The headers lie in a page of their own: have them copied to the front. On failure what is there
-            // is parsed, and counted as cut.
-            let _ = context.pull_data(if length < HEADERS_BYTES {
+        let frame = unsafe { frame_between(data, data_end) };
+        let now = time(frame);
+        let Some(state) = state(Hook::Egress, now) else {
+            return TC_ACT_UNSPEC;
+        };
+        let mut outcome = frame::parse_ethernet_into(frame, length, &mut state.packet);
+        if is_cut(outcome) && frame.remaining() < length as usize {
+            // Headers lie in a page of their own: have them copied to the front, which moves bytes in memory and changes
+            // nothing in the packet. Rare, and not done for every packet whose payload is elsewhere, because it unshares
+            // the headers of TCP's retransmit queue. On failure the packet is counted as cut.
+            let wanted = if length < HEADERS_BYTES {
                 length
             } else {
                 HEADERS_BYTES
-            });
-            // SAFETY: as above; pulling has moved the data.
-            let (data, data_end) = unsafe { ((*skb).data, (*skb).data_end) };
-            // SAFETY: fresh from the context.
-            frame = unsafe { frame_between(data, data_end) };
+            };
+            if context.pull_data(wanted).is_ok() {
+                // SAFETY: as above; pulling has moved the data.
+                let (data, data_end) = unsafe { ((*skb).data, (*skb).data_end) };
+                // SAFETY: fresh from the context.
+                let frame = unsafe { frame_between(data, data_end) };
+                outcome = frame::parse_ethernet_into(frame, length, &mut state.packet);
+            }
         }
         // SAFETY: as above.
-        let (interface, tagged, tag) =
-            unsafe { ((*skb).ifindex, (*skb).vlan_present, (*skb).vlan_tci) };
-        let vlan = if tagged == 0 { 0 } else { tag as u16 & 0x0fff };
-        count(frame, Hook::Egress, interface, vlan, |packet| {
+        let (tagged, tag) = unsafe { ((*skb).vlan_present, (*skb).vlan_tci) };
+        if tagged != 0 {
+            // The driver is going to add the outermost tag.
+            state.packet.vlan = tag as u16 & 0x0fff;
+        }
+        // SAFETY: as above.
+        let interface = || unsafe { (*skb).ifindex };
+        count(outcome, state, now, interface, |packet| {
             // SAFETY: as above.
-            let (count, payload) = unsafe { ((*skb).gso_segs, (*skb).gso_size) };
-            segments(packet, count, payload)
+            segments(packet, unsafe { (*skb).gso_size })
         });
         TC_ACT_UNSPEC
     }
 
     #[inline(always)]
-    fn segments(packet: &Packet, count: u32, payload: u32) -> Segments {
+    fn is_cut(outcome: Result<(), NoFlow>) -> bool {
+        matches!(
+            outcome,
+            Err(NoFlow::Malformed(
+                Malformed::LinkTruncated
+                    | Malformed::IpTruncated
+                    | Malformed::Ipv6Extensions
+                    | Malformed::TransportTruncated
+            ))
+        )
+    }
+
+    /// What this CPU keeps for a hook and the epoch of `now`, with no packet in it.
+    #[inline(always)]
+    fn state(hook: Hook, now: TimeNs) -> Option<&'static mut HookState> {
+        let state = HOOK_STATES.get_ptr_mut(hook_index(hook, epoch_of(now)))?;
+        // SAFETY: the element of this CPU; no other program run touches it, because bottom halves are off.
+        let state = unsafe { &mut *state };
+        state.packet.vlan = 0;
+        Some(state)
+    }
+
+    /// The segments a super-packet becomes on the wire. Not by `gso_segs`, which is 0 where the packet came from a guest
+    /// that did not say.
+    #[inline(always)]
+    fn segments(packet: &Packet, payload: u32) -> Segments {
         if payload == 0 || packet.payload_length <= payload {
             return Segments::ONE;
         }
-        // `gso_segs` may be 0 where the packet came from a guest that did not say.
-        let count = if count == 0 {
-            packet.payload_length.div_ceil(payload)
-        } else {
-            count
-        };
-        Segments { count, payload }
+        Segments {
+            count: packet.payload_length.div_ceil(payload),
+            payload,
+        }
     }
 
     #[inline(always)]
     fn count(
-        frame: Cursor<'_>,
-        hook: Hook,
-        interface: u32,
-        vlan: u16,
+        outcome: Result<(), NoFlow>,
+        state: &mut HookState,
+        now: TimeNs,
+        interface: impl Fn() -> u32,
         cut: impl Fn(&Packet) -> Segments,
     ) {
-        let now = time(frame);
-        let Some(state) = HOOK_STATES.get_ptr_mut(hook_index(hook, epoch_of(now))) else {
-            return;
-        };
-        // SAFETY: the element of this CPU; no other program run touches it, because bottom halves are off.
-        let HookState {
-            ledger,
-            packet: memory,
-        } = unsafe { &mut *state };
-        match frame::parse_ethernet(frame) {
-            Parsed::Flow(packet) => {
-                *memory = packet;
+        let HookState { ledger, packet } = state;
+        match outcome {
+            Ok(()) => {
                 // SAFETY: the very reference, of which the compiler no longer knows what was written to it.
-                let packet = unsafe { &mut *opaque(memory).cast_mut() };
-                if vlan != 0 {
-                    packet.vlan = vlan;
-                }
+                let packet = unsafe { &*opaque(packet) };
                 let segments = cut(packet);
                 ledger.seen += u64::from(segments.count);
                 match count_flow(packet, segments, now, interface) {
                     Ok(()) => ledger.counted += u64::from(segments.count),
                     Err(error) => {
+                        let headers = packet.ip_length - packet.payload_length;
+                        let bytes = packet.ip_length + (segments.count - 1) * headers;
+                        ledger.overflow_bytes += u64::from(bytes);
                         overflow(ledger, error, u64::from(segments.count));
-                        ledger.overflow_bytes += u64::from(packet.ip_length);
                     }
                 }
             }
-            Parsed::NotIp => {
+            Err(NoFlow::NotIp) => {
                 ledger.seen += 1;
                 ledger.not_ip += 1;
             }
-            Parsed::Probe => {
+            Err(NoFlow::Probe) => {
                 ledger.seen += 1;
                 ledger.probe += 1;
             }
-            Parsed::Malformed(reason) => {
+            Err(NoFlow::Malformed(reason)) => {
                 ledger.seen += 1;
                 if let Some(counter) = ledger.malformed.get_mut(reason as usize) {
                     *counter += 1;
@@ -205,7 +233,7 @@ mod programs {
         packet: &Packet,
         segments: Segments,
         time: TimeNs,
-        interface: u32,
+        interface: impl Fn() -> u32,
     ) -> Result<(), i32> {
         // SAFETY: the helper takes no argument and always succeeds.
         let cpu = unsafe { bpf_get_smp_processor_id() };
@@ -216,7 +244,7 @@ mod programs {
                 table.insert(&packet.key, &EMPTY, u64::from(BPF_NOEXIST))?;
                 let counters = table.get_ptr_mut(&packet.key).ok_or(0)?;
                 // SAFETY: as below.
-                unsafe { (*counters).interface = interface };
+                unsafe { (*counters).interface = interface() };
                 counters
             }
         };
