@@ -197,10 +197,7 @@ fn kernel_and_replay_give_the_same_records() {
                         ..Settings::on([""; 0])
                     };
                     let mut kernel = Xdp::load(&settings).expect("load");
-                    loop {
-                        let Some(job) = work.lock().ok().and_then(|mut work| work.pop()) else {
-                            break;
-                        };
+                    while let Some(job) = work.lock().ok().and_then(|mut work| work.pop()) {
                         compare(&mut kernel, &job);
                     }
                 });
