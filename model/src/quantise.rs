@@ -67,6 +67,9 @@ impl Coder {
     }
 }
 
+/// Fewest rows worth turning into columns.
+const FEW: usize = 4;
+
 /// Gives the codes of all columns, a block of rows at a time.
 #[derive(Clone, Debug)]
 pub(crate) struct Quantiser {
@@ -93,6 +96,14 @@ impl Quantiser {
     /// Codes of up to [`BLOCK`] rows, column by column: `codes[column * BLOCK + row]`. Columns that no tree tests
     /// are left as they are.
     pub(crate) fn quantise(&self, path: Path, rows: &[f32], room: &mut [f32], codes: &mut [u8]) {
+        if rows.len() < FEW * self.width {
+            for (row, values) in rows.chunks_exact(self.width).enumerate() {
+                for (column, coder) in &self.columns {
+                    codes[column * BLOCK + row] = coder.code(values[*column]);
+                }
+            }
+            return;
+        }
         for (strip, rows) in rows.chunks(STRIP * self.width).enumerate() {
             // Column by column, so that vectors hold values of one column. A strip that is not full leaves what was
             // there before, and codes that nobody reads.

@@ -135,9 +135,12 @@ impl Walker {
             Compiled::LevelShared(trees) => {
                 for tree in trees {
                     for (row, sum) in sums.iter_mut().enumerate() {
+                        // All codes first: they do not wait for the comparisons above them.
+                        let codes = tree
+                            .columns
+                            .map(|column| codes[usize::from(column) * BLOCK + start + row]);
                         let mut heap = 1usize;
-                        for &column in &tree.columns {
-                            let code = codes[usize::from(column) * BLOCK + start + row];
+                        for code in codes {
                             heap =
                                 2 * heap + usize::from(code > tree.thresholds[heap & (LEAVES - 1)]);
                         }
