@@ -84,6 +84,9 @@ pub(super) fn run(args: &Run) -> Result<u8, Fault> {
     })
 }
 
+/// Flow records below which a baseline is thin.
+const FEW_ROWS: u64 = 500;
+
 /// First pass: features to a file, a sample to the model.
 fn learn(setup: &Setup, inputs: &Spooled, to_stdout: bool) -> Result<(Model, String), Fault> {
     let bar = setup.progress("reading", &inputs.inputs);
@@ -122,7 +125,9 @@ fn learn(setup: &Setup, inputs: &Spooled, to_stdout: bool) -> Result<(Model, Str
     let rows = count(learned.model.info().rows as f64);
     let mut text = format!("Learned what is usual from {rows} flow records of it (model {name})");
     if learned.desperate {
-        text.push_str("; nearly all of it looks like an attack, so the model has seen little else");
+        text.push_str(
+            "; with so little traffic, flows that behave like an attack had to be among them",
+        );
     } else if learned.left_out > 0 {
         text.push_str(&format!(
             ", leaving out {} that behave like an attack",
@@ -130,6 +135,9 @@ fn learn(setup: &Setup, inputs: &Spooled, to_stdout: bool) -> Result<(Model, Str
         ));
     }
     text.push('.');
+    if learned.model.info().rows < FEW_ROWS {
+        text.push_str(" That is little to tell what is usual by: p-values are coarse.");
+    }
     Ok((learned.model, text))
 }
 

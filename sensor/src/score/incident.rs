@@ -33,6 +33,8 @@ impl Default for Settings {
     }
 }
 
+/// Traffic time without a flow after which an incident is over.
+const OVER_NS: u64 = 30 * 60 * 1_000_000_000;
 /// Distinct hosts and ports that an incident counts exactly.
 const DISTINCT: usize = 1024;
 
@@ -77,6 +79,8 @@ pub struct Incident {
     explained: u32,
     /// Flows in it when it was told last.
     told: u64,
+    /// Tells it from earlier incidents of the same kind and host.
+    serial: u64,
 }
 
 /// The most anomalous flow of an incident.
@@ -122,6 +126,7 @@ impl Incident {
             },
             explained: 0,
             told: 0,
+            serial: 0,
         }
     }
 
@@ -136,7 +141,11 @@ impl Incident {
             Kind::Beaconing => 2.0 + rarity + number + volume,
             Kind::Exfiltration => 5.0 + rarity + number + volume,
             Kind::PasswordGuessing => 5.0 + rarity + number,
-            Kind::PortScanVertical | Kind::PortScanHorizontal => 5.0 + rarity + number,
+            Kind::PortScanVertical | Kind::PortScanHorizontal => {
+                // The tail of a scan whose body is another incident is little evidence of its own.
+                let breadth = self.peers.distinct().max(self.ports.distinct());
+                5.0 * (breadth as f64 / 10.0).min(1.0) + rarity + number
+            }
             Kind::Flood => 6.0 + rarity / 2.0 + number,
         }
     }
@@ -179,9 +188,10 @@ impl Incident {
                 self.failed_words()
             ),
             Kind::PortScanHorizontal => format!(
-                "{host} tried {} of {} hosts {over}; {} of {flows} attempts failed",
+                "{host} tried {} of {} host{} {over}; {} of {flows} attempts failed",
                 self.port(),
                 self.peers.text(),
+                if self.peers.distinct() == 1 { "" } else { "s" },
                 self.failed_words()
             ),
             Kind::PasswordGuessing => format!(
@@ -287,6 +297,8 @@ impl Incident {
 #[derive(Clone, Copy, Debug)]
 struct Open {
     at: (Kind, Subject),
+    /// Of the incident it was added to.
+    serial: u64,
     anomalous: bool,
     failed: bool,
     sent: u64,
@@ -301,6 +313,9 @@ pub struct Incidents {
     all: BTreeMap<(Kind, Subject), Incident>,
     open: HashMap<u64, Open>,
     forgotten: u64,
+    /// Incidents that were over when the next of their kind and host began.
+    over: Vec<Incident>,
+    begun: u64,
     /// Incidents that changed since they were told last.
     changed: BTreeSet<(Kind, Subject)>,
 }
@@ -313,6 +328,8 @@ impl Incidents {
             all: BTreeMap::new(),
             open: HashMap::new(),
             forgotten: 0,
+            over: Vec::new(),
+            begun: 0,
             changed: BTreeSet::new(),
         }
     }
@@ -340,6 +357,7 @@ impl Incidents {
         }
         scored.kind = Some(at.0);
         let anomalous = scored.anomalous || before.is_some_and(|before| before.anomalous);
+        self.end_if_over(at, scored.record.start());
         let began = !self.all.contains_key(&at);
         if began && self.all.len() >= self.settings.incidents {
             self.forget();
@@ -348,6 +366,10 @@ impl Incidents {
             .all
             .entry(at)
             .or_insert_with(|| Incident::new(at.0, at.1, scored));
+        if began {
+            self.begun += 1;
+            incident.serial = self.begun;
+        }
         let entry = add(incident, scored, at, anomalous);
         if incident.flows >= (4 * incident.told).max(1) {
             self.changed.insert(at);
@@ -379,6 +401,10 @@ impl Incidents {
         let Some(incident) = self.all.get_mut(&before.at) else {
             return;
         };
+        // What it was added to is over, and stays as it was.
+        if incident.serial != before.serial {
+            return;
+        }
         incident.flows -= 1;
         incident.anomalous -= u64::from(before.anomalous);
         incident.failed -= u64::from(before.failed);
@@ -390,6 +416,24 @@ impl Incidents {
         incident.ports.remove(&port);
         if incident.flows == 0 {
             self.all.remove(&before.at);
+        }
+    }
+
+    /// Puts an incident aside that has been quiet for long before `start`: what comes now is another.
+    fn end_if_over(&mut self, at: (Kind, Subject), start: TimeNs) {
+        let quiet = |incident: &Incident| start.saturating_sub(incident.last) > OVER_NS;
+        if !self.all.get(&at).is_some_and(quiet) {
+            return;
+        }
+        if let Some(incident) = self.all.remove(&at) {
+            self.over.push(incident);
+        }
+        if self.over.len() > self.settings.incidents {
+            self.over
+                .sort_by(|a, b| b.evidence().total_cmp(&a.evidence()));
+            let kept = self.settings.incidents * 3 / 4;
+            self.forgotten += (self.over.len() - kept) as u64;
+            self.over.truncate(kept);
         }
     }
 
@@ -427,6 +471,7 @@ impl Incidents {
 
     /// Closes incidents without a packet since `before`: what comes later is another incident.
     pub fn close(&mut self, before: TimeNs) {
+        self.over.clear();
         self.all.retain(|_, incident| incident.last >= before);
         self.open.retain(|_, open| self.all.contains_key(&open.at));
         self.changed.retain(|at| self.all.contains_key(at));
@@ -448,12 +493,12 @@ impl Incidents {
 
     /// Incidents remembered.
     pub fn len(&self) -> usize {
-        self.all.len()
+        self.all.len() + self.over.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
+        self.len() == 0
     }
 
     /// Incidents forgotten for want of room.
@@ -495,6 +540,7 @@ impl Incidents {
         let mut ranked: Vec<_> = self
             .all
             .values()
+            .chain(&self.over)
             .filter(|incident| !self.is_fringe(incident))
             .collect();
         ranked.sort_by(|a, b| {
@@ -521,6 +567,7 @@ fn add(incident: &mut Incident, scored: &Scored, at: (Kind, Subject), anomalous:
     let record = &scored.record;
     let entry = Open {
         at,
+        serial: incident.serial,
         anomalous,
         failed: record.resp().packets == 0 || record.conn_state() == ConnState::Rej,
         sent: record.orig().payload_bytes,

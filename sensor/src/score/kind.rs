@@ -122,6 +122,7 @@ const SRC_PEERS_60S: usize = at("src_peers_60s");
 const SRC_PORTS_60S: usize = at("src_ports_60s");
 const SRC_FAILED_60S: usize = at("src_failed_share_60s");
 const SRC_HALF_OPEN_60S: usize = at("src_half_open_share_60s");
+const SRC_FAILED_600S: usize = at("src_failed_share_600s");
 const SRC_PRIVATE: usize = at("src_private");
 const DST_PRIVATE: usize = at("dst_private");
 const DST_GROUP: usize = at("dst_group");
@@ -175,6 +176,8 @@ mod limit {
     pub(super) const BEACON_VARIATION: f32 = 0.2;
     /// Calls without answer after which a source is not trying but waiting for a master that is gone.
     pub(super) const LOST_CALLS: f32 = 50.0;
+    /// Share of the source's flows in 10 min that failed then.
+    pub(super) const LOST_SHARE: f32 = 0.5;
 }
 
 /// What this flow is part of, and which host that is about; `None` for nothing remarkable.
@@ -301,7 +304,9 @@ fn beacons(record: &FlowRecord, row: &Row, anomalous: bool) -> bool {
         && (row[DST_PRIVATE] < 0.5 || anomalous)
         && row[PAIR_GAP_MEAN] >= limit::BEACON_GAP
         && (row[PAIR_FLOWS] >= limit::BEACONS && row[PAIR_GAP_VARIATION] <= limit::BEACON_VARIATION
-            || row[PAIR_FLOWS] >= limit::LOST_CALLS && has_failed(record))
+            || row[PAIR_FLOWS] >= limit::LOST_CALLS
+                && row[SRC_FAILED_600S] >= limit::LOST_SHARE
+                && has_failed(record))
 }
 
 /// Whether the originator asked and got nothing, or a rejection, or left it half open.

@@ -4,11 +4,12 @@ use std::io::{self, Write};
 
 use sensor_ebpf::frame::Malformed;
 
-use super::{escape::html, flows, summary::Findings};
-use crate::{
-    score::count,
-    time::{self, Stamp},
+use super::{
+    escape::html,
+    flows,
+    summary::{Findings, span},
 };
+use crate::{score::count, time};
 
 const STYLE: &str = include_str!("report.css");
 
@@ -84,12 +85,11 @@ fn incidents(out: &mut dyn Write, findings: &Findings<'_>) -> io::Result<()> {
         writeln!(
             out,
             "<article class=\"{severity}\">\n<header><span class=\"badge\">{severity}</span> <h3>{}</h3> \
-             <span class=\"when\">{} {} · {} to {}</span></header>\n<p>{}</p>",
+             <span class=\"when\">{} {} · {}</span></header>\n<p>{}</p>",
             html(incident.kind.name()),
             incident.subject.role.name(),
             html(&incident.subject.address.to_string()),
-            Stamp(incident.first).short(),
-            Stamp(incident.last).clock(),
+            span(incident),
             html(&incident.sentence()),
         )?;
         if !incident.worst.reasons.is_empty() {
@@ -106,9 +106,13 @@ fn incidents(out: &mut dyn Write, findings: &Findings<'_>) -> io::Result<()> {
         }
         writeln!(
             out,
-            "<p class=\"detail\">{} flows, {} of them anomalous · rarest flow {:016x}, {}, p = {:.1e}</p>\n</article>",
+            "<p class=\"detail\">{} flow{}, {} · rarest flow {:016x}, {}, p = {:.1e}</p>\n</article>",
             count(incident.flows as f64),
-            count(incident.anomalous as f64),
+            if incident.flows == 1 { "" } else { "s" },
+            match incident.anomalous {
+                0 => "found by behaviour; none reaches the threshold of the model".to_owned(),
+                number => format!("{} beyond the threshold of the model", count(number as f64)),
+            },
             incident.worst.flow,
             html(&incident.worst.community_id),
             incident.worst.p_value,

@@ -121,11 +121,10 @@ pub fn table(out: &mut dyn Write, findings: &Findings<'_>, style: Style) -> io::
             style.severity(severity, &format!("{severity:8}")),
             style.bold(incident.kind.name()),
             style.faint(&format!(
-                "{} {}, {} to {}",
+                "{} {}, {}",
                 incident.subject.role.name(),
                 incident.subject.address,
-                Stamp(incident.first).short(),
-                Stamp(incident.last).clock(),
+                span(incident),
             )),
         )?;
         paragraph(out, &incident.sentence(), "     ", style.width)?;
@@ -150,8 +149,38 @@ pub fn table(out: &mut dyn Write, findings: &Findings<'_>, style: Style) -> io::
                 text.to_owned()
             }
         })?;
+        writeln!(out)?;
+        for scored in findings.top.iter().take(EXPLAINED) {
+            let why: Vec<_> = scored
+                .reasons
+                .iter()
+                .take(3)
+                .map(ToString::to_string)
+                .collect();
+            let flow = format!(
+                "{} to {} {}: {}",
+                scored.record.source(),
+                scored.record.destination(),
+                flows::service(&scored.record),
+                why.join(" | ")
+            );
+            paragraph(out, &flow, "  ", style.width)?;
+        }
     }
     Ok(())
+}
+
+/// Flows of the table that are explained below it.
+const EXPLAINED: usize = 3;
+
+/// From when to when, with the date where it is another one.
+pub(super) fn span(incident: &Incident) -> String {
+    let (first, last) = (Stamp(incident.first).short(), Stamp(incident.last).short());
+    if first[..10] == last[..10] {
+        format!("{first} to {}", &last[11..])
+    } else {
+        format!("{first} to {last}")
+    }
 }
 
 /// Writes the incidents as CSV.
