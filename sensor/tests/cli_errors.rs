@@ -58,6 +58,11 @@ fn inputs_that_are_not_there_or_not_captures() {
         );
     }
     expect(here, &["run", "."], 66, &["nothing.pcap"]);
+    expect(here, &["run", "-"], 66, &["standard input", "empty"]);
+    assert!(
+        !here.join("anomaly-out/predictions.csv").exists(),
+        "nothing was touched"
+    );
 }
 
 #[test]

@@ -42,6 +42,9 @@ pub(super) fn run(args: &Flows, tables: bool) -> Result<u8, Fault> {
     });
     let failed = |error| Fault::file(&path, &error, code::FAILED);
     let mut rows = 0_u64;
+    if !captures.is_empty() {
+        pipeline::check(&captures)?;
+    }
     let mut out = output(&path)?;
     let mut header = None;
     for table in &written {

@@ -65,16 +65,7 @@ fn captures(
 ) -> Result<(u64, u64), Fault> {
     let failed = |error| Fault::file(path, &error, code::FAILED);
     let bar = setup.progress("scoring", &args.inputs);
-    // Inputs before outputs: a wrong name must not empty an old file.
-    crate::capture::replay::Replay::open(
-        &args
-            .inputs
-            .iter()
-            .filter(|path| path.as_os_str() != "-")
-            .cloned()
-            .collect::<Vec<_>>(),
-        crate::capture::replay::Settings::default(),
-    )?;
+    pipeline::check(&args.inputs)?;
     let mut sink = FlowSink::new(output(path)?, format, true).map_err(failed)?;
     let summary = pipeline::score_capture(
         &args.inputs,

@@ -42,8 +42,16 @@ pub(super) fn run(args: &Run) -> Result<u8, Fault> {
             "--output",
         );
     let setup = Setup::new(&args.common, &flags)?;
+    pipeline::check(&args.inputs)?;
     let inputs = pipeline::spool(&args.inputs)
-        .map_err(|error| Fault::new(code::FAILED, format!("standard input: {error}")))?;
+        .map_err(|error| Fault::new(code::FAILED, format!("cannot keep the input: {error}")))?;
+    work(args, &setup, &inputs, to_stdout).map_err(|fault| Fault {
+        message: inputs.in_words(&fault.message),
+        ..fault
+    })
+}
+
+fn work(args: &Run, setup: &Setup, inputs: &Spooled, to_stdout: bool) -> Result<u8, Fault> {
     if !to_stdout {
         make_folder(setup.folder())?;
     }
@@ -54,11 +62,11 @@ pub(super) fn run(args: &Run) -> Result<u8, Fault> {
             let learned = format!("Scored with the model {}.", path.display());
             (model, learned)
         }
-        None => learn(&setup, &inputs, to_stdout)?,
+        None => learn(setup, inputs, to_stdout)?,
     };
-    let (summary, top) = score(&setup, &inputs, &model, to_stdout)?;
+    let (summary, top) = score(setup, inputs, &model, to_stdout)?;
     setup.damage(&summary.pass);
-    let findings = findings(&setup, args, &summary, &model, learned, &top);
+    let findings = findings(setup, args, &summary, &model, learned, &top);
     let worst = findings
         .incidents
         .iter()
@@ -70,7 +78,7 @@ pub(super) fn run(args: &Run) -> Result<u8, Fault> {
         report::write(&mut out, &findings)
             .and_then(|()| out.flush())
             .map_err(|error| Fault::file(&path, &error, code::FAILED))?;
-        print(&setup, &findings)?;
+        print(setup, &findings)?;
     }
     let fail = args.fail_on.map(|severity| match severity {
         FailOn::Low => Severity::Low,

@@ -6,11 +6,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{capture::input::is_standard_input, sink::csv::FLOW_COLUMNS};
+use crate::{
+    capture::{
+        CaptureError,
+        input::is_standard_input,
+        replay::{self, Replay},
+    },
+    sink::csv::FLOW_COLUMNS,
+};
 
 /// Whether a file is a CSV table, by its first bytes.
 pub fn is_table(path: &Path) -> bool {
-    if is_standard_input(path) {
+    if is_read_once(path) {
         return false;
     }
     let mut start = [0; 64];
@@ -27,18 +34,54 @@ pub fn is_table(path: &Path) -> bool {
                 .all(|byte| !byte.is_ascii_control() || byte.is_ascii_whitespace()))
 }
 
-/// Inputs that can be read more than once: standard input was written to a file of its own, which goes when this
-/// is dropped.
+/// Whether an input can be read only once: standard input, a pipe, the file of a process substitution.
+fn is_read_once(path: &Path) -> bool {
+    is_standard_input(path)
+        || std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
+}
+
+/// Opens every input that can be opened again, and closes it: a wrong name is told before an output is touched.
+///
+/// # Errors
+/// What is wrong with the first that cannot be used.
+pub fn check(inputs: &[PathBuf]) -> Result<(), CaptureError> {
+    let again: Vec<PathBuf> = inputs
+        .iter()
+        .filter(|path| !is_read_once(path))
+        .cloned()
+        .collect();
+    Replay::open(&again, replay::Settings::default()).map(drop)
+}
+
+/// Inputs that can be read more than once: what can be read only once was written to files of their own, which go
+/// when this is dropped.
 #[derive(Debug)]
 pub struct Spooled {
-    /// The inputs, files only.
+    /// The inputs, files and folders only.
     pub inputs: Vec<PathBuf>,
-    temporary: Option<PathBuf>,
+    /// Each with the name of what it holds.
+    temporary: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Spooled {
+    /// A message with the names that the user gave.
+    pub fn in_words(&self, message: &str) -> String {
+        let mut message = message.to_owned();
+        for (path, input) in &self.temporary {
+            let name = if is_standard_input(input) {
+                "standard input".to_owned()
+            } else {
+                input.display().to_string()
+            };
+            message = message.replace(&path.display().to_string(), &name);
+        }
+        message
+    }
 }
 
 impl Drop for Spooled {
     fn drop(&mut self) {
-        if let Some(path) = &self.temporary {
+        for (path, _) in &self.temporary {
             // Nothing to be done about a temporary file that will not go.
             let _ = std::fs::remove_file(path);
         }
@@ -48,34 +91,42 @@ impl Drop for Spooled {
 /// Makes every input readable more than once.
 ///
 /// # Errors
-/// Standard input cannot be read, or the temporary file not be written.
+/// An input cannot be read, or its temporary file not be written.
 pub fn spool(inputs: &[PathBuf]) -> io::Result<Spooled> {
     let mut spooled = Spooled {
         inputs: inputs.to_vec(),
-        temporary: None,
+        temporary: Vec::new(),
     };
-    for input in &mut spooled.inputs {
-        if !is_standard_input(input) {
+    let mut standard_input = None;
+    for (number, input) in spooled.inputs.iter_mut().enumerate() {
+        if !is_read_once(input) {
             continue;
         }
-        if spooled.temporary.is_none() {
-            let path = std::env::temp_dir().join(format!(
-                "anomaly-detect-{}-{:x}.capture",
-                std::process::id(),
-                crate::time::now()
-            ));
-            // Only the owner may read what was captured.
-            let mut options = File::options();
-            options.write(true).create_new(true);
-            #[cfg(unix)]
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            let mut file = options.open(&path)?;
-            spooled.temporary = Some(path);
-            io::copy(&mut io::stdin().lock(), &mut file)?;
-        }
-        if let Some(path) = &spooled.temporary {
+        let standard = is_standard_input(input);
+        // Standard input twice is the same capture twice.
+        if let (true, Some(path)) = (standard, &standard_input) {
             input.clone_from(path);
+            continue;
         }
+        let path = std::env::temp_dir().join(format!(
+            "anomaly-detect-{}-{number}-{:x}.capture",
+            std::process::id(),
+            crate::time::now()
+        ));
+        // Only the owner may read what was captured.
+        let mut options = File::options();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&path)?;
+        spooled.temporary.push((path.clone(), input.clone()));
+        if standard {
+            standard_input = Some(path.clone());
+            io::copy(&mut io::stdin().lock(), &mut file)?;
+        } else {
+            io::copy(&mut File::open(&*input)?, &mut file)?;
+        }
+        *input = path;
     }
     Ok(spooled)
 }

@@ -10,7 +10,7 @@ mod table;
 mod watch;
 
 pub use self::{
-    input::{Spooled, is_table, spool},
+    input::{Spooled, check, is_table, spool},
     offline::{
         Error, Learned, Pass, Summary, Tick, Training, flows, score_capture, train_on_captures,
     },
