@@ -36,6 +36,9 @@ pub fn add(counters: &mut FlowCounters, packet: &Packet, time: TimeNs) {
 ///
 /// All segments get the same time; the first carries CWR and the last FIN, PSH and RST, as the kernel cuts them
 /// (net/ipv4/tcp_offload.c, `tcp_gso_segment`).
+///
+/// This runs once per packet in the kernel: minima and maxima are compared and rarely stored, rare flags have a path of
+/// their own, and nothing is computed that is not stored.
 #[inline(always)]
 pub fn add_segments(
     counters: &mut FlowCounters,
@@ -43,33 +46,44 @@ pub fn add_segments(
     segments: Segments,
     time: TimeNs,
 ) {
-    if counters.packets() != 0 {
-        let gap = ticks(time.saturating_sub(counters.last()));
-        counters.gap_min = min_u32(counters.gap_min, gap);
-        counters.gap_max = max_u32(counters.gap_max, gap);
-        counters.gap_square_sum = counters.gap_square_sum.saturating_add(square(gap));
-    }
-    if counters.vlan == 0 {
-        counters.vlan = packet.vlan;
-    }
     // The mask is what lets the verifier see that the index is in range.
-    let half = &mut counters.halves[packet.sender & 1];
+    let sender = packet.sender & 1;
+    let (other_packets, other_last) = {
+        let other = &counters.halves[1 - sender];
+        (other.packets, other.last)
+    };
+    let half = &mut counters.halves[sender];
+    let mut previous = other_last;
     if half.packets == 0 {
         half.first = time;
+        half.last = time;
         half.first_window = packet.window;
     } else {
-        let gap = ticks(time.saturating_sub(half.last));
-        half.gap_min = min_u32(half.gap_min, gap);
-        half.gap_max = max_u32(half.gap_max, gap);
-        half.gap_square_sum = half.gap_square_sum.saturating_add(square(gap));
-        if time < half.first {
+        let last = half.last;
+        if last > previous {
+            previous = last;
+        }
+        let gap = ticks(last, time);
+        if gap < half.gap_min {
+            half.gap_min = gap;
+        }
+        if gap > half.gap_max {
+            half.gap_max = gap;
+        }
+        half.gap_square_sum = saturating_add(half.gap_square_sum, square(gap));
+        if time > last {
+            half.last = time;
+        } else if time < half.first {
             half.first = time;
         }
     }
-    if time > half.last {
-        half.last = time;
+    let is_first = half.packets + other_packets == 0;
+    half.payload_bytes += u64::from(packet.payload_length);
+    if segments.count > 1 {
+        add_all_but_last(half, packet, segments);
+    } else {
+        add_length(half, packet.ip_length);
     }
-    add_lengths(half, packet, segments);
     if packet.ttl < half.ttl_min {
         half.ttl_min = packet.ttl;
     }
@@ -81,64 +95,118 @@ pub fn add_segments(
     } else if packet.payload_length > 0 {
         half.seen |= seen::DATA;
     }
+    if !is_first {
+        let gap = ticks(previous, time);
+        if gap < counters.gap_min {
+            counters.gap_min = gap;
+        }
+        if gap > counters.gap_max {
+            counters.gap_max = gap;
+        }
+        counters.gap_square_sum = saturating_add(counters.gap_square_sum, square(gap));
+    }
+    if packet.vlan != 0 && counters.vlan == 0 {
+        counters.vlan = packet.vlan;
+    }
     if segments.count > 1 {
         counters.gap_min = 0;
-        counters.halves[packet.sender & 1].gap_min = 0;
+        counters.halves[sender].gap_min = 0;
     }
 }
 
+/// One packet of that IP length.
 #[inline(always)]
-fn add_lengths(half: &mut Half, packet: &Packet, segments: Segments) {
-    half.payload_bytes += u64::from(packet.payload_length);
-    let mut last_length = packet.ip_length;
-    if segments.count > 1 {
-        let headers = packet.ip_length - packet.payload_length;
-        let full = headers + segments.payload;
-        let cut = segments.count - 1;
-        last_length = headers + packet.payload_length.saturating_sub(cut * segments.payload);
-        half.packets += u64::from(cut);
-        half.ip_bytes += u64::from(cut) * u64::from(full);
-        half.length_square_sum += u64::from(cut) * u64::from(full) * u64::from(full);
-        half.length_min = min_u16(half.length_min, clamp_u16(full));
-        half.length_max = max_u16(half.length_max, clamp_u16(full));
-        if full <= SMALL_PACKET_BYTES {
-            half.small_packets += cut;
-        }
-    }
+fn add_length(half: &mut Half, length: u32) {
     half.packets += 1;
-    half.ip_bytes += u64::from(last_length);
-    half.length_square_sum += u64::from(last_length) * u64::from(last_length);
-    half.length_min = min_u16(half.length_min, clamp_u16(last_length));
-    half.length_max = max_u16(half.length_max, clamp_u16(last_length));
-    half.small_packets += u32::from(last_length <= SMALL_PACKET_BYTES);
+    half.ip_bytes += u64::from(length);
+    half.length_square_sum += u64::from(length) * u64::from(length);
+    note_length(half, length);
+    if length <= SMALL_PACKET_BYTES {
+        half.small_packets += 1;
+    }
+}
+
+/// Segments of full length, and one with the rest of the payload.
+#[inline(always)]
+fn add_all_but_last(half: &mut Half, packet: &Packet, segments: Segments) {
+    let headers = packet.ip_length - packet.payload_length;
+    let full = headers + segments.payload;
+    let cut = segments.count - 1;
+    half.packets += u64::from(cut);
+    half.ip_bytes += u64::from(cut) * u64::from(full);
+    half.length_square_sum += u64::from(cut) * u64::from(full) * u64::from(full);
+    note_length(half, full);
+    if full <= SMALL_PACKET_BYTES {
+        half.small_packets += cut;
+    }
+    let rest = packet.payload_length.saturating_sub(cut * segments.payload);
+    add_length(half, headers + rest);
+}
+
+#[inline(always)]
+fn note_length(half: &mut Half, length: u32) {
+    let length = if length > u32::from(u16::MAX) {
+        u16::MAX
+    } else {
+        length as u16
+    };
+    if length < half.length_min {
+        half.length_min = length;
+    }
+    if length > half.length_max {
+        half.length_max = length;
+    }
 }
 
 /// Each flag is counted by itself: a Xmas packet is a FIN, a PSH and a URG, a SYN with FIN is both.
 #[inline(always)]
 fn add_flags(half: &mut Half, packet: &Packet, segments: Segments) {
+    const COMMON: u8 = 1 << tcp_flag::ACK | 1 << tcp_flag::PSH;
     const IN_EVERY_SEGMENT: [usize; 3] = [tcp_flag::ACK, tcp_flag::URG, tcp_flag::ECE];
     let flags = u32::from(packet.tcp_flags);
-    let mut bit = 0;
-    while bit < 8 {
-        half.flags[bit] += (flags >> bit) & 1;
-        bit += 1;
+    half.flags[tcp_flag::ACK] += (flags >> tcp_flag::ACK) & 1;
+    half.flags[tcp_flag::PSH] += (flags >> tcp_flag::PSH) & 1;
+    // Most packets carry no other.
+    if packet.tcp_flags & !COMMON != 0 {
+        let mut bit = 0;
+        while bit < 8 {
+            if bit != tcp_flag::ACK && bit != tcp_flag::PSH {
+                half.flags[bit] += (flags >> bit) & 1;
+            }
+            bit += 1;
+        }
     }
     if segments.count > 1 {
         for bit in IN_EVERY_SEGMENT {
             half.flags[bit] += ((flags >> bit) & 1) * (segments.count - 1);
         }
     }
-    half.seen |= seen_bits(packet);
+    let mut bits = SEEN_BY_FLAGS[usize::from(packet.tcp_flags)];
+    if packet.payload_length > 0 {
+        bits = (bits & !seen::PURE_ACK) | seen::DATA;
+    }
+    if packet.window != 0 {
+        bits &= !seen::ZERO_WINDOW;
+    }
+    half.seen |= bits;
 }
 
-/// What this TCP packet adds to [`Half::seen`].
-#[inline(always)]
-fn seen_bits(packet: &Packet) -> u16 {
+/// What a TCP packet with these flags, without payload and with window 0 adds to [`Half::seen`].
+static SEEN_BY_FLAGS: [u16; 256] = {
+    let mut table = [0; 256];
+    let mut flags = 0;
+    while flags < table.len() {
+        table[flags] = seen_by_flags(flags as u8);
+        flags += 1;
+    }
+    table
+};
+
+const fn seen_by_flags(flags: u8) -> u16 {
     const FIN: u8 = 1 << tcp_flag::FIN;
     const SYN: u8 = 1 << tcp_flag::SYN;
     const RST: u8 = 1 << tcp_flag::RST;
     const ACK: u8 = 1 << tcp_flag::ACK;
-    let flags = packet.tcp_flags;
     let mut bits = 0;
     if flags & SYN != 0 {
         bits |= if flags & ACK == 0 {
@@ -150,13 +218,12 @@ fn seen_bits(packet: &Packet) -> u16 {
             bits |= seen::INCONSISTENT;
         }
     } else if flags & (FIN | RST) == 0 {
-        if packet.payload_length == 0 && flags & ACK != 0 {
-            bits |= seen::PURE_ACK;
-        }
-        if flags & ACK == 0 {
-            // Only SYN and RST may come without ACK (RFC 9293 §3.10.7.4): null and Xmas-like probes.
-            bits |= seen::INCONSISTENT;
-        }
+        // Only SYN and RST may come without ACK (RFC 9293 §3.10.7.4): null and Xmas-like probes.
+        bits |= if flags & ACK == 0 {
+            seen::INCONSISTENT
+        } else {
+            seen::PURE_ACK
+        };
     }
     if flags & FIN != 0 {
         bits |= seen::FIN;
@@ -167,10 +234,7 @@ fn seen_bits(packet: &Packet) -> u16 {
     if flags & RST != 0 {
         bits |= seen::RST;
     }
-    if packet.payload_length > 0 {
-        bits |= seen::DATA;
-    }
-    if packet.window == 0 && flags & (SYN | RST) == 0 {
+    if flags & (SYN | RST) == 0 {
         bits |= seen::ZERO_WINDOW;
     }
     bits
@@ -256,7 +320,7 @@ impl Joint {
     fn between(a: (TimeNs, TimeNs), b: (TimeNs, TimeNs)) -> Self {
         let (earlier, later) = if a <= b { (a, b) } else { (b, a) };
         Self {
-            gap: ticks(later.0.saturating_sub(earlier.1)),
+            gap: ticks(earlier.1, later.0),
             overlaps: later.0 < earlier.1,
         }
     }
@@ -275,9 +339,13 @@ impl Joint {
     }
 }
 
+/// Ticks from one time to the other, saturating at both ends.
 #[inline(always)]
-fn ticks(gap: TimeNs) -> u32 {
-    let ticks = gap >> TICK_SHIFT;
+fn ticks(earlier: TimeNs, later: TimeNs) -> u32 {
+    if later <= earlier {
+        return 0;
+    }
+    let ticks = (later - earlier) >> TICK_SHIFT;
     if ticks > u64::from(u32::MAX) {
         u32::MAX
     } else {
@@ -290,31 +358,9 @@ fn square(ticks: u32) -> u64 {
     u64::from(ticks) * u64::from(ticks)
 }
 
+/// As `u64::saturating_add`, in a form that costs the kernel one branch that is not taken.
 #[inline(always)]
-fn clamp_u16(length: u32) -> u16 {
-    if length > u32::from(u16::MAX) {
-        u16::MAX
-    } else {
-        length as u16
-    }
-}
-
-#[inline(always)]
-fn min_u32(a: u32, b: u32) -> u32 {
-    if b < a { b } else { a }
-}
-
-#[inline(always)]
-fn max_u32(a: u32, b: u32) -> u32 {
-    if b > a { b } else { a }
-}
-
-#[inline(always)]
-fn min_u16(a: u16, b: u16) -> u16 {
-    if b < a { b } else { a }
-}
-
-#[inline(always)]
-fn max_u16(a: u16, b: u16) -> u16 {
-    if b > a { b } else { a }
+fn saturating_add(sum: u64, more: u64) -> u64 {
+    let total = sum.wrapping_add(more);
+    if total < more { u64::MAX } else { total }
 }

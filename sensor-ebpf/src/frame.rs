@@ -236,7 +236,8 @@ pub fn parse_ip(packet: Cursor<'_>, vlan: u16) -> Parsed {
 /// that is a map's memory: it spares the few registers, and what is in a map the verifier does not follow. What
 /// `packet` holds when this is no flow is unspecified; `packet.vlan` is only written where there is a tag.
 ///
-/// `length` is the length of the frame on the wire, for packets that leave theirs to the frame.
+/// `length` is the length of the frame on the wire, for packets that leave theirs to the frame. It must be at least
+/// what `frame` has.
 ///
 /// # Errors
 /// Why the frame belongs to no flow.
@@ -260,7 +261,7 @@ const TAG_BYTES: usize = 4;
 #[derive(Clone, Copy)]
 struct Layer<'a> {
     at: Cursor<'a>,
-    /// Bytes from here to the end of the frame on the wire, which may be more than were captured.
+    /// Bytes from here to the end of the frame on the wire: at least as many as were captured.
     length: u32,
 }
 
@@ -270,7 +271,7 @@ impl Layer<'_> {
     fn behind(self, header: usize) -> Self {
         Self {
             at: self.at.behind(header),
-            length: self.length.saturating_sub(header as u32),
+            length: self.length.wrapping_sub(header as u32),
         }
     }
 }
