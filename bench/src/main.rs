@@ -24,6 +24,8 @@ enum What {
     Kernel(kernel::Args),
     /// Cost of scoring a row, and of training
     Scoring(scoring::Args),
+    /// Make a large capture out of a small one
+    Enlarge(replay::Enlarge),
     /// One measured run of our stages; the replay benchmark starts these
     #[command(hide = true)]
     Stage(replay::stages::Args),
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         None => replay::run(&cli.replay),
         Some(What::Kernel(args)) => kernel::run(&args),
         Some(What::Scoring(args)) => scoring::run(&args),
+        Some(What::Enlarge(args)) => replay::enlarge(&args),
         Some(What::Stage(args)) => replay::stages::run(&args),
     }
 }

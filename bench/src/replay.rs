@@ -144,14 +144,14 @@ fn measure(args: &Args) -> Result<Run, BenchError> {
         .capture
         .clone()
         .unwrap_or_else(|| root.join("../demo/office.pcap.zst"));
+    let own = std::env::current_exe().map_err(file(Path::new("/proc/self/exe")))?;
     let capture = if args.packets == 0 {
         input.clone()
     } else {
-        enlarged(&input, args.packets, &scratch)?
+        enlarged(&own, &input, args.packets, &scratch)?
     };
     let machine = process::pin(args.cpu)?;
 
-    let own = std::env::current_exe().map_err(file(Path::new("/proc/self/exe")))?;
     let model = scratch.join("model");
     let stage = |prefix: Prefix, capture: &Path| {
         process::Job::new(&own)
@@ -248,8 +248,40 @@ fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// The capture looped to `packets` packets, kept for the next run.
-fn enlarged(input: &Path, packets: u64, scratch: &Path) -> Result<PathBuf, BenchError> {
+/// Options of `bench enlarge`.
+#[derive(clap::Args)]
+pub(crate) struct Enlarge {
+    input: PathBuf,
+    packets: u64,
+    output: PathBuf,
+}
+
+/// Writes a capture looped to so many packets.
+pub(crate) fn enlarge(args: &Enlarge) -> ExitCode {
+    let write = || -> Result<(), BenchError> {
+        let out = fs::File::create(&args.output).map_err(|source| BenchError::File {
+            path: args.output.clone(),
+            source,
+        })?;
+        looped::write(
+            &args.input,
+            args.packets,
+            BufWriter::with_capacity(1 << 20, out),
+        )?;
+        Ok(())
+    };
+    match write() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The capture looped to `packets` packets, kept for the next run. Made by a process of its own, so that this one stays
+/// small: the kernel counts a parent's peak memory as its children's.
+fn enlarged(own: &Path, input: &Path, packets: u64, scratch: &Path) -> Result<PathBuf, BenchError> {
     let name = input
         .file_name()
         .unwrap_or_default()
@@ -257,17 +289,18 @@ fn enlarged(input: &Path, packets: u64, scratch: &Path) -> Result<PathBuf, Bench
         .into_owned();
     let stem = name.split('.').next().unwrap_or("capture");
     let path = scratch.join(format!("{stem}-{packets}.pcap"));
-    let newer = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
-    if newer(&path) > newer(input) {
+    let modified = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    if modified(&path) > modified(input) {
         return Ok(path);
     }
     eprintln!("looping {} to {packets} packets", input.display());
     let unfinished = scratch.join(format!("{stem}-{packets}.unfinished"));
-    let out = fs::File::create(&unfinished).map_err(|source| BenchError::File {
-        path: unfinished.clone(),
-        source,
-    })?;
-    looped::write(input, packets, BufWriter::with_capacity(1 << 20, out))?;
+    process::Job::new(own)
+        .arg("enlarge")
+        .arg(input)
+        .arg(packets.to_string())
+        .arg(&unfinished)
+        .run()?;
     fs::rename(&unfinished, &path).map_err(|source| BenchError::File {
         path: path.clone(),
         source,
