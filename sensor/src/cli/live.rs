@@ -360,6 +360,9 @@ impl Listener for Screen<'_> {
             count(model.info().rows as f64),
             model.threshold()
         ));
+        if model.threshold().is_infinite() {
+            self.setup.note(super::setup::TOO_FEW);
+        }
     }
 
     fn flow(&mut self, record: &FlowRecord, row: &Row, verdict: Option<&Scored>) {

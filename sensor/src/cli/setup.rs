@@ -18,6 +18,10 @@ use crate::{
     score::store::{self, Store},
 };
 
+/// What is said of a model with an infinite threshold.
+pub(super) const TOO_FEW: &str = "warning: so few flow records that no single flow can be called anomalous; \
+    behaviour (scans, floods, guessing) is told all the same";
+
 /// The configuration and what a command needs around it.
 pub(super) struct Setup {
     pub(super) config: Config,

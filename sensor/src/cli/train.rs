@@ -83,6 +83,9 @@ fn from_tables(setup: &Setup, tables: &[std::path::PathBuf]) -> Result<Model, Fa
 
 fn tell(setup: &Setup, model: &Model, place: &str, left_out: u64) -> Result<u8, Fault> {
     let info = model.info();
+    if model.threshold().is_infinite() {
+        setup.note(super::setup::TOO_FEW);
+    }
     if place == "-" {
         return Ok(0);
     }
