@@ -10,18 +10,6 @@ const LONG_LINES: usize = 400;
 /// Those that have an answer. An entry that is no longer needed fails the test too.
 const LONG: &[(&str, &str)] = &[
     (
-        "sensor-ebpf/src/frame.rs",
-        "one parser, top to bottom, as the verifier walks it",
-    ),
-    (
-        "model/src/artifact.rs",
-        "writer, reader and their damage tests belong together",
-    ),
-    (
-        "model/src/grow.rs",
-        "both tree shapes from one set of draws",
-    ),
-    (
         "sensor/src/features/table.rs",
         "the one table that declares every feature",
     ),
