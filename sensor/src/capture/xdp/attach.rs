@@ -1,17 +1,25 @@
 //! Attaching the programs to interfaces, and saying how.
 
-use std::{ffi::CString, fmt, io, path::Path};
+use std::{
+    fmt, io,
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+};
 
 use aya::{
     Ebpf,
     programs::{
-        LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode, tc,
+        ProgramError, ProgramFd, SchedClassifier, TcAttachType, Xdp, tc,
         tc::{NlOptions, TcAttachOptions},
     },
 };
 use sensor_ebpf::maps::{PROGRAM_EGRESS, PROGRAM_INGRESS};
 
-use super::XdpError;
+use super::{
+    XdpError,
+    bpf::{self, LinkTo},
+    error::is_denial,
+    interface,
+};
 
 /// How a program hangs on a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +33,8 @@ pub enum Mode {
     /// TC by a filter on the clsact qdisc, with the reason why TCX was not to be had. The only mode that leaves
     /// something behind when the agent is killed: a filter, which the next start replaces.
     Clsact(String),
+    /// Not at all, on a loopback interface: what leaves it arrives on it, and would be counted twice.
+    Loopback,
 }
 
 impl Mode {
@@ -35,6 +45,7 @@ impl Mode {
             Self::Generic(_) => "xdp_generic",
             Self::Tcx => "tcx",
             Self::Clsact(_) => "tc_clsact",
+            Self::Loopback => "none",
         }
     }
 }
@@ -46,6 +57,7 @@ impl fmt::Display for Mode {
             Self::Generic(reason) => write!(f, "generic XDP ({reason})"),
             Self::Tcx => f.write_str("TCX"),
             Self::Clsact(reason) => write!(f, "TC clsact ({reason})"),
+            Self::Loopback => f.write_str("nothing (what leaves a loopback arrives on it)"),
         }
     }
 }
@@ -63,89 +75,122 @@ pub struct Attached {
     pub egress: Mode,
 }
 
-/// Index of an interface, or an error that names those that exist.
-pub fn interface_index(name: &str) -> Result<u32, XdpError> {
-    let index = CString::new(name).map_or(0, |name| {
-        // SAFETY: a string with a final zero.
-        unsafe { libc::if_nametoindex(name.as_ptr()) }
-    });
-    if index != 0 {
-        return Ok(index);
+/// Attaches both programs to the interface called `name`. Nobody else's program is replaced.
+pub(super) fn attach(
+    object: &mut Ebpf,
+    name: &str,
+    clsact: bool,
+    links: &mut Vec<OwnedFd>,
+) -> Result<Attached, XdpError> {
+    let index = interface::interface_index(name)?;
+    let hardware = interface::hardware(name).map_err(|source| XdpError::System {
+        what: "ask an interface for its link type",
+        source,
+    })?;
+    if !hardware.is_ethernet() {
+        return Err(XdpError::NotEthernet {
+            name: name.to_owned(),
+            kind: hardware.kind,
+        });
     }
-    let mut known: Vec<String> = Path::new("/sys/class/net")
-        .read_dir()
-        .map(|entries| {
-            entries
-                .flatten()
-                .map(|entry| entry.file_name().to_string_lossy().into_owned())
-                .collect()
-        })
-        .unwrap_or_default();
-    known.sort();
-    Err(XdpError::NoInterface {
-        name: name.to_owned(),
-        known: known.join(", "),
-    })
-}
-
-/// Attaches both programs to `interface`. Nobody else's program is replaced.
-pub(super) fn attach(object: &mut Ebpf, interface: &str) -> Result<Attached, XdpError> {
-    let index = interface_index(interface)?;
-    let ingress = attach_ingress(object, interface, index)?;
-    let egress = attach_egress(object, interface)?;
+    let ingress = attach_ingress(object, name, index, links)?;
+    let egress = if hardware.is_loopback() {
+        Mode::Loopback
+    } else {
+        attach_egress(object, name, index, clsact, links)?
+    };
     Ok(Attached {
-        interface: interface.to_owned(),
+        interface: name.to_owned(),
         index,
         ingress,
         egress,
     })
 }
 
-fn attach_ingress(object: &mut Ebpf, interface: &str, index: u32) -> Result<Mode, XdpError> {
+fn attach_ingress(
+    object: &mut Ebpf,
+    name: &str,
+    index: u32,
+    links: &mut Vec<OwnedFd>,
+) -> Result<Mode, XdpError> {
     let program: &mut Xdp = program(object, PROGRAM_INGRESS)?;
-    let Err(native) = program.attach_to_if_index(index, XdpMode::Driver) else {
-        return Ok(Mode::Native);
+    let program = loaded(program.fd())?;
+    let native = match bpf::link(program, index, LinkTo::XdpNative) {
+        Ok(link) => {
+            links.push(link);
+            return Ok(Mode::Native);
+        }
+        Err(error) => error,
     };
-    if errno(&native) == Some(libc::EBUSY) {
-        return Err(XdpError::Occupied {
-            interface: interface.to_owned(),
-        });
-    }
-    match program.attach_to_if_index(index, XdpMode::Skb) {
-        Ok(_) => Ok(Mode::Generic(reason(&native))),
-        Err(error) if matches!(errno(&error), Some(libc::EBUSY | libc::EEXIST)) => {
-            Err(XdpError::Occupied {
-                interface: interface.to_owned(),
+    // Also where a program hangs on the generic hook (EEXIST): then the next call says EBUSY.
+    match bpf::link(program, index, LinkTo::XdpGeneric) {
+        Ok(link) => {
+            links.push(link);
+            Ok(Mode::Generic(reason(&native)))
+        }
+        Err(generic) => {
+            let occupied = [&native, &generic]
+                .iter()
+                .any(|error| matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EEXIST)));
+            Err(if occupied {
+                XdpError::Occupied {
+                    interface: name.to_owned(),
+                }
+            } else if is_denial(&generic) {
+                XdpError::Permission
+            } else {
+                XdpError::Attach {
+                    interface: name.to_owned(),
+                    hook: "XDP",
+                    error: Box::new(generic),
+                }
             })
         }
-        Err(error) => Err(XdpError::Attach {
-            interface: interface.to_owned(),
-            hook: "XDP",
-            error: Box::new(error),
-        }),
     }
 }
 
-fn attach_egress(object: &mut Ebpf, interface: &str) -> Result<Mode, XdpError> {
+fn attach_egress(
+    object: &mut Ebpf,
+    name: &str,
+    index: u32,
+    clsact: bool,
+    links: &mut Vec<OwnedFd>,
+) -> Result<Mode, XdpError> {
     let program: &mut SchedClassifier = program(object, PROGRAM_EGRESS)?;
-    let order = TcAttachOptions::TcxOrder(LinkOrder::default());
-    let Err(tcx) = program.attach_with_options(interface, TcAttachType::Egress, order) else {
-        return Ok(Mode::Tcx);
+    // What an agent that was killed has left. One that runs loses its egress: two need TCX.
+    let _ = tc::qdisc_detach_program(name, TcAttachType::Egress, PROGRAM_EGRESS);
+    let why = if clsact {
+        "as configured".to_owned()
+    } else {
+        match bpf::link(loaded(program.fd())?, index, LinkTo::TcxEgress) {
+            Ok(link) => {
+                links.push(link);
+                return Ok(Mode::Tcx);
+            }
+            Err(error) if is_denial(&error) => return Err(XdpError::Permission),
+            Err(error) => reason(&error),
+        }
     };
     // Succeeds or says that it is there already; either way the attempt that follows tells.
-    let _ = tc::qdisc_add_clsact(interface);
+    let _ = tc::qdisc_add_clsact(name);
     program
         .attach_with_options(
-            interface,
+            name,
             TcAttachType::Egress,
             TcAttachOptions::Netlink(NlOptions::default()),
         )
-        .map(|_| Mode::Clsact(reason(&tcx)))
+        .map(|_| Mode::Clsact(why))
         .map_err(|error| XdpError::Attach {
-            interface: interface.to_owned(),
+            interface: name.to_owned(),
             hook: "TC",
             error: Box::new(error),
         })
+}
+
+fn loaded(fd: Result<&ProgramFd, ProgramError>) -> Result<BorrowedFd<'_>, XdpError> {
+    fd.map(|fd| fd.as_fd()).map_err(|_| XdpError::Object {
+        what: "a program is not loaded",
+    })
 }
 
 /// A program of the object, by name and kind.
@@ -164,17 +209,10 @@ where
         })
 }
 
-fn errno(error: &ProgramError) -> Option<i32> {
-    match error {
-        ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
-        _ => None,
-    }
-}
-
-fn reason(error: &ProgramError) -> String {
-    match errno(error) {
+fn reason(error: &io::Error) -> String {
+    match error.raw_os_error() {
         Some(libc::EOPNOTSUPP) => "the driver has none".to_owned(),
-        Some(code) => io::Error::from_raw_os_error(code).to_string(),
-        None => error.to_string(),
+        Some(libc::EINVAL) => "the kernel or the driver has none".to_owned(),
+        _ => error.to_string(),
     }
 }

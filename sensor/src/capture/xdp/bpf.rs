@@ -12,9 +12,11 @@ use sensor_ebpf::{
 };
 
 const BPF_MAP_CREATE: libc::c_long = 0;
+const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
 const BPF_PROG_TEST_RUN: libc::c_long = 10;
 const BPF_MAP_LOOKUP_AND_DELETE_BATCH: libc::c_long = 25;
 const BPF_MAP_UPDATE_BATCH: libc::c_long = 26;
+const BPF_LINK_CREATE: libc::c_long = 28;
 
 const BPF_MAP_TYPE_HASH: u32 = 1;
 /// Have the frames of a test run go where the program's verdict sends them.
@@ -110,7 +112,89 @@ pub(super) fn swap_tables(
         elem_flags: 0,
         flags: 0,
     };
-    call(BPF_MAP_UPDATE_BATCH, &mut fields).map(|_| ())
+    match call(BPF_MAP_UPDATE_BATCH, &mut fields) {
+        Ok(_) => Ok(()),
+        // Before Linux 5.19 arrays of maps have no batch operations: then one by one, with a wait for each.
+        Err(error) if error.raw_os_error() == Some(ENOTSUPP) => slots
+            .iter()
+            .zip(&fds)
+            .try_for_each(|(slot, fd)| put_table(array, slot, fd)),
+        Err(error) => Err(error),
+    }
+}
+
+/// The kernel's own "not supported", which is not the C library's (include/linux/errno.h).
+const ENOTSUPP: i32 = 524;
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Element {
+    map_fd: u32,
+    pad: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+fn put_table(array: BorrowedFd<'_>, slot: &u32, fd: &u32) -> io::Result<()> {
+    let mut fields = Element {
+        map_fd: array.as_raw_fd() as u32,
+        pad: 0,
+        key: std::ptr::from_ref(slot) as u64,
+        value: std::ptr::from_ref(fd) as u64,
+        flags: 0,
+    };
+    call(BPF_MAP_UPDATE_ELEM, &mut fields).map(|_| ())
+}
+
+/// A hook that a link can be made to (`enum bpf_attach_type`), with the flags of making it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LinkTo {
+    /// XDP in the driver.
+    XdpNative,
+    /// XDP in the stack.
+    XdpGeneric,
+    /// TCX on egress, before the programs that are there: one of them might end the chain, and hide packets.
+    TcxEgress,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct LinkCreate {
+    prog_fd: u32,
+    target_ifindex: u32,
+    attach_type: u32,
+    flags: u32,
+    relative_fd: u32,
+    pad: u32,
+    expected_revision: u64,
+}
+
+/// Attaches a program to an interface for as long as the link is open. Never replaces a program; aya's calls would
+/// fall back to netlink, which does, and which outlives the process.
+pub(super) fn link(program: BorrowedFd<'_>, interface: u32, to: LinkTo) -> io::Result<OwnedFd> {
+    const BPF_XDP: u32 = 37;
+    const BPF_TCX_EGRESS: u32 = 47;
+    const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
+    const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
+    const BPF_F_BEFORE: u32 = 1 << 3;
+    let (attach_type, flags) = match to {
+        LinkTo::XdpNative => (BPF_XDP, XDP_FLAGS_DRV_MODE),
+        LinkTo::XdpGeneric => (BPF_XDP, XDP_FLAGS_SKB_MODE),
+        LinkTo::TcxEgress => (BPF_TCX_EGRESS, BPF_F_BEFORE),
+    };
+    let mut fields = LinkCreate {
+        prog_fd: program.as_raw_fd() as u32,
+        target_ifindex: interface,
+        attach_type,
+        flags,
+        relative_fd: 0,
+        pad: 0,
+        expected_revision: 0,
+    };
+    let fd = call(BPF_LINK_CREATE, &mut fields)?;
+    // SAFETY: a file descriptor the kernel has just made for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
 /// Buffers for emptying tables, kept from drain to drain.

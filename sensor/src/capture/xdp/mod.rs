@@ -3,17 +3,23 @@
 mod attach;
 pub mod bpf;
 mod clock;
+mod error;
+mod interface;
 mod probe;
 mod tables;
 
 use std::{
-    io,
-    os::fd::{AsFd as _, BorrowedFd},
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     time::Duration,
 };
 
-pub use attach::{Attached, Mode, interface_index};
-use aya::{Ebpf, EbpfLoader, programs::ProgramError};
+pub use attach::{Attached, Mode};
+use aya::{
+    Ebpf, EbpfLoader,
+    programs::{SchedClassifier, Xdp as XdpProgram},
+};
+pub use error::XdpError;
+pub use interface::interface_index;
 pub use probe::{Proof, Proved};
 use sensor_ebpf::{
     flow::{EPOCH_SHIFT, epoch_of},
@@ -35,6 +41,8 @@ pub struct Settings {
     pub tap: bool,
     /// Packet times come from the frames themselves, for tests.
     pub clock_from_frame: bool,
+    /// Egress by a filter on the clsact qdisc even where the kernel has TCX.
+    pub clsact: bool,
 }
 
 impl Settings {
@@ -45,85 +53,7 @@ impl Settings {
             flows_per_table: maps::FLOWS_PER_TABLE as u32,
             tap: false,
             clock_from_frame: false,
-        }
-    }
-}
-
-/// Why the kernel side cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum XdpError {
-    /// Not allowed.
-    #[error(
-        "loading the BPF programs needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: run as root, or grant them with setcap or AmbientCapabilities="
-    )]
-    Permission,
-    /// No such interface.
-    #[error("interface {name} does not exist; there are: {known}")]
-    NoInterface {
-        /// What was asked for.
-        name: String,
-        /// What there is.
-        known: String,
-    },
-    /// Another program has the hook.
-    #[error(
-        "interface {interface} already has an XDP program of somebody else, which is left alone; see `ip link show {interface}`"
-    )]
-    Occupied {
-        /// The interface.
-        interface: String,
-    },
-    /// The kernel refused to attach.
-    #[error("attach to {interface} ({hook}): {error}")]
-    Attach {
-        /// The interface.
-        interface: String,
-        /// The hook.
-        hook: &'static str,
-        /// Why.
-        error: Box<ProgramError>,
-    },
-    /// The kernel refused the program.
-    #[error("load the BPF program {program}: {error}")]
-    Load {
-        /// The program.
-        program: &'static str,
-        /// Why, with the verifier's words.
-        error: Box<ProgramError>,
-    },
-    /// The object cannot be loaded.
-    #[error("load the BPF object: {0}")]
-    Ebpf(Box<aya::EbpfError>),
-    /// The object is not the one this agent was built with.
-    #[error("the BPF object does not fit this program: {what}")]
-    Object {
-        /// What is wrong with it.
-        what: &'static str,
-    },
-    /// A system call failed.
-    #[error("{what}: {source}")]
-    System {
-        /// What it was for.
-        what: &'static str,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// A map operation failed.
-    #[error("{what}: {error}")]
-    Map {
-        /// What it was for.
-        what: &'static str,
-        /// What the kernel said.
-        error: aya::maps::MapError,
-    },
-}
-
-impl XdpError {
-    /// What the program exits with (sysexits.h): 77 without permission, otherwise 69.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Permission => 77,
-            _ => 69,
+            clsact: false,
         }
     }
 }
@@ -137,8 +67,11 @@ const GRACE: Duration = Duration::from_millis(1);
 pub struct Xdp {
     /// `None` once the programs are detached.
     object: Option<Ebpf>,
+    /// One for each hook of each interface; closing it detaches.
+    links: Vec<OwnedFd>,
     tables: Tables,
     attached: Vec<Attached>,
+    proofs: Vec<Proof>,
     clock_offset: u64,
     next: u64,
     /// Epochs to drain after a stop: the running one, and the one that may have begun since.
@@ -154,18 +87,33 @@ impl Xdp {
     /// See [`XdpError`]. Nothing stays attached.
     pub fn start(settings: &Settings) -> Result<Self, XdpError> {
         let mut capture = Self::load(settings)?;
-        for interface in &settings.interfaces {
+        // All names before any attaching, so that a misspelt one changes nothing.
+        for name in &settings.interfaces {
+            interface_index(name)?;
+        }
+        for name in &settings.interfaces {
             if let Some(object) = &mut capture.object {
-                capture.attached.push(attach::attach(object, interface)?);
+                let attached = attach::attach(object, name, settings.clsact, &mut capture.links)?;
+                log::info!(
+                    "{}: ingress by {}, egress by {}",
+                    attached.interface,
+                    attached.ingress,
+                    attached.egress
+                );
+                capture.attached.push(attached);
             }
         }
-        for attached in &capture.attached {
-            log::info!(
-                "{}: ingress by {}, egress by {}",
-                attached.interface,
-                attached.ingress,
-                attached.egress
-            );
+        capture.proofs = capture.prove()?;
+        for proof in &capture.proofs {
+            for (hook, proved) in [("XDP", proof.ingress), ("TC", proof.egress)] {
+                if proved == Proved::DoesNotRun {
+                    return Err(XdpError::NotRunning {
+                        interface: proof.interface.clone(),
+                        hook,
+                    });
+                }
+                log::info!("{} ({hook}): {proved}", proof.interface);
+            }
         }
         Ok(capture)
     }
@@ -198,24 +146,20 @@ impl Xdp {
             )
             .override_global(maps::TAP, &u8::from(settings.tap), true)
             .load(sensor_ebpf::OBJECT)
-            .map_err(refused)?;
+            .map_err(XdpError::of_object)?;
         let tables = Tables::new(&mut object, cpus, settings.flows_per_table)?;
-        attach::program::<aya::programs::Xdp>(&mut object, maps::PROGRAM_INGRESS)?
+        attach::program::<XdpProgram>(&mut object, maps::PROGRAM_INGRESS)?
             .load()
-            .map_err(|error| XdpError::Load {
-                program: maps::PROGRAM_INGRESS,
-                error: Box::new(error),
-            })?;
-        attach::program::<aya::programs::SchedClassifier>(&mut object, maps::PROGRAM_EGRESS)?
+            .map_err(|error| XdpError::of_program(maps::PROGRAM_INGRESS, error))?;
+        attach::program::<SchedClassifier>(&mut object, maps::PROGRAM_EGRESS)?
             .load()
-            .map_err(|error| XdpError::Load {
-                program: maps::PROGRAM_EGRESS,
-                error: Box::new(error),
-            })?;
+            .map_err(|error| XdpError::of_program(maps::PROGRAM_EGRESS, error))?;
         Ok(Self {
             object: Some(object),
+            links: Vec::new(),
             tables,
             attached: Vec::new(),
+            proofs: Vec::new(),
             clock_offset,
             next: epoch_of(clock::now(clock_offset)),
             last: None,
@@ -233,6 +177,11 @@ impl Xdp {
             .iter()
             .map(|attached| probe::prove(attached, &self.tables))
             .collect()
+    }
+
+    /// What [`Self::start`] found out about each interface.
+    pub fn proofs(&self) -> &[Proof] {
+        &self.proofs
     }
 
     /// The interfaces and how the programs hang on them.
@@ -284,7 +233,9 @@ impl Xdp {
     /// # Errors
     /// A failing system call.
     pub fn drain(&mut self, epoch: u64, into: &mut Epoch) -> Result<DrainReport, XdpError> {
-        self.report = self.tables.drain(epoch, into)?;
+        let (offset, detached) = (self.clock_offset, self.object.is_none());
+        let at_rest = || detached || epoch_of(clock::now(offset)) < epoch + 2;
+        self.report = self.tables.drain(epoch, at_rest, into)?;
         if self.report.unaccounted != 0 {
             log::error!(
                 "{} packets of epoch {epoch} are in no counter",
@@ -308,6 +259,7 @@ impl Capture for Xdp {
             let wait = Duration::from_nanos(due.saturating_sub(now)) + GRACE;
             if self.stop.wait(wait) {
                 // Detach first: after that no packet is counted any more, and what is in the tables is all.
+                self.links.clear();
                 self.object = None;
                 self.last = Some(self.current());
             }
@@ -320,24 +272,6 @@ impl Capture for Xdp {
         self.drain(index, epoch)?;
         Ok(Progress::Epoch)
     }
-}
-
-fn refused(error: aya::EbpfError) -> XdpError {
-    use aya::{EbpfError, maps::MapError};
-    let denied =
-        |error: &io::Error| matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES));
-    match &error {
-        EbpfError::MapError(MapError::CreateError { io_error, .. }) if denied(io_error) => {
-            XdpError::Permission
-        }
-        EbpfError::BtfError(_) if !is_root() => XdpError::Permission,
-        _ => XdpError::Ebpf(Box::new(error)),
-    }
-}
-
-fn is_root() -> bool {
-    // SAFETY: takes no argument and always succeeds.
-    unsafe { libc::geteuid() == 0 }
 }
 
 /// Kernels before 5.11 charge BPF memory to RLIMIT_MEMLOCK. Not being allowed to raise it shows when a map is made.

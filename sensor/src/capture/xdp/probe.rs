@@ -6,14 +6,14 @@
 //! with the hook's: packets that the interface received and the hook has not seen prove that it does not run.
 
 use std::{
-    fs, io, mem,
+    fmt, io, mem,
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
     time::Duration,
 };
 
 use sensor_ebpf::{frame::ether_type, maps::Hook};
 
-use super::{Attached, XdpError, tables::Tables};
+use super::{Attached, Mode, Stop, XdpError, interface, tables::Tables};
 
 /// What is known of one hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,16 @@ pub enum Proved {
     NoTraffic,
     /// Packets have come by and it has counted none.
     DoesNotRun,
+}
+
+impl fmt::Display for Proved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Runs => "counts packets",
+            Self::NoTraffic => "no packet has come by yet",
+            Self::DoesNotRun => "packets come by and are not counted",
+        })
+    }
 }
 
 /// What is known of the hooks of one interface.
@@ -42,44 +52,52 @@ const LOOKS: u32 = 20;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 pub(super) fn prove(attached: &Attached, tables: &Tables) -> Result<Proof, XdpError> {
-    let failed = |what: &'static str| move |source| XdpError::System { what, source };
-    let received_before = received(&attached.interface);
+    let name = &attached.interface;
+    let mut received_last = interface::received(name);
+    let received_before = received_last;
     let before = (tables.peek(Hook::Ingress)?, tables.peek(Hook::Egress)?);
-    send_probe(attached.index).map_err(failed("send a probe frame"))?;
+    let is_sent = match send_probe(name, attached.index) {
+        Ok(()) => true,
+        // The interface is down, or this process may load programs and not open packet sockets.
+        Err(error) => {
+            log::warn!("{name}: no probe frame sent: {error}");
+            false
+        }
+    };
     let mut proof = Proof {
-        interface: attached.interface.clone(),
+        interface: name.clone(),
         ingress: Proved::NoTraffic,
-        egress: Proved::DoesNotRun,
+        egress: Proved::NoTraffic,
     };
     for _ in 0..LOOKS {
         let now = (tables.peek(Hook::Ingress)?, tables.peek(Hook::Egress)?);
         if now.1.probe > before.1.probe {
             proof.egress = Proved::Runs;
+        } else if is_sent && attached.egress != Mode::Loopback {
+            proof.egress = Proved::DoesNotRun;
         }
         if now.0.seen > before.0.seen {
             proof.ingress = Proved::Runs;
-        } else if received(&attached.interface) > received_before {
+        } else if received_last > received_before {
+            // As of the last look: a packet may be counted as received and be on its way to the hook.
             proof.ingress = Proved::DoesNotRun;
+        }
+        if attached.egress == Mode::Loopback {
+            proof.egress = proof.ingress;
         }
         if (proof.ingress, proof.egress) == (Proved::Runs, Proved::Runs) {
             break;
         }
-        // A look is not worth a wake-up of its own.
-        std::thread::park_timeout(LOOK_EVERY);
+        received_last = interface::received(name);
+        // Nobody wakes this: the wait is 200 ms at most.
+        Stop::default().wait(LOOK_EVERY);
     }
     Ok(proof)
 }
 
-/// Packets the interface says it has received; 0 where it does not say.
-fn received(interface: &str) -> u64 {
-    fs::read_to_string(format!("/sys/class/net/{interface}/statistics/rx_packets"))
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .unwrap_or(0)
-}
-
 /// Sends one frame out of an interface, to the interface itself.
-fn send_probe(interface: u32) -> io::Result<()> {
+fn send_probe(name: &str, index: u32) -> io::Result<()> {
+    let hardware = interface::hardware(name)?;
     // SAFETY: plain numbers; the result is checked.
     let socket = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
     if socket < 0 {
@@ -87,12 +105,14 @@ fn send_probe(interface: u32) -> io::Result<()> {
     }
     // SAFETY: a file descriptor the kernel has just made for us.
     let socket = unsafe { OwnedFd::from_raw_fd(socket) };
-    // SAFETY: all zeroes is a valid link-layer address: 00:00:00:00:00:00 is nobody's.
+    // SAFETY: all zeroes is a valid link-layer address.
     let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
     address.sll_family = libc::AF_PACKET as u16;
     address.sll_protocol = ether_type::PROBE.to_be();
-    address.sll_ifindex = interface as i32;
+    address.sll_ifindex = index as i32;
     address.sll_halen = 6;
+    // To itself: a switch does not forward a frame to where it came from.
+    address.sll_addr[..6].copy_from_slice(&hardware.address);
     let payload = *b"anomaly-detect probe: does the hook run?\0\0\0\0\0\0";
     // SAFETY: buffer and address are valid for the lengths given.
     let sent = unsafe {

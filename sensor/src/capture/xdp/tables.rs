@@ -5,7 +5,10 @@
 //! still, and are read and emptied. Then they are the spares. Packets of the running epoch, which have the other
 //! parity, never notice.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::{
+    os::fd::{AsFd as _, OwnedFd},
+    time::{Duration, Instant},
+};
 
 use aya::{
     Ebpf,
@@ -33,6 +36,8 @@ pub struct DrainReport {
     pub late: u64,
     /// Packets in no counter; 0, or a defect.
     pub unaccounted: i64,
+    /// From the swap of the tables to the sorted epoch.
+    pub took: Duration,
 }
 
 /// The tables, the array they are slotted into and the ledgers.
@@ -48,6 +53,9 @@ pub(super) struct Tables {
     /// What the ledgers said at the last drain, by [`hook_index`].
     before: [Ledger; maps::HOOK_STATES_LENGTH],
     totals: [Ledger; Hook::ALL.len()],
+    /// What the ledgers and the flows of each parity differed by when a late drain read them while packets were
+    /// being counted into them. The next drain that finds them at rest has to make up for it.
+    carried: [i64; 2],
 }
 
 impl Tables {
@@ -84,6 +92,7 @@ impl Tables {
             batches: bpf::Batches::new(),
             before: [Ledger::default(); maps::HOOK_STATES_LENGTH],
             totals: [Ledger::default(); Hook::ALL.len()],
+            carried: [0; 2],
         })
     }
 
@@ -92,8 +101,15 @@ impl Tables {
         self.totals[hook as usize]
     }
 
-    /// Drains the tables and ledgers of `epoch`, which must be over, into `into`.
-    pub(super) fn drain(&mut self, epoch: u64, into: &mut Epoch) -> Result<DrainReport, XdpError> {
+    /// Drains the tables and ledgers of `epoch`, which must be over, into `into`. `at_rest` tells, once all is read,
+    /// whether packets of the epoch after next have not begun to be counted in the same place.
+    pub(super) fn drain(
+        &mut self,
+        epoch: u64,
+        at_rest: impl FnOnce() -> bool,
+        into: &mut Epoch,
+    ) -> Result<DrainReport, XdpError> {
+        let begun = Instant::now();
         let failed = |what: &'static str| move |source| XdpError::System { what, source };
         let slots: Vec<u32> = (0..self.cpus).map(|cpu| table_index(cpu, epoch)).collect();
         bpf::swap_tables(self.array.fd().as_fd(), &slots, &self.spares)
@@ -132,8 +148,12 @@ impl Tables {
         }
         sort(&mut into.flows);
         into.ledger = self.read_ledgers(epoch)?;
-        report.unaccounted =
-            into.ledger.unaccounted() + into.ledger.counted as i64 - counted as i64;
+        let carried = &mut self.carried[(epoch & 1) as usize];
+        *carried += into.ledger.unaccounted() + into.ledger.counted as i64 - counted as i64;
+        if at_rest() {
+            report.unaccounted = std::mem::take(carried);
+        }
+        report.took = begun.elapsed();
         Ok(report)
     }
 
