@@ -19,7 +19,7 @@ use std::{
 };
 
 use crate::{
-    netns::{Pair, Serial, pin},
+    netns::{Pair, Serial, pause, pin},
     program,
 };
 use sensor::capture::{
@@ -71,10 +71,11 @@ fn drain(mut capture: Xdp) -> Counted {
             "epoch {}",
             epoch.index
         );
-        assert_eq!(epoch.ledger.unaccounted(), 0, "epoch {}", epoch.index);
         counted.late += capture.drain_report().late;
         counted.add(&epoch);
     }
+    // Of one epoch this is asked of the drain, which knows whether it read the ledgers at rest.
+    assert_eq!(counted.ledger.unaccounted(), 0);
     counted
 }
 
@@ -147,7 +148,7 @@ fn ten_million_packets_in_thirty_thousand_flows_are_counted_to_the_packet() {
         let sockets = send_from_sockets(&pair);
         let sent = inject(&pair, FLOWS, PACKETS);
         // Frames on their way through softirqs.
-        thread::park_timeout(Duration::from_millis(300));
+        pause(Duration::from_millis(300));
         stop.stop();
         (drainer.join().expect("drainer"), sent, sockets)
     });
@@ -220,25 +221,22 @@ fn small_tables_overflow_and_the_ledger_still_balances() {
         let drainer = scope.spawn(|| drain(capture));
         let _stop = StopOnDrop(stop.clone());
         let sent = inject(&pair, FLOWS, 100);
-        thread::park_timeout(Duration::from_millis(300));
+        pause(Duration::from_millis(300));
         stop.stop();
         (drainer.join().expect("drainer"), sent)
     });
     println!("sent {sent}; ledger {:?}", counted.ledger);
     assert_eq!(dropped_before_xdp(&pair), 0);
     assert!(counted.ledger.overflow() > 0);
-    let udp: u64 = counted
-        .per_flow
-        .iter()
-        .filter(|(key, _)| key.protocol == 17 && key.ports.contains(&9))
-        .map(|(_, packets)| packets)
-        .sum();
     assert_eq!(counted.packets(), counted.ledger.counted);
     // Neighbour discovery of the namespaces can come by, and can overflow too; it is not among what was sent.
     let others = counted.ledger.seen - sent;
     assert!(others < 100, "{others}");
     assert_eq!(
-        udp + counted.ledger.overflow() + (counted.packets() - udp) + counted.ledger.rejected(),
+        counted.packets()
+            + counted.ledger.overflow()
+            + counted.ledger.rejected()
+            + counted.ledger.probe,
         sent + others
     );
 }
@@ -257,7 +255,7 @@ fn attaching_is_proved_by_a_packet() {
                 let socket = UdpSocket::bind("10.77.0.1:0").expect("bind");
                 while !stop.load(Ordering::Relaxed) {
                     let _ = socket.send_to(b"hello", "10.77.0.2:5000");
-                    thread::park_timeout(Duration::from_millis(1));
+                    pause(Duration::from_millis(1));
                 }
             });
         });

@@ -2,8 +2,11 @@
 #![cfg(target_os = "linux")]
 
 mod exact;
+mod links;
 mod netns;
 mod program;
+mod recorded;
 mod same_bits;
+mod sockets;
 #[path = "../support/mod.rs"]
 mod support;

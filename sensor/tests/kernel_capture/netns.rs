@@ -165,6 +165,60 @@ impl Pair {
     }
 }
 
+/// Waits. (Parking would end at once where a scoped thread has ended before, which unparks.)
+pub(crate) fn pause(time: std::time::Duration) {
+    sensor::capture::Stop::default().wait(time);
+}
+
+/// Offloads that make super-packets (`linux/ethtool.h`), which a recording holds as they are and the wire does not.
+#[derive(Clone, Copy)]
+pub(crate) enum Offload {
+    /// TCP hands packets of up to 64 KB to the interface.
+    Tso = 0x1f,
+    /// The stack does, and cuts them before the interface.
+    Gso = 0x24,
+    /// The stack puts arriving packets together.
+    Gro = 0x2c,
+}
+
+impl Namespace {
+    /// Switches an offload of an interface on or off.
+    pub(crate) fn offload(&self, interface: &str, which: Offload, on: bool) {
+        const SIOCETHTOOL: libc::Ioctl = 0x8946;
+        self.within(|| {
+            let mut value = [which as u32, u32::from(on)];
+            // SAFETY: all zeroes is a valid request.
+            let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+            for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes()) {
+                *to = from as libc::c_char;
+            }
+            request.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
+            let socket = std::net::UdpSocket::bind("0.0.0.0:0").expect("a socket to ask through");
+            // SAFETY: request and value are valid and live until the call returns.
+            let result = unsafe {
+                libc::ioctl(
+                    std::os::fd::AsRawFd::as_raw_fd(&socket),
+                    SIOCETHTOOL,
+                    &raw mut request,
+                )
+            };
+            assert_eq!(result, 0, "{interface}: {}", io::Error::last_os_error());
+        });
+    }
+
+    /// Packets an interface has received.
+    pub(crate) fn received(&self, interface: &str) -> u64 {
+        self.within(|| {
+            let text = fs::read_to_string("/proc/thread-self/net/dev").expect("read counters");
+            text.lines()
+                .filter_map(|line| line.split_once(':'))
+                .find(|(name, _)| name.trim() == interface)
+                .and_then(|(_, counts)| counts.split_whitespace().nth(1)?.parse().ok())
+                .expect("a counter")
+        })
+    }
+}
+
 /// Keeps the calling thread on one CPU.
 pub(crate) fn pin(cpu: usize) {
     // SAFETY: an all-zero set is an empty set.

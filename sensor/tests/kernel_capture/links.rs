@@ -1,0 +1,338 @@
+//! What the programs leave behind (nothing), whom they disturb (nobody), and what is said when they cannot be attached.
+
+use std::{
+    net::{TcpStream, UdpSocket},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use aya::{
+    EbpfLoader,
+    programs::{
+        SchedClassifier, TcAttachType, tc,
+        tc::{NlOptions, TcAttachOptions},
+    },
+};
+use sensor::capture::{
+    Capture as _, Epoch, Progress,
+    xdp::{Mode, Proved, Settings, Xdp, XdpError},
+};
+use sensor_ebpf::maps::{self, Ledger};
+
+use crate::netns::{Namespace, Pair, Serial, pause};
+
+/// Names of the programs on veth-b.
+fn programs_on(namespace: &Namespace) -> Vec<String> {
+    let mut names = Vec::new();
+    let link = namespace.ip(&["-d", "link", "show", "veth-b"]);
+    if link.contains("xdp") {
+        names.push("xdp".to_owned());
+    }
+    let (_, tcx) = namespace
+        .within(|| SchedClassifier::query_tcx("veth-b", TcAttachType::Egress))
+        .expect("ask for TCX programs");
+    names.extend(
+        tcx.iter()
+            .map(|program| program.name_as_str().unwrap_or("?").to_owned()),
+    );
+    names
+}
+
+fn within_seconds(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
+        pause(Duration::from_millis(20));
+    }
+}
+
+struct KillOnDrop(Child);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The product watching veth-b.
+fn agent(namespace: &Namespace) -> KillOnDrop {
+    let agent = namespace.within(|| {
+        Command::new(env!("CARGO_BIN_EXE_anomaly-detect"))
+            .args([
+                "live",
+                "--iface",
+                "veth-b",
+                "--capture",
+                "xdp",
+                "--output",
+                "-",
+            ])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("anomaly-detect")
+    });
+    KillOnDrop(agent)
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_killed_agent_leaves_no_program_behind() {
+    let _serial = Serial::take();
+    let pair = Pair::new();
+    let mut agent = agent(&pair.b);
+    within_seconds("both programs are attached", || {
+        assert!(matches!(agent.0.try_wait(), Ok(None)), "the agent ended");
+        programs_on(&pair.b) == ["xdp", "flow_egress"]
+    });
+    agent.0.kill().expect("SIGKILL");
+    agent.0.wait().expect("the end");
+    within_seconds("no program is left", || programs_on(&pair.b).is_empty());
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_stop_loses_no_packet() {
+    const PACKETS: u64 = 5_000;
+    let _serial = Serial::take();
+    let pair = Pair::new();
+    let mut capture = pair
+        .b
+        .within(|| Xdp::start(&Settings::on(["veth-b"])).expect("start"));
+    let before = pair.b.received("veth-b");
+    let port = pair.a.within(|| {
+        let socket = UdpSocket::bind("10.77.0.1:0").expect("bind");
+        for _ in 0..PACKETS {
+            while socket.send_to(b"last words", "10.77.0.2:5000").is_err() {}
+        }
+        socket.local_addr().expect("address").port()
+    });
+    within_seconds("all have arrived", || {
+        pair.b.received("veth-b") >= before + PACKETS
+    });
+    // In the middle of an epoch, nothing drained yet.
+    capture.stop_handle().stop();
+    let mut epoch = Epoch::default();
+    let mut counted = 0;
+    while capture.next_epoch(&mut epoch).expect("drain") == Progress::Epoch {
+        assert_eq!(capture.drain_report().unaccounted, 0);
+        counted += epoch
+            .flows
+            .iter()
+            .filter(|(key, _)| key.protocol == 17 && key.ports.contains(&port))
+            .map(|(_, counters)| counters.packets())
+            .sum::<u64>();
+    }
+    assert_eq!(counted, PACKETS);
+    assert_eq!(programs_on(&pair.b), [""; 0]);
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_late_drain_is_marked_and_loses_nothing() {
+    let _serial = Serial::take();
+    let pair = Pair::new();
+    let mut capture = pair
+        .b
+        .within(|| Xdp::start(&Settings::on(["veth-b"])).expect("start"));
+    let stop = capture.stop_handle();
+    let mut ledger = Ledger::default();
+    let (mut counted, mut late) = (0, 0);
+    let sent = thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            pair.a.within(|| {
+                let socket = UdpSocket::bind("10.77.0.1:7777").expect("bind");
+                let begun = Instant::now();
+                let mut sent = 0;
+                // Well over the pause below: packets come by while overdue epochs are drained.
+                while begun.elapsed() < Duration::from_millis(4_500) {
+                    sent += u64::from(socket.send_to(b"on and on", "10.77.0.2:5000").is_ok());
+                }
+                sent
+            })
+        });
+        scope.spawn(|| {
+            pause(Duration::from_millis(6_500));
+            stop.stop();
+        });
+        // Nobody drains for five epochs.
+        pause(Duration::from_millis(2_700));
+        let mut epoch = Epoch::default();
+        while capture.next_epoch(&mut epoch).expect("drain") == Progress::Epoch {
+            assert_eq!(
+                capture.drain_report().unaccounted,
+                0,
+                "epoch {}",
+                epoch.index
+            );
+            late += capture.drain_report().late;
+            ledger.add(&epoch.ledger);
+            counted += epoch
+                .flows
+                .iter()
+                .filter(|(key, _)| key.protocol == 17 && key.ports.contains(&7777))
+                .map(|(_, counters)| counters.packets())
+                .sum::<u64>();
+        }
+        sender.join().expect("sender")
+    });
+    println!("{sent} packets, {late} flows marked late");
+    assert_eq!(counted, sent);
+    assert!(late > 0);
+    assert_eq!(ledger.unaccounted(), 0);
+    assert_eq!(ledger.overflow(), 0);
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn nobody_elses_program_is_replaced() {
+    let _serial = Serial::take();
+    let pair = Pair::new();
+    let first = pair
+        .b
+        .within(|| Xdp::start(&Settings::on(["veth-b"])).expect("start"));
+    let error = pair.b.within(|| {
+        Xdp::start(&Settings::on(["veth-b"]))
+            .err()
+            .expect("occupied")
+    });
+    assert!(matches!(error, XdpError::Occupied { .. }), "{error}");
+    assert!(error.to_string().contains("veth-b"), "{error}");
+    assert_eq!(error.exit_code(), 69);
+    assert_eq!(programs_on(&pair.b), ["xdp", "flow_egress"]);
+    drop(first);
+    within_seconds("no program is left", || programs_on(&pair.b).is_empty());
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn what_a_killed_agent_left_on_clsact_is_taken_away() {
+    let _serial = Serial::take();
+    let pair = Pair::new();
+    let filters = || {
+        pair.b
+            .exec(&["tc", "filter", "show", "dev", "veth-b", "egress"])
+    };
+    pair.b.within(|| {
+        let mut object = EbpfLoader::new()
+            .map_max_entries(maps::FLOW_TABLES, 2)
+            .load(sensor_ebpf::OBJECT)
+            .expect("object");
+        let program: &mut SchedClassifier = object
+            .program_mut(maps::PROGRAM_EGRESS)
+            .and_then(|program| program.try_into().ok())
+            .expect("program");
+        program.load().expect("load");
+        tc::qdisc_add_clsact("veth-b").expect("clsact");
+        let netlink = TcAttachOptions::Netlink(NlOptions::default());
+        program
+            .attach_with_options("veth-b", TcAttachType::Egress, netlink)
+            .expect("attach");
+        // As SIGKILL would have it.
+        std::mem::forget(object);
+    });
+    assert_eq!(
+        filters().matches("name flow_egress").count(),
+        1,
+        "{}",
+        filters()
+    );
+    let settings = Settings {
+        clsact: true,
+        ..Settings::on(["veth-b"])
+    };
+    let capture = pair.b.within(|| Xdp::start(&settings).expect("start"));
+    assert_eq!(
+        filters().matches("name flow_egress").count(),
+        1,
+        "{}",
+        filters()
+    );
+    assert!(matches!(capture.attached()[0].egress, Mode::Clsact(_)));
+    assert_eq!(capture.proofs()[0].egress, Proved::Runs);
+    pair.b.within(|| drop(capture));
+    assert!(!filters().contains("flow_egress"), "{}", filters());
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_packet_on_loopback_is_counted_once() {
+    let _serial = Serial::take();
+    let namespace = Namespace::new();
+    let mut capture = namespace.within(|| Xdp::start(&Settings::on(["lo"])).expect("start"));
+    assert_eq!(capture.attached()[0].egress, Mode::Loopback);
+    assert_eq!(capture.proofs()[0].ingress, Proved::Runs);
+    namespace.within(|| {
+        let socket = UdpSocket::bind("127.0.0.1:7777").expect("bind");
+        let sink = UdpSocket::bind("127.0.0.1:7778").expect("bind");
+        for _ in 0..100 {
+            let to = sink.local_addr().expect("address");
+            socket.send_to(b"hello", to).expect("send");
+        }
+        assert!(TcpStream::connect("127.0.0.1:7779").is_err());
+    });
+    capture.stop_handle().stop();
+    let mut epoch = Epoch::default();
+    let mut packets = std::collections::BTreeMap::<u8, u64>::new();
+    while capture.next_epoch(&mut epoch).expect("drain") == Progress::Epoch {
+        for (key, counters) in &epoch.flows {
+            *packets.entry(key.protocol).or_default() += counters.packets();
+        }
+    }
+    // TCP: a SYN and its RST.
+    assert_eq!(packets, [(6, 2), (17, 100)].into());
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn what_cannot_be_watched_is_named() {
+    let _serial = Serial::take();
+    let pair = Pair::new();
+    let refused = |interface: &str| {
+        pair.b.within(|| {
+            Xdp::start(&Settings::on(["veth-b", interface]))
+                .err()
+                .expect("refused")
+        })
+    };
+    let error = refused("veht-b");
+    assert!(matches!(error, XdpError::NoInterface { .. }), "{error}");
+    assert!(
+        error.to_string().ends_with("nearest first: veth-b, lo"),
+        "{error}"
+    );
+    assert_eq!(error.exit_code(), 69);
+    pair.b.ip(&["tuntap", "add", "mode", "tun", "name", "tun0"]);
+    let error = refused("tun0");
+    assert!(matches!(error, XdpError::NotEthernet { .. }), "{error}");
+    assert_eq!(error.exit_code(), 69);
+    // Nothing stays attached to the interface that was in order.
+    within_seconds("no program is left", || programs_on(&pair.b).is_empty());
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn missing_capabilities_are_named() {
+    let _serial = Serial::take();
+    let pair = Pair::new();
+    let error = pair.b.within(|| {
+        // This thread alone loses its capabilities; it ends with this closure.
+        // SAFETY: the call reads no memory of ours.
+        let dropped = unsafe { libc::syscall(libc::SYS_setresuid, 65_534, 65_534, 65_534) };
+        assert_eq!(dropped, 0);
+        let error = Xdp::start(&Settings::on(["veth-b"]))
+            .err()
+            .expect("refused");
+        (error.exit_code(), error.to_string())
+    });
+    assert_eq!(error.0, 77, "{}", error.1);
+    assert!(
+        error
+            .1
+            .contains("CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_NET_RAW missing"),
+        "{}",
+        error.1
+    );
+}
