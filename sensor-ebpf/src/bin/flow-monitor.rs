@@ -9,12 +9,11 @@ fn main() {}
 #[cfg(target_arch = "bpf")]
 mod programs {
     use aya_ebpf::{
-        EbpfContext as _,
-        bindings::{BPF_NOEXIST, TC_ACT_UNSPEC, xdp_action},
+        bindings::{self, BPF_NOEXIST, TC_ACT_UNSPEC, xdp_action},
         btf_maps::{ArrayOfMaps, HashMap, PerCpuArray},
-        helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns},
-        macros::{btf_map, classifier, xdp},
-        programs::{TcContext, XdpContext},
+        helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns, generated::bpf_skb_pull_data},
+        macros::{btf_map, xdp},
+        programs::XdpContext,
     };
     use sensor_ebpf::{
         account::{self, Segments},
@@ -97,9 +96,17 @@ mod programs {
     /// Headers a parser may want to look at: tags, IPv6 with some extensions, TCP.
     const HEADERS_BYTES: u32 = 512;
 
-    #[classifier]
-    pub(crate) fn flow_egress(context: TcContext) -> i32 {
-        let skb = context.as_ptr().cast::<aya_ebpf::bindings::__sk_buff>();
+    /// The context as the program's type information names it. The bindings' type of that name leads to types that are
+    /// only declared, and LLVM writes those in the order of their addresses in its memory: another object each time.
+    #[repr(C)]
+    pub(crate) struct __sk_buff {
+        len: u32,
+    }
+
+    #[unsafe(no_mangle)]
+    #[unsafe(link_section = "classifier")]
+    extern "C" fn flow_egress(context: *mut __sk_buff) -> i32 {
+        let skb: *mut bindings::__sk_buff = context.cast();
         // SAFETY: `skb` is the context the kernel passed; each field read is one the verifier allows.
         let (length, data, data_end) = unsafe { ((*skb).len, (*skb).data, (*skb).data_end) };
         // SAFETY: fresh from the context.
@@ -118,7 +125,8 @@ mod programs {
             } else {
                 HEADERS_BYTES
             };
-            if context.pull_data(wanted).is_ok() {
+            // SAFETY: the context the kernel passed.
+            if unsafe { bpf_skb_pull_data(skb, wanted) } == 0 {
                 // SAFETY: as above; pulling has moved the data.
                 let (data, data_end) = unsafe { ((*skb).data, (*skb).data_end) };
                 // SAFETY: fresh from the context.
