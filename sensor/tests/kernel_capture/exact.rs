@@ -132,9 +132,21 @@ fn capture_on_b(pair: &Pair, flows_per_table: u32) -> Xdp {
 #[test]
 #[ignore = "kernel: needs root"]
 fn ten_million_packets_in_thirty_thousand_flows_are_counted_to_the_packet() {
+    // On a busy machine veth's ring overflows and frames are lost on their way to the hook. Totals are compared all
+    // the same; each flow can only be compared where none was lost.
+    const ATTEMPTS: u32 = 5;
+    let _serial = Serial::take();
+    let lossless = (0..ATTEMPTS).any(|_| every_packet_is_counted());
+    assert!(
+        lossless,
+        "veth lost frames before the hook in {ATTEMPTS} attempts"
+    );
+}
+
+/// Sends and counts ten million packets; false where veth lost some of them.
+fn every_packet_is_counted() -> bool {
     const FLOWS: u32 = 30_000;
     const PACKETS: u32 = 340;
-    let _serial = Serial::take();
     let pair = Pair::new();
     let capture = capture_on_b(&pair, 65_536);
     assert_eq!(capture.attached()[0].interface, "veth-b");
@@ -164,10 +176,19 @@ fn ten_million_packets_in_thirty_thousand_flows_are_counted_to_the_packet() {
     assert!(sent >= 10_000_000);
     assert_eq!(counted.packets(), counted.ledger.counted);
     assert_eq!(counted.ledger.overflow(), 0);
-    assert_eq!(
-        lost, 0,
-        "veth dropped frames before the hook: the comparison would not be one"
+    let by_sockets: u64 = sockets.values().sum();
+    let others = (counted.ledger.seen + lost) as i64 - (sent + by_sockets) as i64;
+    assert!(
+        (0..100).contains(&others),
+        "{others} packets that nobody has sent"
     );
+    assert_eq!(
+        counted.ledger.seen,
+        counted.ledger.counted + counted.ledger.rejected() + counted.ledger.probe
+    );
+    if lost > 0 {
+        return false;
+    }
     // Per flow: live frames have port 9 at the receiver.
     let mut live = 0;
     for (key, packets) in &counted.per_flow {
@@ -186,10 +207,7 @@ fn ten_million_packets_in_thirty_thousand_flows_are_counted_to_the_packet() {
             .sum();
         assert_eq!(found, packets, "socket on port {port}");
     }
-    assert_eq!(
-        counted.ledger.seen,
-        counted.ledger.counted + counted.ledger.rejected() + counted.ledger.probe
-    );
+    true
 }
 
 /// Sends datagrams from ordinary sockets; gives the number sent by source port.
@@ -226,18 +244,21 @@ fn small_tables_overflow_and_the_ledger_still_balances() {
         (drainer.join().expect("drainer"), sent)
     });
     println!("sent {sent}; ledger {:?}", counted.ledger);
-    assert_eq!(dropped_before_xdp(&pair), 0);
+    let lost = dropped_before_xdp(&pair);
     assert!(counted.ledger.overflow() > 0);
     assert_eq!(counted.packets(), counted.ledger.counted);
     // Neighbour discovery of the namespaces can come by, and can overflow too; it is not among what was sent.
-    let others = counted.ledger.seen - sent;
-    assert!(others < 100, "{others}");
+    let others = (counted.ledger.seen + lost) as i64 - sent as i64;
+    assert!(
+        (0..100).contains(&others),
+        "{others} packets that nobody has sent"
+    );
     assert_eq!(
         counted.packets()
             + counted.ledger.overflow()
             + counted.ledger.rejected()
             + counted.ledger.probe,
-        sent + others
+        counted.ledger.seen
     );
 }
 
