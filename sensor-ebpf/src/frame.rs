@@ -320,6 +320,8 @@ fn parse_packet(kind: u16, mut layer: Layer<'_>, packet: &mut Packet) -> Result<
     let mut segment = network::Segment {
         at: layer.at,
         length: 0,
+        protocol: 0,
+        later_fragment: false,
         tie: false,
     };
     match kind {

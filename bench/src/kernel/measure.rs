@@ -158,6 +158,7 @@ fn setting(
         ns: *ns,
         net_ns: ns - columns[0],
         ratio: (ns - columns[0]) / (columns[1] - columns[0]),
+        ratio_timed: (ns - columns[0]) / (columns[2] - columns[0]),
     };
     Ok(all.iter().zip(&columns).map(line).collect())
 }

@@ -17,6 +17,9 @@ pub(super) struct Segment<'a> {
     pub(super) at: Cursor<'a>,
     /// By the IP header.
     pub(super) length: u32,
+    /// After extension headers.
+    pub(super) protocol: u8,
+    pub(super) later_fragment: bool,
     /// Both addresses are the same: the ports decide the order of the key.
     pub(super) tie: bool,
 }
@@ -88,8 +91,6 @@ pub(super) fn parse_ipv4<'a>(
     };
     packet.ip_length = ip_length;
     packet.ttl = header.u8(8);
-    packet.key.protocol = header.u8(9);
-    packet.key.later_fragment = u8::from(header.u16(6) & 0x1fff != 0);
     let (source, destination) = (header.raw_u32(12), header.raw_u32(16));
     set_addresses(
         packet,
@@ -100,6 +101,8 @@ pub(super) fn parse_ipv4<'a>(
     *segment = Segment {
         at,
         length: ip_length - header_length as u32,
+        protocol: header.u8(9),
+        later_fragment: header.u16(6) & 0x1fff != 0,
         tie: source == destination,
     };
     Ok(())
@@ -126,7 +129,6 @@ pub(super) fn parse_ipv6<'a>(
     }
     packet.ip_length = length + IPV6_HEADER_BYTES as u32;
     packet.ttl = header.u8(7);
-    packet.key.later_fragment = 0;
     let source = Address {
         high: header.raw_u64(8),
         low: header.raw_u64(16),
@@ -141,22 +143,20 @@ pub(super) fn parse_ipv6<'a>(
     *segment = Segment {
         at: behind.at,
         length,
+        protocol: header.u8(6),
+        later_fragment: false,
         tie: source == destination,
     };
-    parse_extensions(header.u8(6), segment, packet)
+    parse_extensions(segment)
 }
 
 /// Steps over extension headers to the transport header, or to the payload of a later fragment (RFC 8200 §4).
 #[inline(always)]
-fn parse_extensions(
-    mut next: u8,
-    segment: &mut Segment<'_>,
-    packet: &mut Packet,
-) -> Result<(), Malformed> {
+fn parse_extensions(segment: &mut Segment<'_>) -> Result<(), Malformed> {
     for _ in 0..=IPV6_EXTENSIONS_MAX {
         let rest = segment.at;
         let mut later_fragment = false;
-        let length = match next {
+        let length = match segment.protocol {
             protocol::HOP_BY_HOP
             | protocol::ROUTING
             | protocol::DESTINATION_OPTIONS
@@ -178,10 +178,7 @@ fn parse_extensions(
                 }
                 None => return Err(Malformed::Ipv6Extensions),
             },
-            _ => {
-                packet.key.protocol = next;
-                return Ok(());
-            }
+            _ => return Ok(()),
         };
         let (Some(following), Some(behind)) = (rest.u8(0), rest.skip(length)) else {
             return Err(Malformed::Ipv6Extensions);
@@ -191,11 +188,10 @@ fn parse_extensions(
         }
         segment.length -= length as u32;
         segment.at = behind.settle();
-        next = following;
+        segment.protocol = following;
         // What follows in a later fragment is payload, whatever its bytes look like.
         if later_fragment {
-            packet.key.protocol = next;
-            packet.key.later_fragment = 1;
+            segment.later_fragment = true;
             return Ok(());
         }
     }

@@ -10,11 +10,11 @@ pub(super) fn parse(segment: &Segment<'_>, packet: &mut Packet) -> Result<(), Ma
     let at = segment.at.settle();
     packet.tcp_flags = 0;
     packet.window = 0;
-    if packet.key.later_fragment != 0 {
+    if segment.later_fragment {
         set(packet, segment, (0, 0), 0);
         return Ok(());
     }
-    match packet.key.protocol {
+    match segment.protocol {
         protocol::TCP => {
             let Some(header) = at.header::<16>() else {
                 return CUT;
@@ -29,7 +29,7 @@ pub(super) fn parse(segment: &Segment<'_>, packet: &mut Packet) -> Result<(), Ma
             set(packet, segment, ports, header_length);
         }
         protocol::UDP | protocol::UDP_LITE | protocol::SCTP | protocol::DCCP => {
-            let header_length = match packet.key.protocol {
+            let header_length = match segment.protocol {
                 protocol::SCTP | protocol::DCCP => 12,
                 _ => 8,
             };
@@ -49,7 +49,7 @@ pub(super) fn parse(segment: &Segment<'_>, packet: &mut Packet) -> Result<(), Ma
             if segment.length < 8 {
                 return CUT;
             }
-            let ports = icmp_ports(packet.key.protocol, header.u8(0), header.u8(1));
+            let ports = icmp_ports(segment.protocol, header.u8(0), header.u8(1));
             set(packet, segment, ports, 8);
         }
         _ => set(packet, segment, (0, 0), 0),
@@ -69,11 +69,15 @@ fn set(
     if segment.tie {
         packet.sender = usize::from(source > destination);
     }
-    packet.key.ports = if packet.sender == 0 {
+    let ports = if packet.sender == 0 {
         [source, destination]
     } else {
         [destination, source]
     };
+    let later_fragment = u8::from(segment.later_fragment);
+    packet
+        .key
+        .set_ports(ports, segment.protocol, later_fragment);
 }
 
 /// ICMP type and code in place of ports, as Zeek and Community ID do: type and the type of the answer where
