@@ -296,7 +296,7 @@ fn live_without_interface_permission_or_port() {
             here,
             &arguments,
             69,
-            &["nosuch0", "does not exist; there are:", "lo"],
+            &["nosuch0", "does not exist; there are", "lo"],
         );
     }
 }

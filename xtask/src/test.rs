@@ -26,7 +26,7 @@ pub(crate) struct Args {
     #[arg(long, value_delimiter = ',')]
     skip: Vec<Tier>,
     /// Fail when one of these tiers cannot run here, instead of naming it; CI demands what it has installed
-    #[arg(long, value_delimiter = ',', env = "ANOMALY_DETECT_DEMAND")]
+    #[arg(long, value_delimiter = ',', env = "XTASK_DEMAND")]
     demand: Vec<Tier>,
 }
 

@@ -31,7 +31,7 @@ pub struct Seen {
 enum Kind {
     #[cfg(target_os = "linux")]
     Xdp(Box<xdp::Xdp>),
-    Libpcap(libpcap::Libpcap),
+    Libpcap(Box<libpcap::Libpcap>),
 }
 
 /// What a live capture says of its last epoch, for metrics.
@@ -120,7 +120,7 @@ impl Source {
         Ok(Self {
             interfaces: seen.collect(),
             notes: vec![format!("{}: by libpcap", interfaces.join(", "))],
-            kind: Kind::Libpcap(capture),
+            kind: Kind::Libpcap(Box::new(capture)),
         })
     }
 
