@@ -1,13 +1,15 @@
-//! The three `bpf(2)` commands that the measurement needs and aya does not offer in this form.
+//! The two `bpf(2)` commands that the measurement needs and aya does not offer in this form; running a program on a
+//! frame is the sensor's.
 
 use std::{
     io,
     os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
 };
 
+use sensor::capture::xdp::bpf;
+
 const BPF_MAP_CREATE: libc::c_long = 0;
 const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
-const BPF_PROG_TEST_RUN: libc::c_long = 10;
 const BPF_MAP_TYPE_HASH: u32 = 1;
 
 /// As much of `union bpf_attr` as is used; the kernel takes the rest as zero.
@@ -31,21 +33,7 @@ struct MapUpdate {
     flags: u64,
 }
 
-#[repr(C)]
-#[derive(Default)]
-struct TestRun {
-    prog_fd: u32,
-    retval: u32,
-    data_size_in: u32,
-    data_size_out: u32,
-    data_in: u64,
-    data_out: u64,
-    repeat: u32,
-    duration: u32,
-    rest: [u64; 4],
-}
-
-fn bpf<T>(command: libc::c_long, attributes: &mut T) -> io::Result<libc::c_long> {
+fn call<T>(command: libc::c_long, attributes: &mut T) -> io::Result<libc::c_long> {
     // SAFETY: the attributes are a live struct of the size given; pointers inside are to live memory, see callers.
     let result = unsafe {
         libc::syscall(
@@ -76,7 +64,7 @@ pub(super) fn hash_map(
         max_entries,
         map_flags,
     };
-    let fd = bpf(BPF_MAP_CREATE, &mut attributes)?;
+    let fd = call(BPF_MAP_CREATE, &mut attributes)?;
     // SAFETY: a file descriptor that the kernel has just made for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
@@ -90,21 +78,13 @@ pub(super) fn set_inner(outer: BorrowedFd<'_>, index: u32, inner: &OwnedFd) -> i
         value: std::ptr::from_ref(&value) as u64,
         ..MapUpdate::default()
     };
-    bpf(BPF_MAP_UPDATE_ELEM, &mut attributes).map(drop)
+    call(BPF_MAP_UPDATE_ELEM, &mut attributes).map(drop)
 }
 
 /// Runs a program on a frame that many times; the average time of a run in whole ns, by the kernel. (Around the runs of an
 /// XDP program the kernel waits for a grace period, so the call itself must not be timed.)
 pub(super) fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io::Result<u32> {
-    let mut attributes = TestRun {
-        prog_fd: program.as_raw_fd() as u32,
-        data_in: frame.as_ptr() as u64,
-        data_size_in: frame.len() as u32,
-        repeat,
-        ..TestRun::default()
-    };
-    bpf(BPF_PROG_TEST_RUN, &mut attributes)?;
-    Ok(attributes.duration)
+    bpf::test_run(program, frame, repeat).map(|ran| ran.duration_ns)
 }
 
 /// Keeps this thread on one CPU: the tables are per CPU.
