@@ -9,8 +9,8 @@ fn main() {}
 #[cfg(target_arch = "bpf")]
 mod programs {
     use aya_ebpf::{
-        bindings::{self, BPF_NOEXIST, TC_ACT_UNSPEC, xdp_action},
-        btf_maps::{ArrayOfMaps, HashMap, PerCpuArray},
+        bindings::{self, BPF_NOEXIST, BPF_RB_FORCE_WAKEUP, TC_ACT_UNSPEC, xdp_action},
+        btf_maps::{ArrayOfMaps, HashMap, PerCpuArray, RingBuf},
         helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns, generated::bpf_skb_pull_data},
         macros::{btf_map, xdp},
         programs::XdpContext,
@@ -21,8 +21,8 @@ mod programs {
         flow::{FlowCounters, FlowKey, TimeNs, epoch_of},
         frame::{self, Malformed, NoFlow, Packet},
         maps::{
-            FLOW_TABLE_FLAGS, FLOWS_PER_TABLE, HOOK_STATES_LENGTH, Hook, HookState, Ledger,
-            TABLES_MAX, hook_index, table_index,
+            BELL_BYTES, FLOW_TABLE_FLAGS, FLOWS_PER_TABLE, HOOK_STATES_LENGTH, Hook, HookState,
+            Ledger, TABLES_MAX, hook_index, table_index,
         },
     };
 
@@ -38,6 +38,10 @@ mod programs {
     #[btf_map]
     static HOOK_STATES: PerCpuArray<HookState, HOOK_STATES_LENGTH> = PerCpuArray::new();
 
+    /// Wakes the agent when a table fills. What is in it does not matter: the agent looks at `inserted`.
+    #[btf_map]
+    static BELL: RingBuf<u64, BELL_BYTES> = RingBuf::new();
+
     /// What a new flow starts from. In read-only data, because 248 bytes are half of the stack.
     static EMPTY: FlowCounters = FlowCounters::EMPTY;
 
@@ -52,6 +56,10 @@ mod programs {
     /// 1: drop each packet after counting, because this interface is a tap (mirror port).
     #[unsafe(no_mangle)]
     static TAP: u8 = 0;
+
+    /// The bell rings each time this many flows and one more, a power of two, have been added.
+    #[unsafe(no_mangle)]
+    static BELL_MASK: u64 = u64::MAX;
 
     #[inline(always)]
     fn constant<T: Copy>(of: &'static T) -> T {
@@ -193,14 +201,18 @@ mod programs {
         interface: impl Fn() -> u32,
         cut: impl Fn(&Packet) -> Segments,
     ) {
-        let HookState { ledger, packet } = state;
+        let HookState {
+            ledger,
+            inserted,
+            packet,
+        } = state;
         match outcome {
             Ok(()) => {
                 // SAFETY: the very reference, of which the compiler no longer knows what was written to it.
                 let packet = unsafe { &*opaque(packet) };
                 let segments = cut(packet);
                 ledger.seen += u64::from(segments.count);
-                match count_flow(packet, segments, now, interface) {
+                match count_flow(packet, segments, now, interface, inserted) {
                     Ok(()) => ledger.counted += u64::from(segments.count),
                     Err(error) => {
                         let headers = packet.ip_length - packet.payload_length;
@@ -242,6 +254,7 @@ mod programs {
         segments: Segments,
         time: TimeNs,
         interface: impl Fn() -> u32,
+        inserted: &mut u64,
     ) -> Result<(), i32> {
         // SAFETY: the helper takes no argument and always succeeds.
         let cpu = unsafe { bpf_get_smp_processor_id() };
@@ -250,6 +263,11 @@ mod programs {
             Some(counters) => counters,
             None => {
                 table.insert(&packet.key, &EMPTY, u64::from(BPF_NOEXIST))?;
+                *inserted += 1;
+                if *inserted & constant(&BELL_MASK) == 0 {
+                    // A bell that is full of unheard rings need not ring.
+                    let _ = BELL.output(*inserted, u64::from(BPF_RB_FORCE_WAKEUP));
+                }
                 let counters = table.get_ptr_mut(&packet.key).ok_or(0)?;
                 // SAFETY: as below.
                 unsafe { (*counters).interface = interface() };

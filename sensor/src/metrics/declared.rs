@@ -114,6 +114,7 @@ metrics! {
     DroppedPacketsTotal, "anomaly_detect_dropped_packets_total", Counter, ["by": &["kernel", "interface"]], "Packets lost before libpcap could hand them over.";
 
     DrainsTotal, "anomaly_detect_drains_total", Counter, [], "Epochs drained from the kernel.";
+    EarlyDrainsTotal, "anomaly_detect_early_drains_total", Counter, [], "Times the kernel's flow tables were emptied before their epoch was over, because they filled.";
     DrainSeconds, "anomaly_detect_drain_seconds", Histogram(SECONDS), [], "Time from the end of an epoch until it was drained and handed over.";
     DrainFillRatio, "anomaly_detect_drain_fill_ratio", Gauge, [], "Fill of the fullest table of the last drain, 0 to 1.";
     LateEpochsTotal, "anomaly_detect_late_epochs_total", Counter, [], "Epochs handed over more than half an epoch late.";

@@ -39,6 +39,8 @@ enum Kind {
 pub struct Health {
     /// Fill of the fullest table, 0 to 1; NaN where there is none.
     pub fill: f64,
+    /// How often tables were emptied before the epoch was over, because they filled.
+    pub early: u32,
     /// How far the wall clock is ahead of packet time, nanoseconds.
     pub drift_ns: i64,
     /// Packets lost before they could be counted, by the kernel and by the interface.
@@ -140,7 +142,8 @@ impl Source {
             Kind::Xdp(capture) => {
                 let report = capture.drain_report();
                 Health {
-                    fill: report.fullest as f64 / sensor_ebpf::maps::FLOWS_PER_TABLE as f64,
+                    fill: report.fullest as f64 / f64::from(capture.flows_per_table()),
+                    early: report.early,
                     drift_ns: capture.clock_drift_ns(),
                     dropped: [0, 0],
                 }
@@ -149,6 +152,7 @@ impl Source {
                 let report = capture.report();
                 Health {
                     fill: f64::NAN,
+                    early: 0,
                     drift_ns: 0,
                     dropped: [report.dropped_by_kernel, report.dropped_by_interface],
                 }

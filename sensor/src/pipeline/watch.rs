@@ -254,6 +254,7 @@ impl<'a> Watch<'a> {
         report_ledger(metrics, &epoch.ledger);
         let seconds = |nanoseconds: u64| nanoseconds as f64 / 1e9;
         metrics.add(Id::DrainsTotal, &[], 1.0);
+        metrics.add(Id::EarlyDrainsTotal, &[], f64::from(health.early));
         metrics.observe(Id::DrainSeconds, seconds(lateness_ns));
         metrics.observe(Id::EpochSeconds, seconds(processing_ns));
         if lateness_ns > 1 << (EPOCH_SHIFT - 1) {

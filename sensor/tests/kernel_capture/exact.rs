@@ -262,6 +262,72 @@ fn small_tables_overflow_and_the_ledger_still_balances() {
     );
 }
 
+/// Fifteen thousand flows an epoch on each CPU, at a pace, into tables of eight thousand: emptied in time, they lose nothing.
+#[test]
+#[ignore = "kernel: needs root"]
+fn tables_that_fill_are_emptied_before_they_overflow() {
+    const FLOWS: u32 = 30_000;
+    const PACKETS: u32 = 4;
+    const BURST: u32 = 500;
+    let _serial = Serial::take();
+    let pair = Pair::new();
+    let mut capture = capture_on_b(&pair, 8_192);
+    let stop = capture.stop_handle();
+    let (counted, early) = thread::scope(|scope| {
+        let drainer = scope.spawn(move || {
+            let (mut counted, mut epoch, mut early) = (Counted::default(), Epoch::default(), 0);
+            while capture.next_epoch(&mut epoch).expect("drain") == Progress::Epoch {
+                let report = capture.drain_report();
+                assert_eq!(report.unaccounted, 0, "epoch {}", epoch.index);
+                assert!(
+                    epoch
+                        .flows
+                        .is_sorted_by(|a, b| (a.1.first(), &a.0) < (b.1.first(), &b.0))
+                );
+                early += report.early;
+                counted.add(&epoch);
+            }
+            (counted, early)
+        });
+        let _stop = StopOnDrop(stop.clone());
+        let interface = pair.a.index("veth-a");
+        pair.a.within(|| {
+            pin(0);
+            let program = program::flow_maker(interface, FLOWS, 0, 1).expect("load the flow maker");
+            for _ in 0..FLOWS * PACKETS / BURST {
+                bpf::inject(program.as_fd(), &frame(), BURST).expect("inject");
+                pause(Duration::from_millis(8));
+            }
+        });
+        pause(Duration::from_millis(300));
+        stop.stop();
+        drainer.join().expect("drainer")
+    });
+    let lost = dropped_before_xdp(&pair);
+    println!(
+        "emptied early {early} times; {lost} dropped by veth; ledger {:?}",
+        counted.ledger
+    );
+    assert!(
+        early > 0,
+        "a table of 8,192 took 30,000 flows a few times an epoch"
+    );
+    assert_eq!(counted.ledger.overflow(), 0);
+    assert_eq!(counted.packets(), counted.ledger.counted);
+    assert_eq!(counted.ledger.unaccounted(), 0);
+    let per_flow: Vec<u64> = counted
+        .per_flow
+        .iter()
+        .filter(|(key, _)| key.protocol == 17 && key.ports.contains(&9))
+        .map(|(_, packets)| *packets)
+        .collect();
+    assert_eq!(
+        per_flow.iter().sum::<u64>() + lost,
+        u64::from(FLOWS * PACKETS)
+    );
+    assert_eq!(per_flow.len(), FLOWS as usize);
+}
+
 #[test]
 #[ignore = "kernel: needs root"]
 fn attaching_is_proved_by_a_packet() {

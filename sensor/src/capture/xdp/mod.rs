@@ -1,6 +1,7 @@
 //! Live capture by the kernel program: load, attach, and drain once an epoch.
 
 mod attach;
+mod bell;
 pub mod bpf;
 mod clock;
 mod error;
@@ -18,6 +19,7 @@ use aya::{
     Ebpf, EbpfLoader,
     programs::{SchedClassifier, Xdp as XdpProgram},
 };
+use bell::{Bell, Woken};
 pub use error::XdpError;
 pub use interface::interface_index;
 pub use probe::{Proof, Proved};
@@ -35,7 +37,7 @@ use super::{Capture, CaptureError, Epoch, Progress, Stop};
 pub struct Settings {
     /// Interfaces to watch.
     pub interfaces: Vec<String>,
-    /// Flows one CPU can count in one epoch.
+    /// Flows that a flow table of one CPU has room for. A table that fills is emptied before its epoch is over.
     pub flows_per_table: u32,
     /// Whether the interfaces are taps: count, then drop.
     pub tap: bool,
@@ -50,7 +52,7 @@ impl Settings {
     pub fn on(interfaces: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
             interfaces: interfaces.into_iter().map(Into::into).collect(),
-            flows_per_table: maps::FLOWS_PER_TABLE as u32,
+            flows_per_table: Tables::default_flows(cpus().unwrap_or(1), memory_bytes()),
             tap: false,
             clock_from_frame: false,
             clsact: false,
@@ -76,6 +78,7 @@ pub struct Xdp {
     next: u64,
     /// Epochs to drain after a stop: the running one, and the one that may have begun since.
     last: Option<u64>,
+    bell: Bell,
     stop: Stop,
     report: DrainReport,
 }
@@ -124,13 +127,7 @@ impl Xdp {
     /// See [`XdpError`].
     pub fn load(settings: &Settings) -> Result<Self, XdpError> {
         raise_memory_limit();
-        let cpus = aya::util::nr_cpus().map_err(|(_, source)| XdpError::System {
-            what: "count the CPUs",
-            source,
-        })?;
-        let cpus = u32::try_from(cpus)
-            .unwrap_or(u32::MAX)
-            .min(maps::TABLES_MAX as u32 / 2);
+        let cpus = cpus()?;
         let clock_offset = if settings.clock_from_frame {
             0
         } else {
@@ -145,9 +142,16 @@ impl Xdp {
                 true,
             )
             .override_global(maps::TAP, &u8::from(settings.tap), true)
+            .override_global(
+                maps::BELL_MASK,
+                &Tables::bell_mask(settings.flows_per_table),
+                true,
+            )
             .load(sensor_ebpf::OBJECT)
             .map_err(XdpError::of_object)?;
         let tables = Tables::new(&mut object, cpus, settings.flows_per_table)?;
+        let stop = Stop::default();
+        let bell = Bell::new(&mut object, stop.clone())?;
         attach::program::<XdpProgram>(&mut object, maps::PROGRAM_INGRESS)?
             .load()
             .map_err(|error| XdpError::of_program(maps::PROGRAM_INGRESS, error))?;
@@ -163,7 +167,8 @@ impl Xdp {
             clock_offset,
             next: epoch_of(clock::now(clock_offset)),
             last: None,
-            stop: Stop::default(),
+            bell,
+            stop,
             report: DrainReport::default(),
         })
     }
@@ -197,6 +202,11 @@ impl Xdp {
     /// How the last drain went.
     pub fn drain_report(&self) -> DrainReport {
         self.report
+    }
+
+    /// Flows a flow table has room for.
+    pub fn flows_per_table(&self) -> u32 {
+        self.tables.flows_max()
     }
 
     /// Where the packets of all drained epochs went, by hook.
@@ -245,6 +255,23 @@ impl Xdp {
         Ok(self.report)
     }
 
+    /// Sleeps until the next epoch to drain is over. Tables that fill before that are emptied meanwhile.
+    fn sleep(&mut self) -> Result<Woken, XdpError> {
+        let failed = |what: &'static str| move |source| XdpError::System { what, source };
+        let due = (self.next + 1) << EPOCH_SHIFT;
+        loop {
+            let left = due.saturating_sub(clock::now(self.clock_offset));
+            let woken = self
+                .bell
+                .wait(Duration::from_nanos(left) + GRACE)
+                .map_err(failed("wait for the end of an epoch"))?;
+            if woken != Woken::Rung {
+                return Ok(woken);
+            }
+            self.tables.relieve(self.current())?;
+        }
+    }
+
     /// The epoch that is running now.
     fn current(&self) -> u64 {
         epoch_of(clock::now(self.clock_offset))
@@ -253,16 +280,11 @@ impl Xdp {
 
 impl Capture for Xdp {
     fn next_epoch(&mut self, epoch: &mut Epoch) -> Result<Progress, CaptureError> {
-        if self.last.is_none() {
-            let due = (self.next + 1) << EPOCH_SHIFT;
-            let now = clock::now(self.clock_offset);
-            let wait = Duration::from_nanos(due.saturating_sub(now)) + GRACE;
-            if self.stop.wait(wait) {
-                // Detach first: after that no packet is counted any more, and what is in the tables is all.
-                self.links.clear();
-                self.object = None;
-                self.last = Some(self.current());
-            }
+        if self.last.is_none() && self.sleep()? == Woken::Asked {
+            // Detach first: after that no packet is counted any more, and what is in the tables is all.
+            self.links.clear();
+            self.object = None;
+            self.last = Some(self.current());
         }
         if self.last.is_some_and(|last| self.next > last) {
             return Ok(Progress::End);
@@ -271,6 +293,29 @@ impl Capture for Xdp {
         self.next += 1;
         self.drain(index, epoch)?;
         Ok(Progress::Epoch)
+    }
+}
+
+/// CPUs that packets can come by on.
+fn cpus() -> Result<u32, XdpError> {
+    let cpus = aya::util::nr_cpus().map_err(|(_, source)| XdpError::System {
+        what: "count the CPUs",
+        source,
+    })?;
+    Ok(u32::try_from(cpus)
+        .unwrap_or(u32::MAX)
+        .min(maps::TABLES_MAX as u32 / 2))
+}
+
+/// Memory of this machine; a gigabyte where it cannot be known.
+fn memory_bytes() -> u64 {
+    // SAFETY: no pointers.
+    let pages = unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) };
+    // SAFETY: no pointers.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    match (u64::try_from(pages), u64::try_from(page)) {
+        (Ok(pages), Ok(page)) if pages > 0 => pages * page,
+        _ => 1 << 30,
     }
 }
 

@@ -4,6 +4,9 @@
 //! returns once no program uses the old tables any more. Then the old tables and the ledgers of that parity stand
 //! still, and are read and emptied. Then they are the spares. Packets of the running epoch, which have the other
 //! parity, never notice.
+//!
+//! A table that fills before its epoch is over is swapped and read early; what it held waits for the rest of the epoch. The
+//! parts merge exactly, because the packets of one CPU lie in one part or the other, earlier and later.
 
 use std::{
     os::fd::{AsFd as _, OwnedFd},
@@ -36,6 +39,8 @@ pub struct DrainReport {
     pub late: u64,
     /// Packets in no counter; 0, or a defect.
     pub unaccounted: i64,
+    /// How often tables were emptied before the epoch was over, because they filled.
+    pub early: u32,
     /// From the swap of the tables to the sorted epoch.
     pub took: Duration,
 }
@@ -56,11 +61,54 @@ pub(super) struct Tables {
     /// What the ledgers and the flows of each parity differed by when a late drain read them while packets were
     /// being counted into them. The next drain that finds them at rest has to make up for it.
     carried: [i64; 2],
+    flows_max: u32,
+    /// What was read early, by parity.
+    pending: [Pending; 2],
 }
 
+/// Flows of an epoch that is not over, read because their table filled.
+#[derive(Default)]
+struct Pending {
+    flows: Vec<(FlowKey, FlowCounters)>,
+    /// How often.
+    times: u32,
+    batches: u32,
+    /// What [`HookState::inserted`] said of each CPU when its table was last empty.
+    inserted: Vec<u64>,
+}
+
+/// One for each parity, and a spare.
+const TABLES_PER_CPU: u64 = 3;
+
+/// Tables full of flows that may wait for the end of their epoch, for each CPU. Beyond, the kernel counts overflow: memory must not
+/// follow the number of an attacker's sources.
+const PENDING_TABLES: usize = 8;
+
 impl Tables {
+    /// When the program rings: after each eighth of a table. Two hooks fill a table, so that five eighths are noticed at
+    /// three quarters.
+    pub(super) const fn bell_mask(flows_max: u32) -> u64 {
+        let eighth = flows_max as u64 / 8;
+        let power = if eighth == 0 {
+            0
+        } else {
+            63 - eighth.leading_zeros()
+        };
+        (1 << power) - 1
+    }
+
+    /// Flows one table has room for by default: as many as the kernel program declares, but such that all tables together, which
+    /// are allocated from the beginning, take at most a sixteenth of this machine's memory.
+    pub(super) fn default_flows(cpus: u32, memory_bytes: u64) -> u32 {
+        /// The kernel's part of a hash element (`struct htab_elem`) and its bucket.
+        const OVERHEAD_BYTES: u64 = 48 + 16;
+        const FEWEST: u64 = 1024;
+        let flow = (size_of::<FlowKey>() + size_of::<FlowCounters>()) as u64 + OVERHEAD_BYTES;
+        let room = memory_bytes / 16 / (flow * u64::from(cpus) * TABLES_PER_CPU);
+        room.clamp(FEWEST, maps::FLOWS_PER_TABLE as u64) as u32
+    }
+
     pub(super) fn new(object: &mut Ebpf, cpus: u32, flows_max: u32) -> Result<Self, XdpError> {
-        let failed = |what: &'static str| move |source| XdpError::System { what, source };
         let Some(Map::ArrayOfMaps(array)) = object.take_map(maps::FLOW_TABLES) else {
             return Err(XdpError::Object {
                 what: "the array of flow tables is missing",
@@ -93,7 +141,17 @@ impl Tables {
             before: [Ledger::default(); maps::HOOK_STATES_LENGTH],
             totals: [Ledger::default(); Hook::ALL.len()],
             carried: [0; 2],
+            flows_max,
+            pending: [(); 2].map(|()| Pending {
+                inserted: vec![0; cpus as usize],
+                ..Pending::default()
+            }),
         })
+    }
+
+    /// Flows a table has room for.
+    pub(super) fn flows_max(&self) -> u32 {
+        self.flows_max
     }
 
     /// Where all packets drained so far went.
@@ -110,28 +168,24 @@ impl Tables {
         into: &mut Epoch,
     ) -> Result<DrainReport, XdpError> {
         let begun = Instant::now();
-        let failed = |what: &'static str| move |source| XdpError::System { what, source };
-        let slots: Vec<u32> = (0..self.cpus).map(|cpu| table_index(cpu, epoch)).collect();
-        bpf::swap_tables(self.array.fd().as_fd(), &slots, &self.spares)
-            .map_err(failed("swap flow tables"))?;
-        for (slot, spare) in slots.iter().zip(&mut self.spares) {
-            std::mem::swap(&mut self.slotted[*slot as usize], spare);
-        }
         let mut report = DrainReport::default();
         into.index = epoch;
         into.flows.clear();
-        let mut parts = 0;
+        let pending = &mut self.pending[(epoch & 1) as usize];
+        into.flows.append(&mut pending.flows);
+        report.early = std::mem::take(&mut pending.times);
+        report.batches = std::mem::take(&mut pending.batches);
+        report.entries = into.flows.len() as u64;
+        let mut parts = u32::from(report.entries > 0);
+        self.swap(epoch)?;
         for table in &self.spares {
-            let begin = into.flows.len();
-            report.batches += self
-                .batches
-                .empty(table.as_fd(), &mut into.flows)
-                .map_err(failed("read a flow table"))?;
-            let entries = (into.flows.len() - begin) as u64;
+            let (entries, batches) = read(&mut self.batches, table, &mut into.flows)?;
+            report.batches += batches;
             report.entries += entries;
             report.fullest = report.fullest.max(entries);
             parts += u32::from(entries > 0);
         }
+        self.pending[(epoch & 1) as usize].inserted = self.inserted(epoch)?;
         for (_, counters) in &mut into.flows {
             if epoch_of(counters.first()) != epoch || epoch_of(counters.last()) != epoch {
                 counters.quality |= quality::LATE;
@@ -155,6 +209,60 @@ impl Tables {
         }
         report.took = begun.elapsed();
         Ok(report)
+    }
+
+    /// Puts the spares into the slots of an epoch's parity, and waits until what was there is at rest: the spares now.
+    fn swap(&mut self, epoch: u64) -> Result<(), XdpError> {
+        let slots: Vec<u32> = (0..self.cpus).map(|cpu| table_index(cpu, epoch)).collect();
+        bpf::swap_tables(self.array.fd().as_fd(), &slots, &self.spares)
+            .map_err(failed("swap flow tables"))?;
+        for (slot, spare) in slots.iter().zip(&mut self.spares) {
+            std::mem::swap(&mut self.slotted[*slot as usize], spare);
+        }
+        Ok(())
+    }
+
+    /// Empties the tables of the running `epoch` if one of them is five eighths full, so that it does not overflow.
+    pub(super) fn relieve(&mut self, epoch: u64) -> Result<(), XdpError> {
+        let parity = (epoch & 1) as usize;
+        let now = self.inserted(epoch)?;
+        let fullest = now
+            .iter()
+            .zip(&self.pending[parity].inserted)
+            .map(|(now, empty)| now.saturating_sub(*empty))
+            .max()
+            .unwrap_or(0);
+        let room = PENDING_TABLES * self.flows_max as usize * self.cpus as usize;
+        if fullest < u64::from(self.flows_max) * 5 / 8 || self.pending[parity].flows.len() >= room {
+            return Ok(());
+        }
+        self.swap(epoch)?;
+        let pending = &mut self.pending[parity];
+        for table in &self.spares {
+            pending.batches += read(&mut self.batches, table, &mut pending.flows)?.1;
+        }
+        pending.times += 1;
+        // As read before the swap: what was added since is told too early, which only wakes too early.
+        pending.inserted = now;
+        Ok(())
+    }
+
+    /// Flows added on each CPU to its tables of an epoch's parity, by all hooks.
+    fn inserted(&self, epoch: u64) -> Result<Vec<u64>, XdpError> {
+        let mut sums = vec![0; self.cpus as usize];
+        for hook in Hook::ALL {
+            let values = self
+                .states
+                .get(&hook_index(hook, epoch), 0)
+                .map_err(|error| XdpError::Map {
+                    what: "read what was added to the flow tables",
+                    error,
+                })?;
+            for (sum, state) in sums.iter_mut().zip(values.iter()) {
+                *sum += state.inserted;
+            }
+        }
+        Ok(sums)
     }
 
     fn read_ledgers(&mut self, epoch: u64) -> Result<Ledger, XdpError> {
@@ -196,6 +304,23 @@ impl Tables {
     }
 }
 
+fn failed(what: &'static str) -> impl FnOnce(std::io::Error) -> XdpError {
+    move |source| XdpError::System { what, source }
+}
+
+/// Moves what a table at rest holds to the end of `into`: how much it was, and in how many calls.
+fn read(
+    batches: &mut bpf::Batches,
+    table: &OwnedFd,
+    into: &mut Vec<(FlowKey, FlowCounters)>,
+) -> Result<(u64, u32), XdpError> {
+    let begin = into.len();
+    let calls = batches
+        .empty(table.as_fd(), into)
+        .map_err(failed("read a flow table"))?;
+    Ok(((into.len() - begin) as u64, calls))
+}
+
 /// Merges the parts that several CPUs counted of the same flow, earlier part first.
 fn merge(flows: &mut Vec<(FlowKey, FlowCounters)>) {
     flows.sort_unstable_by(|a, b| {
@@ -208,4 +333,29 @@ fn merge(flows: &mut Vec<(FlowKey, FlowCounters)>) {
         }
         same
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_fit_the_memory() {
+        const GIB: u64 = 1 << 30;
+        assert_eq!(Tables::default_flows(2, 24 * GIB), 65_536);
+        let small = Tables::default_flows(4, GIB);
+        assert!((8_000..16_000).contains(&small), "{small}");
+        assert_eq!(Tables::default_flows(512, GIB), 1024);
+    }
+
+    #[test]
+    fn the_bell_rings_before_a_table_is_full() {
+        for flows in [1, 7, 8, 1000, 1024, 15_000, 65_536] {
+            let every = Tables::bell_mask(flows) + 1;
+            assert!(
+                every.is_power_of_two() && every <= u64::from(flows).div_ceil(8).max(1),
+                "{flows}"
+            );
+        }
+    }
 }
