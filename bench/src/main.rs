@@ -1,11 +1,12 @@
 //! Benchmarks: the whole path on one core beside its peers (`replay`), the BPF programs under
-//! `BPF_PROG_TEST_RUN` (`kernel`), the forest (`scoring`).
+//! `BPF_PROG_TEST_RUN` (`kernel`), the forest's cost (`scoring`), what is found in labelled data (`quality`).
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 mod kernel;
+mod quality;
 mod replay;
 mod scoring;
 
@@ -24,6 +25,8 @@ enum What {
     Kernel(kernel::Args),
     /// Cost of scoring a row, and of training
     Scoring(scoring::Args),
+    /// What is found in labelled data, beside the usual tools on the same rows
+    Quality(quality::Args),
     /// Make a large capture out of a small one
     Enlarge(replay::Enlarge),
     /// One measured run of our stages; the replay benchmark starts these
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         None => replay::run(&cli.replay),
         Some(What::Kernel(args)) => kernel::run(&args),
         Some(What::Scoring(args)) => scoring::run(&args),
+        Some(What::Quality(args)) => quality::run(&args),
         Some(What::Enlarge(args)) => replay::enlarge(&args),
         Some(What::Stage(args)) => replay::stages::run(&args),
     }
