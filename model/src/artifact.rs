@@ -1,8 +1,8 @@
 //! The stored form of a model: a header that people can read, a binary body, and checks over both.
 //!
 //! ```text
-//! anomaly-detect model 1\n
-//! {"version":1,"schema_digest":…,"schema":…,"info":…}\n
+//! anomaly-detect model 2\n
+//! {"schema_digest":…,"schema":…,"info":…}\n
 //! u64 length of the body, then the body:
 //!     baseline:     per column 129 f32 quantiles, u32 n, n x (f32 value, u32 count)
 //!     cuts:         per column u8 n, n x f32
@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 /// First bytes of every model.
 const MAGIC: &[u8] = b"anomaly-detect model ";
 /// Version this code writes, and the only one it reads.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Largest model read, in bytes.
 const LARGEST: u64 = 1 << 30;
 /// Marks a leaf where a split has its column.

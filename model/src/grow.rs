@@ -4,6 +4,7 @@
 //! drawn show where cuts are wanted; at most 255 of them per column become the cuts of the codes. The second
 //! time every cut drawn is moved to the nearest of those that still separates the node's rows.
 
+use crate::axis::Axis;
 use crate::baseline::Profile;
 use crate::forest::{LEAVES, LEVELS, LevelTree, NEVER, Node, Trees};
 use crate::quantise::{Coder, Cuts, thin};
@@ -33,14 +34,25 @@ pub(crate) fn grow(
         shape: settings.shape,
     };
 
+    let rank_share = f64::from(settings.rank_share);
+    let kinds: [Vec<Axis<'_>>; 2] = [
+        profiles.iter().map(Axis::declared).collect(),
+        profiles.iter().map(Axis::ranked).collect(),
+    ];
+    // Evenly among the trees: any part of the forest has its share of both kinds.
+    let is_ranked = |tree: usize| {
+        let upto = |count: usize| (count as f64 * rank_share + 1e-6) as usize;
+        usize::from(upto(tree + 1) > upto(tree))
+    };
     let first = parallel::map(threads, settings.trees, |tree| {
+        let axes: &[Axis<'_>] = &kinds[is_ranked(tree)];
         let mut rng = Rng::new(settings.seed, Purpose::Tree(tree as u32));
         let picked = rng.distinct(size, chosen.len());
-        let sample = Sample::new(rows, chosen, &picked, profiles);
+        let sample = Sample::new(rows, chosen, &picked, axes);
         let mut drawn = Vec::new();
         let free = Free {
             sample: &sample,
-            profiles,
+            axes,
         };
         plan.tree(&free, &mut rng, &mut |column, cut| {
             drawn.push((column, cut));
@@ -57,11 +69,12 @@ pub(crate) fn grow(
         .zip(&cuts)
         .map(|(profile, cuts)| Coder::new(profile, cuts))
         .collect();
-    let places: Vec<Vec<f32>> = profiles
-        .iter()
-        .zip(&cuts)
-        .map(|(profile, cuts)| places(profile, cuts))
-        .collect();
+    let places_of = kinds.each_ref().map(|axes| {
+        axes.iter()
+            .zip(&cuts)
+            .map(|(axis, cuts)| places(axis, cuts))
+            .collect::<Vec<Vec<f32>>>()
+    });
 
     let grown = parallel::map(threads, settings.trees, |tree| {
         let mut rng = Rng::new(settings.seed, Purpose::Tree(tree as u32));
@@ -70,7 +83,7 @@ pub(crate) fn grow(
         let coded = Coded {
             codes: sample.codes(rows, chosen, &picked, &coders),
             sample,
-            places: &places,
+            places: &places_of[is_ranked(tree)],
         };
         plan.tree(&coded, &mut rng, &mut |_, _| {})
     });

@@ -27,6 +27,7 @@ mod artifact;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod axis;
 mod baseline;
 mod body;
 mod calibrate;

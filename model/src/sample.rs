@@ -1,14 +1,14 @@
 //! The rows of one tree, and the two ways to cut them: anywhere, or at the cuts of the codes.
 
 use crate::Rows;
-use crate::baseline::Profile;
+use crate::axis::Axis;
 use crate::quantise::Coder;
 
 /// Where the cuts of a column lie on its axis.
-pub(crate) fn places(profile: &Profile, cuts: &[f32]) -> Vec<f32> {
-    match profile.transform {
+pub(crate) fn places(axis: &Axis<'_>, cuts: &[f32]) -> Vec<f32> {
+    match axis.profile.transform {
         crate::Transform::Categorical => cuts.to_vec(),
-        _ => cuts.iter().map(|&cut| profile.position(cut)).collect(),
+        _ => cuts.iter().map(|&cut| axis.place(cut)).collect(),
     }
 }
 
@@ -20,25 +20,16 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    pub(crate) fn new(rows: &Rows, chosen: &[u32], picked: &[u32], profiles: &[Profile]) -> Self {
-        let (count, columns) = (picked.len(), profiles.len());
-        let missing: Vec<f32> = profiles
-            .iter()
-            .map(|profile| {
-                if profile.median().is_nan() {
-                    0.0
-                } else {
-                    profile.position(profile.median())
-                }
-            })
-            .collect();
+    pub(crate) fn new(rows: &Rows, chosen: &[u32], picked: &[u32], axes: &[Axis<'_>]) -> Self {
+        let (count, columns) = (picked.len(), axes.len());
+        let missing: Vec<f32> = axes.iter().map(Axis::missing).collect();
         let mut axis = vec![0.0; count * columns];
         for (i, &pick) in picked.iter().enumerate() {
             for (column, &value) in rows.row(chosen[pick as usize] as usize).iter().enumerate() {
                 axis[column * count + i] = if value.is_nan() {
                     missing[column]
                 } else {
-                    profiles[column].position(value)
+                    axes[column].place(value)
                 };
             }
         }
@@ -96,7 +87,7 @@ pub(crate) trait Cutter {
 /// Cuts anywhere.
 pub(crate) struct Free<'a> {
     pub(crate) sample: &'a Sample,
-    pub(crate) profiles: &'a [Profile],
+    pub(crate) axes: &'a [Axis<'a>],
 }
 
 impl Cutter for Free<'_> {
@@ -118,7 +109,7 @@ impl Cutter for Free<'_> {
     }
 
     fn raw(&self, column: usize, (_, place): (u8, f32)) -> f32 {
-        self.profiles[column].cut(f64::from(place))
+        self.axes[column].cut(f64::from(place))
     }
 }
 

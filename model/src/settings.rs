@@ -28,6 +28,9 @@ pub struct Settings {
     /// Share (0 to 1) of the splits that choose their feature in proportion to the range it spans in the node;
     /// the others choose uniformly among the features that vary there.
     pub range_share: f32,
+    /// Share (0 to 1) of the trees that cut signed-log columns along their ranks instead of their logarithms, and in
+    /// which each column but the categorical ones spans 1.
+    pub rank_share: f32,
     /// Share (above 0, at most 0.5) of the baseline that lies above [`crate::Model::threshold`].
     pub contamination: f64,
     /// Threads to train with; 0 means as many as the machine has. The result does not depend on it.
@@ -44,7 +47,8 @@ impl Default for Settings {
             subsample: 256,
             seed: 0,
             shape: Shape::LevelShared,
-            range_share: 0.5,
+            range_share: 0.75,
+            rank_share: 0.5,
             contamination: 0.01,
             threads: 0,
             holdout: 0.2,
@@ -60,6 +64,7 @@ impl Settings {
     pub fn classic() -> Self {
         Self {
             range_share: 0.0,
+            rank_share: 0.0,
             holdout: 0.0,
             ..Self::default()
         }
@@ -73,6 +78,8 @@ impl Settings {
             Some("subsample must be 2 to 65536")
         } else if !(0.0..=1.0).contains(&self.range_share) {
             Some("range_share must be 0 to 1")
+        } else if !(0.0..=1.0).contains(&self.rank_share) {
+            Some("rank_share must be 0 to 1")
         } else if !(self.contamination > 0.0 && self.contamination <= 0.5) {
             Some("contamination must be above 0 and at most 0.5")
         } else if !(0.0..=0.9).contains(&self.holdout) {

@@ -126,7 +126,7 @@ proptest! {
     #[test]
     fn noise_is_not_a_model(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         prop_assert!(Model::from_bytes(&bytes).is_err());
-        let headed = [b"anomaly-detect model 1\n", &bytes[..]].concat();
+        let headed = [b"anomaly-detect model 2\n", &bytes[..]].concat();
         prop_assert!(Model::from_bytes(&headed).is_err());
     }
 }
@@ -163,7 +163,7 @@ fn a_length_is_compared_with_what_is_left_before_memory_is_taken() {
 fn the_header_is_for_people() {
     let text = String::from_utf8_lossy(&MODELS[0]);
     let mut lines = text.lines();
-    assert_eq!(lines.next(), Some("anomaly-detect model 1"));
+    assert_eq!(lines.next(), Some("anomaly-detect model 2"));
     let header: serde_json::Value = serde_json::from_str(lines.next().unwrap()).unwrap();
     assert_eq!(header["schema_digest"], schema(6).digest());
     assert_eq!(header["schema"]["columns"][0]["name"], "bytes_0");
@@ -189,10 +189,10 @@ fn another_schema_is_refused() {
 
 #[test]
 fn errors_say_what_is_wrong() {
-    let version = b"anomaly-detect model 2\n{}\n".to_vec();
+    let version = b"anomaly-detect model 1\n{}\n".to_vec();
     assert_eq!(
         Model::from_bytes(&version).unwrap_err().to_string(),
-        "a model of format version 2; this program reads version 1"
+        "a model of format version 1; this program reads version 2"
     );
     let mut flipped = MODELS[0].clone();
     flipped[100] ^= 4;

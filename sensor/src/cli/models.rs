@@ -118,11 +118,12 @@ pub(super) fn show(args: &ModelShow) -> Result<u8, Fault> {
         (
             "forest",
             format!(
-                "{} trees of {} rows, {:?}, range share {}, seed {}",
+                "{} trees of {} rows, {:?}, range share {}, rank share {}, seed {}",
                 settings.trees,
                 info.rows_per_tree,
                 settings.shape,
                 settings.range_share,
+                settings.rank_share,
                 settings.seed
             ),
         ),

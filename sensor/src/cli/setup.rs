@@ -140,6 +140,7 @@ impl Setup {
                     Shape::Ordinary => model::Shape::Ordinary,
                 },
                 range_share: model.range_share,
+                rank_share: model.rank_share,
                 contamination: model.contamination,
                 threads: model.threads,
                 holdout: model.holdout,

@@ -87,6 +87,8 @@ pub struct Model {
     pub shape: Shape,
     /// Share of splits that choose the feature by its range.
     pub range_share: f32,
+    /// Share of trees cut along ranks.
+    pub rank_share: f32,
     /// Share of the baseline that is called anomalous.
     pub contamination: f64,
     /// Share of the rows held out for calibration.
@@ -186,6 +188,7 @@ impl Config {
                     ],
                 )?,
                 range_share: layers.float("model.range_share", 0.0, 1.0)? as f32,
+                rank_share: layers.float("model.rank_share", 0.0, 1.0)? as f32,
                 contamination: layers.float("model.contamination", 1e-9, 0.5)?,
                 holdout: layers.float("model.holdout", 0.0, 0.9)?,
                 threads: layers.integer("model.threads", 0, 4096)? as usize,

@@ -1,0 +1,173 @@
+//! Where values lie along the axes that a tree cuts.
+//!
+//! A cut is drawn uniformly along an axis, so the axis decides what a tree takes for far apart. There are two kinds.
+//! *Declared*: the transform of the schema. On it a value beyond all others is far out however rare it is, but a
+//! column that spans decades of noise (a sequence number) draws most of the cuts. *Ranked*: signed-log columns by
+//! rank and linear ones by their own range, so that each spans 1, while categories keep their nats; rare names and odd
+//! combinations of ordinary values come out, single extremes drown. A forest of both sees both.
+
+use crate::Transform;
+use crate::baseline::{INTERVALS, Profile};
+
+/// What lies outside the baseline's range is this much of that range away, at most.
+const BEYOND: f32 = 5.0;
+
+/// The axis of one column.
+pub(crate) struct Axis<'a> {
+    pub(crate) profile: &'a Profile,
+    /// Points of a piecewise linear map from the declared axis; both ascend strictly. None: the declared axis.
+    points: Vec<(f32, f32)>,
+}
+
+impl<'a> Axis<'a> {
+    /// The axis that the schema declares.
+    pub(crate) fn declared(profile: &'a Profile) -> Self {
+        Self {
+            profile,
+            points: Vec::new(),
+        }
+    }
+
+    /// The axis of ranks.
+    pub(crate) fn ranked(profile: &'a Profile) -> Self {
+        let mut points: Vec<(f32, f32)> = Vec::new();
+        if !profile.median().is_nan() {
+            let places: Vec<f32> = profile
+                .knots
+                .iter()
+                .map(|&knot| profile.position(knot))
+                .collect();
+            match profile.transform {
+                Transform::Categorical => {}
+                Transform::Linear => {
+                    points.extend([(places[0], 0.0), (places[INTERVALS], 1.0)]);
+                }
+                Transform::SignedLog => {
+                    let mut below = 0;
+                    for same in places.chunk_by(|a, b| a == b) {
+                        let rank = below as f32 + (same.len() - 1) as f32 / 2.0;
+                        points.push((same[0], rank / INTERVALS as f32));
+                        below += same.len();
+                    }
+                }
+            }
+        }
+        if points
+            .first()
+            .is_some_and(|first| points.last().is_none_or(|last| last.0 <= first.0))
+        {
+            points.clear();
+        }
+        Self { profile, points }
+    }
+
+    /// Where a raw value (not NaN) lies.
+    pub(crate) fn place(&self, value: f32) -> f32 {
+        let at = self.profile.position(value);
+        let (Some(first), Some(last)) = (self.points.first(), self.points.last()) else {
+            return at;
+        };
+        // Beyond the ends the axis goes on in units of what the whole baseline spans.
+        let unit = last.0 - first.0;
+        if at <= first.0 {
+            return first.1 - ((first.0 - at) / unit).min(BEYOND);
+        }
+        if at >= last.0 {
+            return last.1 + ((at - last.0) / unit).min(BEYOND);
+        }
+        let above = self.points.partition_point(|point| point.0 < at);
+        let (low, high) = (self.points[above - 1], self.points[above]);
+        low.1 + (high.1 - low.1) * ((at - low.0) / (high.0 - low.0))
+    }
+
+    /// Where the value that stands for a missing one lies.
+    pub(crate) fn missing(&self) -> f32 {
+        let median = self.profile.median();
+        if median.is_nan() {
+            0.0
+        } else {
+            self.place(median)
+        }
+    }
+
+    /// The value that a cut at this place is compared with: raw, or of a categorical column its surprisal.
+    pub(crate) fn cut(&self, place: f64) -> f32 {
+        let (Some(first), Some(last)) = (self.points.first(), self.points.last()) else {
+            return self.profile.cut(place);
+        };
+        let wide = |point: &(f32, f32)| (f64::from(point.0), f64::from(point.1));
+        let (first, last) = (wide(first), wide(last));
+        let at = if place <= first.1 {
+            first.0 - (first.1 - place) * (last.0 - first.0)
+        } else if place >= last.1 {
+            last.0 + (place - last.1) * (last.0 - first.0)
+        } else {
+            let above = self
+                .points
+                .partition_point(|point| f64::from(point.1) < place);
+            let (low, high) = (wide(&self.points[above - 1]), wide(&self.points[above]));
+            low.0 + (high.0 - low.0) * ((place - low.1) / (high.1 - low.1))
+        };
+        self.profile.cut(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Rows;
+
+    fn profile(values: Vec<f32>, transform: Transform) -> Profile {
+        let all: Vec<u32> = (0..values.len() as u32).collect();
+        let rows = Rows { values, columns: 1 };
+        Profile::learn(&rows, &all, 0, transform)
+    }
+
+    #[test]
+    fn a_cut_lies_where_it_was_drawn() {
+        let ramp: Vec<f32> = (0..1000).map(|i| ((i * i) as f32) - 900.0).collect();
+        for transform in [Transform::Linear, Transform::SignedLog] {
+            let profile = profile(ramp.clone(), transform);
+            for axis in [Axis::declared(&profile), Axis::ranked(&profile)] {
+                let (low, high) = (axis.place(-5000.0), axis.place(3e6));
+                for step in 0..=1000 {
+                    let place = f64::from(low) + f64::from(high - low) * f64::from(step) / 1000.0;
+                    let back = f64::from(axis.place(axis.cut(place)));
+                    let span = f64::from(high - low);
+                    assert!(
+                        (back - place).abs() < 1e-4 * span,
+                        "{place}, {back}, {transform:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ranks_span_one_and_keep_the_order() {
+        let profile = profile(
+            (0..2000).map(|i| 1.01f32.powi(i)).collect(),
+            Transform::SignedLog,
+        );
+        let axis = Axis::ranked(&profile);
+        assert!(
+            axis.place(1.0).abs() < 0.01 && (axis.place(1.01f32.powi(1999)) - 1.0).abs() < 0.01
+        );
+        assert!((axis.place(1.01f32.powi(1000)) - 0.5).abs() < 0.01);
+        let places: Vec<f32> = (0..2600)
+            .map(|i| axis.place(1.01f32.powi(i - 300)))
+            .collect();
+        assert!(places.windows(2).all(|pair| pair[0] <= pair[1]));
+        assert!(axis.place(1e30) <= 1.0 + BEYOND);
+    }
+
+    #[test]
+    fn a_column_that_never_varies_keeps_its_declared_axis() {
+        for values in [vec![3.0; 50], vec![f32::NAN; 50]] {
+            let profile = profile(values, Transform::SignedLog);
+            let axis = Axis::ranked(&profile);
+            assert_eq!(axis.place(7.0), profile.position(7.0));
+            assert!(axis.missing().is_finite());
+        }
+    }
+}
