@@ -191,7 +191,7 @@ fn eval_prints_the_agreed_keys() {
         .keys()
         .map(String::as_str)
         .collect();
-    let mut wanted = vec![
+    let wanted = [
         "roc_auc",
         "pr_auc",
         "precision",
@@ -202,7 +202,6 @@ fn eval_prints_the_agreed_keys() {
         "positives",
         "false_alarms_per_day",
     ];
-    wanted.sort_unstable();
     assert_eq!(keys, wanted);
     assert_eq!(
         (value["rows"].as_u64(), value["positives"].as_u64()),
