@@ -136,9 +136,44 @@ pub fn schema() -> Schema {
     Schema::new(MODEL_COLUMNS.iter().map(column).collect())
 }
 
+/// Stretches of neighbouring features that the model sees: where one begins in a [`Row`], and its length.
+const MODEL_STRETCHES: [(usize, usize); STRETCHES] = {
+    let mut stretches = [(0, 0); STRETCHES];
+    let (mut at, mut stretch) = (0, 0);
+    while at < COUNT {
+        if TABLE[at].model {
+            let begin = at;
+            while at < COUNT && TABLE[at].model {
+                at += 1;
+            }
+            stretches[stretch] = (begin, at - begin);
+            stretch += 1;
+        } else {
+            at += 1;
+        }
+    }
+    stretches
+};
+
+const STRETCHES: usize = {
+    let (mut count, mut at) = (0, 0);
+    while at < COUNT {
+        count += (TABLE[at].model && (at == 0 || !TABLE[at - 1].model)) as usize;
+        at += 1;
+    }
+    count
+};
+
 /// The values of [`schema`]'s columns.
+#[inline]
 pub fn model_row(row: &Row) -> [f32; MODEL_COUNT] {
-    MODEL_COLUMNS.map(|at| row[at])
+    let mut values = [0.0; MODEL_COUNT];
+    let mut filled = 0;
+    for (begin, length) in MODEL_STRETCHES {
+        values[filled..filled + length].copy_from_slice(&row[begin..begin + length]);
+        filled += length;
+    }
+    values
 }
 
 /// Position of a feature in [`TABLE`].

@@ -87,6 +87,10 @@ pub struct Summary {
     pub incidents: Incidents,
 }
 
+/// Rows that are collected over epochs before they are scored: the scorer takes 64 at a time, and an epoch of a quiet link
+/// has two. More would leave the cache.
+const BATCH_ROWS: usize = 256;
+
 /// Epochs between two calls of a progress bar.
 const TICK_EPOCHS: u64 = 16;
 
@@ -211,11 +215,11 @@ pub fn score_capture(
 ) -> Result<Summary, Error> {
     let mut judge = Judge::default();
     let mut incidents = Incidents::new(crate::score::IncidentSettings::default());
-    let mut scored = Vec::new();
+    let (mut waiting, mut scored) = (Batch::new(), Vec::new());
     let (mut ended, mut count, mut anomalous) = (0, 0, 0);
     let mut histogram = [0; 50];
-    let pass = flows(inputs, settings, tick, &mut |batch| {
-        judge.judge(model, batch, &mut scored);
+    let mut verdicts = |rows: &mut Batch| {
+        judge.judge(model, rows, &mut scored);
         for mut found in scored.drain(..) {
             count += 1;
             incidents.absorb(&mut found, model);
@@ -226,8 +230,16 @@ pub fn score_capture(
                 each(&found, &incidents)?;
             }
         }
-        Ok(())
+        Ok::<(), Error>(())
+    };
+    let pass = flows(inputs, settings, tick, &mut |batch| {
+        waiting.append(batch);
+        if waiting.len() < BATCH_ROWS {
+            return Ok(());
+        }
+        verdicts(&mut waiting)
     })?;
+    verdicts(&mut waiting)?;
     Ok(Summary {
         pass,
         flows: ended,
