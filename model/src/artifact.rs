@@ -18,6 +18,8 @@
 
 use crate::baseline::Profile;
 use crate::body::Body;
+use crate::boost::Classifier;
+use crate::calibrate::Calibration;
 use crate::forest::{Node, Trees};
 use crate::quantise::Cuts;
 use crate::schema::hex;
@@ -57,8 +59,16 @@ pub enum LoadError {
     #[error("not a model of anomaly-detect")]
     NotAModel,
     /// A model of another version.
-    #[error("a model of format version {0}; this program reads version {VERSION}")]
-    Version(String),
+    #[error("a model of format version {found}; this program reads version {reads}")]
+    Version {
+        /// What the file says.
+        found: String,
+        /// What this program reads.
+        reads: u32,
+    },
+    /// A classifier where a forest is due.
+    #[error("a boosted classifier; only `predict` on tables and `model show` take one")]
+    Classifier,
     /// A checksum does not fit.
     #[error("damaged: {0} does not match")]
     Checksum(&'static str),
@@ -96,18 +106,7 @@ impl Model {
             schema: self.schema().clone(),
             info: self.info().clone(),
         };
-        let mut out = MAGIC.to_vec();
-        out.extend_from_slice(format!("{VERSION}\n").as_bytes());
-        out.extend(serde_json::to_vec(&header).expect("a header is numbers, strings and lists"));
-        out.push(b'\n');
-        let body = self.body();
-        out.extend((body.len() as u64).to_le_bytes());
-        out.extend(body);
-        let check = crc32fast::hash(&out);
-        out.extend(check.to_le_bytes());
-        let digest = Sha256::digest(&out);
-        out.extend_from_slice(&digest);
-        out
+        frame(MAGIC, VERSION, &header, &self.body())
     }
 
     /// SHA-256 of the stored form (without itself), in lower-case hexadecimal: the model's name wherever one must
@@ -125,37 +124,15 @@ impl Model {
     /// # Errors
     /// [`LoadError`] if these are not the bytes of a whole, undamaged model of this version.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, LoadError> {
-        if bytes.len() as u64 > LARGEST {
-            return Err(LoadError::TooLarge(bytes.len() as u64));
+        if Classifier::begins(bytes) {
+            return Err(LoadError::Classifier);
         }
-        let rest = bytes.strip_prefix(MAGIC).ok_or(LoadError::NotAModel)?;
-        let (version, _) = line(rest).ok_or(LoadError::NotAModel)?;
-        if version != VERSION.to_string().as_bytes() {
-            let shown = version
-                .iter()
-                .take(20)
-                .map(|&byte| char::from(byte).escape_default().to_string())
-                .collect();
-            return Err(LoadError::Version(shown));
-        }
-        let at = bytes
-            .len()
-            .checked_sub(CHECKS)
-            .ok_or(LoadError::Body("ends early"))?;
-        let (checked, checks) = bytes.split_at(at);
-        if crc32fast::hash(checked).to_le_bytes() != checks[..4] {
-            return Err(LoadError::Checksum("CRC-32"));
-        }
-        if Sha256::digest(&bytes[..at + 4])[..] != checks[4..] {
-            return Err(LoadError::Checksum("SHA-256"));
-        }
-        let (_, rest) = line(&checked[MAGIC.len()..]).ok_or(LoadError::NotAModel)?;
-        Self::from_parts(rest)
+        let (header, body) = unframe(bytes, MAGIC, VERSION)?;
+        Self::from_parts(header, body)
     }
 
     /// Reads header and body; apart from [`Model::from_bytes`] so that tests reach it with whatever bytes.
-    fn from_parts(bytes: &[u8]) -> Result<Self, LoadError> {
-        let (header, rest) = line(bytes).ok_or(LoadError::Header("ends early".into()))?;
+    fn from_parts(header: &[u8], rest: &[u8]) -> Result<Self, LoadError> {
         let header: Header =
             serde_json::from_slice(header).map_err(|error| LoadError::Header(error.to_string()))?;
         let columns = header.schema.len();
@@ -208,24 +185,7 @@ impl Model {
     /// # Errors
     /// [`SaveError`] if the system refuses.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), SaveError> {
-        let path = path.as_ref();
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.part", std::process::id()));
-        let part = path.with_file_name(name);
-        let write = || {
-            let mut file = std::fs::File::create(&part)?;
-            io::Write::write_all(&mut file, &self.to_bytes())?;
-            file.sync_all()?;
-            std::fs::rename(&part, path)
-        };
-        write().map_err(|source| {
-            // The first error is the one to tell; a part that cannot be removed is the smaller evil.
-            let _ = std::fs::remove_file(&part);
-            SaveError {
-                path: path.into(),
-                source,
-            }
-        })
+        write_file(path.as_ref(), &self.to_bytes())
     }
 
     /// Reads a model from a file.
@@ -233,17 +193,7 @@ impl Model {
     /// # Errors
     /// [`LoadError`] if the file cannot be read or does not hold a whole, undamaged model of this version.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
-        let path = path.as_ref();
-        let failed = |source| LoadError::Read {
-            path: path.into(),
-            source,
-        };
-        let file = std::fs::File::open(path).map_err(failed)?;
-        let mut bytes = Vec::new();
-        // One byte more than allowed, to tell "too large" from "just so"; devices have no length to ask for.
-        io::Read::read_to_end(&mut io::Read::take(file, LARGEST + 1), &mut bytes)
-            .map_err(failed)?;
-        Self::from_bytes(&bytes)
+        Self::from_bytes(&read_file(path.as_ref())?)
     }
 
     fn body(&self) -> Vec<u8> {
@@ -290,20 +240,107 @@ impl Model {
                 }
             }
         }
-        let calibration = self.calibration();
-        out.extend(calibration.rows().to_le_bytes());
-        out.extend((calibration.steps().len() as u32).to_le_bytes());
-        for (score, rank) in calibration.steps() {
-            out.extend(score.to_le_bytes());
-            out.extend(rank.to_le_bytes());
-        }
-        out.push(u8::from(calibration.tail().is_some()));
-        if let Some(tail) = calibration.tail() {
-            let (start, rest) = tail.parts();
-            out.extend(start.to_le_bytes());
-            out.extend(rest.iter().flat_map(|part| part.to_le_bytes()));
-        }
+        write_calibration(&mut out, self.calibration());
         out
+    }
+}
+
+/// Puts a header and a body into the frame that every artifact has: a line that says what it is, the header as a line
+/// of JSON, length, body, and the checks.
+pub(crate) fn frame(magic: &[u8], version: u32, header: &impl Serialize, body: &[u8]) -> Vec<u8> {
+    let mut out = magic.to_vec();
+    out.extend_from_slice(format!("{version}\n").as_bytes());
+    out.extend(serde_json::to_vec(header).expect("a header is numbers, strings and lists"));
+    out.push(b'\n');
+    out.extend((body.len() as u64).to_le_bytes());
+    out.extend(body);
+    let check = crc32fast::hash(&out);
+    out.extend(check.to_le_bytes());
+    let digest = Sha256::digest(&out);
+    out.extend_from_slice(&digest);
+    out
+}
+
+/// Header line, and the body with its length before it, of an artifact whose checks fit.
+pub(crate) fn unframe<'a>(
+    bytes: &'a [u8],
+    magic: &[u8],
+    reads: u32,
+) -> Result<(&'a [u8], &'a [u8]), LoadError> {
+    if bytes.len() as u64 > LARGEST {
+        return Err(LoadError::TooLarge(bytes.len() as u64));
+    }
+    let rest = bytes.strip_prefix(magic).ok_or(LoadError::NotAModel)?;
+    let (version, _) = line(rest).ok_or(LoadError::NotAModel)?;
+    if version != reads.to_string().as_bytes() {
+        let found = version
+            .iter()
+            .take(20)
+            .map(|&byte| char::from(byte).escape_default().to_string())
+            .collect();
+        return Err(LoadError::Version { found, reads });
+    }
+    let at = bytes
+        .len()
+        .checked_sub(CHECKS)
+        .ok_or(LoadError::Body("ends early"))?;
+    let (checked, checks) = bytes.split_at(at);
+    if crc32fast::hash(checked).to_le_bytes() != checks[..4] {
+        return Err(LoadError::Checksum("CRC-32"));
+    }
+    if Sha256::digest(&bytes[..at + 4])[..] != checks[4..] {
+        return Err(LoadError::Checksum("SHA-256"));
+    }
+    let (_, rest) = line(&checked[magic.len()..]).ok_or(LoadError::NotAModel)?;
+    line(rest).ok_or(LoadError::Header("ends early".into()))
+}
+
+/// Writes a temporary file beside `path` first, so that no reader sees half an artifact.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), SaveError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.part", std::process::id()));
+    let part = path.with_file_name(name);
+    let write = || {
+        let mut file = std::fs::File::create(&part)?;
+        io::Write::write_all(&mut file, bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&part, path)
+    };
+    write().map_err(|source| {
+        // The first error is the one to tell; a part that cannot be removed is the smaller evil.
+        let _ = std::fs::remove_file(&part);
+        SaveError {
+            path: path.into(),
+            source,
+        }
+    })
+}
+
+/// The bytes of a file, and no more than any artifact has.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, LoadError> {
+    let failed = |source| LoadError::Read {
+        path: path.into(),
+        source,
+    };
+    let file = std::fs::File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    // One byte more than allowed, to tell "too large" from "just so"; devices have no length to ask for.
+    io::Read::read_to_end(&mut io::Read::take(file, LARGEST + 1), &mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+pub(crate) fn write_calibration(out: &mut Vec<u8>, calibration: &Calibration) {
+    out.extend(calibration.rows().to_le_bytes());
+    out.extend((calibration.steps().len() as u32).to_le_bytes());
+    for (score, rank) in calibration.steps() {
+        out.extend(score.to_le_bytes());
+        out.extend(rank.to_le_bytes());
+    }
+    out.push(u8::from(calibration.tail().is_some()));
+    if let Some(tail) = calibration.tail() {
+        let (start, rest) = tail.parts();
+        out.extend(start.to_le_bytes());
+        out.extend(rest.iter().flat_map(|part| part.to_le_bytes()));
     }
 }
 

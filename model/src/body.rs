@@ -19,15 +19,15 @@ impl Body<'_> {
         Ok(*head)
     }
 
-    fn u8(&mut self) -> Result<u8, LoadError> {
+    pub(crate) fn u8(&mut self) -> Result<u8, LoadError> {
         Ok(self.array::<1>()?[0])
     }
 
-    fn u16(&mut self) -> Result<u16, LoadError> {
+    pub(crate) fn u16(&mut self) -> Result<u16, LoadError> {
         self.array().map(u16::from_le_bytes)
     }
 
-    fn u32(&mut self) -> Result<u32, LoadError> {
+    pub(crate) fn u32(&mut self) -> Result<u32, LoadError> {
         self.array().map(u32::from_le_bytes)
     }
 
@@ -35,16 +35,16 @@ impl Body<'_> {
         self.array().map(u64::from_le_bytes)
     }
 
-    fn f32(&mut self) -> Result<f32, LoadError> {
+    pub(crate) fn f32(&mut self) -> Result<f32, LoadError> {
         self.array().map(f32::from_le_bytes)
     }
 
-    fn f64(&mut self) -> Result<f64, LoadError> {
+    pub(crate) fn f64(&mut self) -> Result<f64, LoadError> {
         self.array().map(f64::from_le_bytes)
     }
 
     /// `count` items of at least `size` bytes each; refused before memory is taken if they cannot all be there.
-    fn list<T>(
+    pub(crate) fn list<T>(
         &mut self,
         count: usize,
         size: usize,

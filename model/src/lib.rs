@@ -30,6 +30,7 @@ mod avx512;
 mod axis;
 mod baseline;
 mod body;
+mod boost;
 mod calibrate;
 mod explain;
 mod forest;
@@ -54,6 +55,7 @@ mod train;
 mod walk;
 
 pub use artifact::{LoadError, SaveError};
+pub use boost::{BoostError, BoostInfo, BoostSettings, Classifier, Labelled, Sureness};
 pub use calibrate::CalibrationSource;
 pub use explain::Contribution;
 pub use forest::{NodeView, TreeView};

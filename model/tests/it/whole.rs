@@ -265,7 +265,9 @@ fn something_else_is_not_a_model() {
         Err(LoadError::NotAModel)
     ));
     let old = b"anomaly-detect model 9\n{}\n";
-    assert!(matches!(Model::from_bytes(old), Err(LoadError::Version(version)) if version == "9"));
+    assert!(
+        matches!(Model::from_bytes(old), Err(LoadError::Version { found, .. }) if found == "9")
+    );
     assert!(matches!(
         Model::load("/nonexistent/model"),
         Err(LoadError::Read { .. })
