@@ -19,3 +19,4 @@ pub mod pipeline;
 pub mod score;
 pub mod sink;
 pub mod time;
+pub mod zeek;

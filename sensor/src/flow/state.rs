@@ -39,6 +39,28 @@ pub enum ConnState {
 }
 
 impl ConnState {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::S0,
+        Self::S1,
+        Self::Sf,
+        Self::Rej,
+        Self::S2,
+        Self::S3,
+        Self::Rsto,
+        Self::Rstr,
+        Self::Rstos0,
+        Self::Rstrh,
+        Self::Sh,
+        Self::Shr,
+        Self::Oth,
+    ];
+
+    /// The state of this name; `None` if there is none.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+
     /// As Zeek writes it.
     pub const fn name(self) -> &'static str {
         match self {

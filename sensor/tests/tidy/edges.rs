@@ -22,6 +22,8 @@ const MODULE_EDGES: &[(&str, &[&str])] = &[
     ("capture", &["time"]),
     ("flow", &["bounded", "capture"]),
     ("context", &["bounded", "capture", "flow"]),
+    // A source of its own: of the flow stages it uses the vocabulary and the context.
+    ("zeek", &["bounded", "capture", "context", "flow", "time"]),
     ("features", &["context", "flow"]),
     // Of the context only the vocabulary of its explanations: service classes and names of windows.
     ("score", &["bounded", "context", "features", "flow", "time"]),
