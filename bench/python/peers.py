@@ -7,11 +7,13 @@
 
 reads FOLDER/{train,test}.f32 (row-major little-endian floats; `boosting` also classes.f32, 0 is ordinary) and
 writes FOLDER/scores.f32: for each seed one score a test row, higher is more anomalous. CATEGORICAL is a comma
-separated list of columns. Needs NumPy, scikit-learn and, for `boosting`, LightGBM.
+separated list of columns; it prints the nanoseconds that a row takes to score. Needs NumPy, scikit-learn and, for `boosting`, LightGBM.
 """
 
 import pathlib
 import sys
+import time
+import warnings
 
 import numpy as np
 import sklearn
@@ -42,10 +44,14 @@ def boosting(folder, columns, seeds, trees, categorical):
     for seed in range(seeds):
         model = lightgbm.LGBMClassifier(n_estimators=trees, random_state=seed, verbose=-1, n_jobs=1)
         model.fit(train, classes, categorical_feature=categorical or "auto")
-        yield 1.0 - model.predict_proba(test)[:, 0]
+        begin = time.perf_counter()
+        shares = model.predict_proba(test)
+        print(f"{(time.perf_counter() - begin) * 1e9 / len(test):.1f}")
+        yield 1.0 - shares[:, 0]
 
 
 def main():
+    warnings.filterwarnings("ignore")
     what, *rest = sys.argv[1:]
     if what == "versions":
         names = [f"scikit-learn {sklearn.__version__}"]

@@ -13,6 +13,7 @@ use std::{
 use sensor::score::quality::{Judged, measure};
 use serde::Serialize;
 
+mod boosting;
 mod peer;
 mod table;
 
@@ -206,7 +207,7 @@ pub(crate) enum QualityError {
 type Measure = fn(data: &Path, options: &Options) -> Result<Vec<ResultRow>, QualityError>;
 
 /// Kinds of data, in the order of the table.
-const GROUPS: &[(&str, Measure)] = &[];
+const GROUPS: &[(&str, Measure)] = &[("boosting", boosting::measure)];
 
 /// Evidence of a run.
 #[derive(Serialize)]

@@ -1,7 +1,9 @@
 //! The one place that names the stages: capture, flow, context, features, score, sink. One thread does all packet
 //! and flow work, without async.
 
+mod foreign;
 mod input;
+mod labelled;
 mod offline;
 mod sample;
 mod source;
@@ -10,7 +12,9 @@ mod table;
 mod watch;
 
 pub use self::{
+    foreign::{Encoder, Foreign, ForeignError, some},
     input::{Spooled, check, is_table, spool},
+    labelled::{LabelledTable, Labels, TalkColumns, is_attack},
     offline::{
         Error, Learned, Pass, Summary, Tick, Training, flows, score_capture, train_on_captures,
     },
