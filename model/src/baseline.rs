@@ -5,7 +5,7 @@ use crate::{Rows, Schema, Transform};
 
 /// Intervals between the stored quantiles.
 pub(crate) const INTERVALS: usize = 128;
-/// Categories kept per column; those beyond are rarer than every one kept and count as the rarest kept.
+/// Categories kept per column; those beyond are rarer than every one kept and count as never seen.
 pub(crate) const MAX_CATEGORIES: usize = 4096;
 /// Rows looked at for the quantiles.
 const QUANTILE_ROWS: usize = 8192;
@@ -13,6 +13,8 @@ const QUANTILE_ROWS: usize = 8192;
 const CATEGORY_ROWS: usize = 65_536;
 /// Values beyond are treated as if they were this: ranges stay finite.
 const LARGEST: f32 = 1e30;
+/// Nats by which a category never seen is rarer than the rarest seen.
+const UNSEEN: f32 = 1.0;
 
 /// One column of the baseline.
 #[derive(Clone, Debug, PartialEq)]
@@ -145,7 +147,7 @@ impl Profile {
             Transform::SignedLog => signed_log(f64::from(value.clamp(-LARGEST, LARGEST))) as f32,
             Transform::Categorical => self
                 .category(value)
-                .map_or(self.rarest, |found| found.surprisal),
+                .map_or(self.rarest + UNSEEN, |found| found.surprisal),
         }
     }
 
@@ -171,6 +173,26 @@ impl Profile {
     /// Value that stands for a missing one: the median.
     pub(crate) fn median(&self) -> f32 {
         self.knots[INTERVALS / 2]
+    }
+
+    /// Whether the column has two values that differ, as far as the quantiles tell.
+    pub(crate) fn varies(&self) -> bool {
+        self.position(self.knots[0]) < self.position(self.knots[INTERVALS])
+    }
+
+    /// Whether the range that the column spans on its axis can be compared with other columns': logarithms and nats,
+    /// and shares of one.
+    pub(crate) fn has_a_scale(&self) -> bool {
+        self.transform != Transform::Linear || !(self.knots[0] < 0.0 || self.knots[INTERVALS] > 1.0)
+    }
+
+    /// A category that is none of the known.
+    pub(crate) fn unseen(&self) -> f32 {
+        // One more candidate than there are categories: one of them is free.
+        (0..=self.categories.len())
+            .map(|n| -0.5 - n as f32)
+            .find(|&value| self.category(value).is_none())
+            .unwrap_or(f32::INFINITY)
     }
 
     /// The 1 % and the 99 % quantile, to the resolution of the stored ones.
@@ -285,14 +307,15 @@ mod tests {
     }
 
     #[test]
-    fn categories_lie_by_surprisal_and_the_unseen_with_the_rarest() {
+    fn categories_lie_by_surprisal_and_the_unseen_beyond_the_rarest() {
         let profile = column(
             &[80.0, 80.0, 80.0, 443.0, 443.0, 22.0, f32::NAN],
             Transform::Categorical,
         );
         assert!((profile.position(80.0) - 2f32.ln()).abs() < 1e-6);
         assert!((profile.position(22.0) - 6f32.ln()).abs() < 1e-6);
-        assert_eq!(profile.position(9.0), profile.position(22.0));
+        assert_eq!(profile.position(9.0), profile.position(22.0) + UNSEEN);
+        assert_eq!(profile.position(profile.unseen()), profile.position(9.0));
         assert_eq!(profile.knots[0], 80.0);
         assert_eq!(profile.knots[INTERVALS], 22.0);
     }

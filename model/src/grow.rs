@@ -9,7 +9,7 @@ use crate::baseline::Profile;
 use crate::forest::{LEAVES, LEVELS, LevelTree, NEVER, Node, Trees};
 use crate::quantise::{Coder, Cuts, thin};
 use crate::rng::{Purpose, Rng};
-use crate::sample::{Coded, Cutter, Free, Sample, places};
+use crate::sample::{Coded, Cutter, Free, Sample, places, with_ghosts};
 use crate::{Rows, Settings, Shape, parallel};
 
 /// A forest grown, and the cuts its thresholds refer to.
@@ -31,6 +31,8 @@ pub(crate) fn grow(
     let plan = Plan {
         range_share: settings.range_share,
         height: height(size),
+        real: size as u32,
+        scaled: profiles.iter().map(Profile::has_a_scale).collect(),
         shape: settings.shape,
     };
 
@@ -48,7 +50,9 @@ pub(crate) fn grow(
         let axes: &[Axis<'_>] = &kinds[is_ranked(tree)];
         let mut rng = Rng::new(settings.seed, Purpose::Tree(tree as u32));
         let picked = rng.distinct(size, chosen.len());
-        let sample = Sample::new(rows, chosen, &picked, axes);
+        let rows_of = picked.iter().map(|&pick| chosen[pick as usize]);
+        let table = with_ghosts(rows, rows_of, axes, settings.beyond, &mut rng);
+        let sample = Sample::new(&table, axes);
         let mut drawn = Vec::new();
         let free = Free {
             sample: &sample,
@@ -79,9 +83,12 @@ pub(crate) fn grow(
     let grown = parallel::map(threads, settings.trees, |tree| {
         let mut rng = Rng::new(settings.seed, Purpose::Tree(tree as u32));
         let picked = rng.distinct(size, chosen.len());
+        let rows_of = picked.iter().map(|&pick| chosen[pick as usize]);
+        let axes = &kinds[is_ranked(tree)];
+        let table = with_ghosts(rows, rows_of, axes, settings.beyond, &mut rng);
         let sample = &first[tree].0;
         let coded = Coded {
-            codes: sample.codes(rows, chosen, &picked, &coders),
+            codes: sample.codes(&table, &coders),
             sample,
             places: &places_of[is_ranked(tree)],
         };
@@ -134,10 +141,15 @@ enum Tree {
 ///
 /// Ranges compete as they are on the axes, undivided by the column's own: on the network tables of
 /// docs/models.md dividing costs a tenth of average precision, since a column that spans decades *is* the
-/// more telling.
+/// more telling. That holds for logarithms, ranks, nats and shares, whose units are one; a linear column that
+/// leaves 0 to 1 is in a unit of its own.
 struct Plan {
     range_share: f32,
     height: usize,
+    /// Members from here on are ghosts.
+    real: u32,
+    /// Columns whose range means something beside others'; the rest compete as if theirs were 1.
+    scaled: Vec<bool>,
     shape: Shape,
 }
 
@@ -157,6 +169,11 @@ impl Plan {
         }
     }
 
+    /// Members that are rows of the baseline.
+    fn rows_among(&self, members: &[u32]) -> u32 {
+        members.iter().filter(|&&member| member < self.real).count() as u32
+    }
+
     /// Grows the subtree of `members` in pre-order.
     fn node(
         &self,
@@ -174,7 +191,7 @@ impl Plan {
         };
         let Some((column, span)) = chosen else {
             nodes.push(Node::Leaf {
-                count: members.len() as u32,
+                count: self.rows_among(members),
             });
             return;
         };
@@ -206,7 +223,7 @@ impl Plan {
         let mut weights: Vec<f64> = (0..sample.columns)
             .map(|column| match spans[column] {
                 (low, high) if low >= high => 0.0,
-                (low, high) if by_range => f64::from(high) - f64::from(low),
+                (low, high) if by_range && self.scaled[column] => f64::from(high) - f64::from(low),
                 _ => 1.0,
             })
             .collect();
@@ -251,7 +268,7 @@ impl Plan {
                         let span = sample.span(column, inside);
                         spans[node * sample.columns + column] = span;
                         if span.0 < span.1 && cutter.separable(column, inside) {
-                            let each = if by_range {
+                            let each = if by_range && self.scaled[column] {
                                 f64::from(span.1) - f64::from(span.0)
                             } else {
                                 1.0
@@ -289,7 +306,7 @@ impl Plan {
         }
         let mut start = 0;
         for (place, end) in level_nodes {
-            tree.counts[place] = (end - start) as u32;
+            tree.counts[place] = self.rows_among(&members[start..end]);
             start = end;
         }
         tree

@@ -1,13 +1,14 @@
 //! The rows of one tree, and the two ways to cut them: anywhere, or at the cuts of the codes.
 
-use crate::Rows;
 use crate::axis::Axis;
 use crate::quantise::Coder;
+use crate::rng::Rng;
+use crate::{Rows, Transform};
 
 /// Where the cuts of a column lie on its axis.
 pub(crate) fn places(axis: &Axis<'_>, cuts: &[f32]) -> Vec<f32> {
     match axis.profile.transform {
-        crate::Transform::Categorical => cuts.to_vec(),
+        Transform::Categorical => cuts.to_vec(),
         _ => cuts.iter().map(|&cut| axis.place(cut)).collect(),
     }
 }
@@ -20,12 +21,12 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    pub(crate) fn new(rows: &Rows, chosen: &[u32], picked: &[u32], axes: &[Axis<'_>]) -> Self {
-        let (count, columns) = (picked.len(), axes.len());
+    pub(crate) fn new(table: &Rows, axes: &[Axis<'_>]) -> Self {
+        let (count, columns) = (table.len(), axes.len());
         let missing: Vec<f32> = axes.iter().map(Axis::missing).collect();
         let mut axis = vec![0.0; count * columns];
-        for (i, &pick) in picked.iter().enumerate() {
-            for (column, &value) in rows.row(chosen[pick as usize] as usize).iter().enumerate() {
+        for (i, row) in table.iter().enumerate() {
+            for (column, &value) in row.iter().enumerate() {
                 axis[column * count + i] = if value.is_nan() {
                     missing[column]
                 } else {
@@ -40,16 +41,10 @@ impl Sample {
         }
     }
 
-    pub(crate) fn codes(
-        &self,
-        rows: &Rows,
-        chosen: &[u32],
-        picked: &[u32],
-        coders: &[Coder],
-    ) -> Vec<u8> {
+    pub(crate) fn codes(&self, table: &Rows, coders: &[Coder]) -> Vec<u8> {
         let mut codes = vec![0; self.axis.len()];
-        for (i, &pick) in picked.iter().enumerate() {
-            for (column, &value) in rows.row(chosen[pick as usize] as usize).iter().enumerate() {
+        for (i, row) in table.iter().enumerate() {
+            for (column, &value) in row.iter().enumerate() {
                 codes[column * self.rows + i] = coders[column].code(value);
             }
         }
@@ -69,6 +64,65 @@ impl Sample {
                 )
             })
     }
+}
+
+/// How far beyond a tree's rows a ghost lies, in units of what they span.
+const BEYOND: f32 = 0.1;
+
+/// The rows of a tree as they are, and behind them its ghosts.
+///
+/// A ghost is a real row with one value replaced by one beyond all of the tree's: a category never seen, or a size a
+/// tenth of the range above the greatest (or below the least). Ghosts widen the ranges that cuts are drawn from and
+/// count in no leaf. Without them no cut ever lies beyond the greatest value seen, and a flow ten times as large, or
+/// the first of a new protocol, is no odder than the oddest of the baseline. `share` is the chance of a column to
+/// have one in this tree. Linear columns that vary have none: they are bounded shares, or of a scale nobody declared.
+pub(crate) fn with_ghosts(
+    rows: &Rows,
+    picked: impl Iterator<Item = u32>,
+    axes: &[Axis<'_>],
+    share: f32,
+    rng: &mut Rng,
+) -> Rows {
+    let mut table = Rows::with_columns(rows.columns);
+    picked.for_each(|row| table.push(rows.row(row as usize)));
+    if share == 0.0 {
+        return table;
+    }
+    let real = table.len();
+    for (column, axis) in axes.iter().enumerate() {
+        // Drawn for every column alike, so that one column's kind does not change another's numbers.
+        let (wanted, above) = (rng.unit() < f64::from(share), rng.unit() < 0.5);
+        let base = rng.below(real as u64) as usize;
+        if !wanted || (axis.profile.transform == Transform::Linear && axis.profile.varies()) {
+            continue;
+        }
+        let value = if axis.profile.transform == Transform::Categorical {
+            axis.profile.unseen()
+        } else {
+            let (low, high) = (0..real)
+                .map(|row| table.at(row, column))
+                .filter(|value| !value.is_nan())
+                .map(|value| axis.place(value))
+                .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), place| {
+                    (place.min(low), place.max(high))
+                });
+            if low > high {
+                continue;
+            }
+            let unit = if low < high { high - low } else { 1.0 };
+            let place = if above {
+                high + BEYOND * unit
+            } else {
+                low - BEYOND * unit
+            };
+            axis.cut(f64::from(place))
+        };
+        let from = base * table.columns;
+        table.values.extend_from_within(from..from + rows.columns);
+        let at = table.values.len() - rows.columns + column;
+        table.values[at] = value;
+    }
+    table
 }
 
 /// A way to cut a node: freely, or at the cuts of the codes.

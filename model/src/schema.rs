@@ -16,7 +16,7 @@ pub enum Transform {
     /// `sign(x) * ln(1 + |x|)`: sizes, times, rates, unbounded counts.
     SignedLog,
     /// The value names a category (a port, a protocol). Its position is its surprisal, minus the logarithm
-    /// of its share among the training rows; a category never seen sits where the rarest seen does.
+    /// of its share among the training rows; a category never seen sits one nat beyond the rarest seen.
     Categorical,
 }
 

@@ -31,6 +31,9 @@ pub struct Settings {
     /// Share (0 to 1) of the trees that cut signed-log columns along their ranks instead of their logarithms, and in
     /// which each column but the categorical ones spans 1.
     pub rank_share: f32,
+    /// Chance (0 to 1) of each column and tree to have cuts drawn also beyond all values seen: what makes a size never
+    /// reached and a category never met odder than the oddest of the baseline.
+    pub beyond: f32,
     /// Share (above 0, at most 0.5) of the baseline that lies above [`crate::Model::threshold`].
     pub contamination: f64,
     /// Threads to train with; 0 means as many as the machine has. The result does not depend on it.
@@ -47,8 +50,9 @@ impl Default for Settings {
             subsample: 256,
             seed: 0,
             shape: Shape::LevelShared,
-            range_share: 0.75,
-            rank_share: 0.5,
+            range_share: 1.0,
+            rank_share: 0.8,
+            beyond: 1.0,
             contamination: 0.01,
             threads: 0,
             holdout: 0.2,
@@ -65,6 +69,7 @@ impl Settings {
         Self {
             range_share: 0.0,
             rank_share: 0.0,
+            beyond: 0.0,
             holdout: 0.0,
             ..Self::default()
         }
@@ -80,6 +85,8 @@ impl Settings {
             Some("range_share must be 0 to 1")
         } else if !(0.0..=1.0).contains(&self.rank_share) {
             Some("rank_share must be 0 to 1")
+        } else if !(0.0..=1.0).contains(&self.beyond) {
+            Some("beyond must be 0 to 1")
         } else if !(self.contamination > 0.0 && self.contamination <= 0.5) {
             Some("contamination must be above 0 and at most 0.5")
         } else if !(0.0..=0.9).contains(&self.holdout) {

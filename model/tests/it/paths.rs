@@ -124,7 +124,7 @@ impl Axes {
                 groups
                     .iter()
                     .find(|group| group.0 == value)
-                    .map_or(rarest, |group| group.1) as f32
+                    .map_or(rarest + 1.0, |group| group.1) as f32
             }
         }
     }

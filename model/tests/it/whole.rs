@@ -210,13 +210,19 @@ fn odd_values_are_only_values() {
             model.explain(row, 4);
         }
     }
-    // Nothing varies: everything is equally ordinary.
+    // Nothing varies: without cuts beyond what was seen everything is equally ordinary, with them what differs is odd.
     let mut same = Rows::with_columns(1);
     (0..10).for_each(|_| same.push(&[1.0]));
-    let model = Model::train(&same, &schema(1), &Settings::default()).unwrap();
-    let mut scores = [0.0; 2];
-    model.scorer().score(&[1.0, 9.0], &mut scores);
-    assert_eq!(scores[0], scores[1]);
+    let score = |settings: &Settings| {
+        let model = Model::train(&same, &schema(1), settings).unwrap();
+        let mut scores = [0.0; 2];
+        model.scorer().score(&[1.0, 9.0], &mut scores);
+        scores
+    };
+    let [known, new] = score(&Settings::classic());
+    assert_eq!(known, new);
+    let [known, new] = score(&Settings::default());
+    assert!(known < new, "{known} {new}");
 }
 
 #[test]

@@ -141,6 +141,7 @@ impl Setup {
                 },
                 range_share: model.range_share,
                 rank_share: model.rank_share,
+                beyond: model.beyond,
                 contamination: model.contamination,
                 threads: model.threads,
                 holdout: model.holdout,

@@ -80,8 +80,9 @@ keys! {
     "model.subsample", Integer, "256", "Rows drawn for each tree.";
     "model.seed", Integer, "0", "Seed of everything drawn: the same seed and traffic give the same bytes.";
     "model.shape", Text, "ordinary", "Form of the trees: ordinary or level-shared.";
-    "model.range_share", Float, "0.75", "Share of splits that choose their feature by its range.";
-    "model.rank_share", Float, "0.5", "Share of trees that cut sizes, times and rates along their ranks.";
+    "model.range_share", Float, "1", "Share of splits that choose their feature by its range.";
+    "model.rank_share", Float, "0.8", "Share of trees that cut sizes, times and rates along their ranks.";
+    "model.beyond", Float, "1", "Chance of a feature and tree to have cuts beyond all values seen.";
     "model.contamination", Float, "0.01", "Share of the baseline that is called anomalous.";
     "model.holdout", Float, "0.2", "Share of the rows held out of training for calibration.";
     "model.threads", Integer, "0", "Threads to train with; 0 for as many as the machine has.";

@@ -89,6 +89,8 @@ pub struct Model {
     pub range_share: f32,
     /// Share of trees cut along ranks.
     pub rank_share: f32,
+    /// Chance of cuts beyond all values seen.
+    pub beyond: f32,
     /// Share of the baseline that is called anomalous.
     pub contamination: f64,
     /// Share of the rows held out for calibration.
@@ -189,6 +191,7 @@ impl Config {
                 )?,
                 range_share: layers.float("model.range_share", 0.0, 1.0)? as f32,
                 rank_share: layers.float("model.rank_share", 0.0, 1.0)? as f32,
+                beyond: layers.float("model.beyond", 0.0, 1.0)? as f32,
                 contamination: layers.float("model.contamination", 1e-9, 0.5)?,
                 holdout: layers.float("model.holdout", 0.0, 0.9)?,
                 threads: layers.integer("model.threads", 0, 4096)? as usize,
