@@ -8,12 +8,12 @@ const WEEK: u64 = 7 * DAY;
 const EPOCH_WEEKDAY: u64 = 3;
 
 /// Sine and cosine of the time of day (UTC), 0 at midnight.
-pub(super) fn day(time: TimeNs) -> (f32, f32) {
+pub(crate) fn day(time: TimeNs) -> (f32, f32) {
     circle((time % DAY) as f64 / DAY as f64)
 }
 
 /// Sine and cosine of the time of the week (UTC), 0 at midnight before Monday.
-pub(super) fn week(time: TimeNs) -> (f32, f32) {
+pub(crate) fn week(time: TimeNs) -> (f32, f32) {
     circle(((time % WEEK + EPOCH_WEEKDAY * DAY) % WEEK) as f64 / WEEK as f64)
 }
 

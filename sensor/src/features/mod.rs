@@ -11,6 +11,7 @@ mod table;
 
 use model::{Column, Schema};
 
+pub(crate) use self::calendar::{day, week};
 use self::input::Input;
 pub use self::{
     doc::markdown,

@@ -265,6 +265,19 @@ impl Conn {
         self.start.saturating_add(self.duration_ns.unwrap_or(0))
     }
 
+    /// Whether the responder did what it was asked: answered, and did not merely refuse.
+    pub fn is_served(&self) -> bool {
+        use ConnState::{Rej, Rstos0, Rstrh, S0, Sh, Shr};
+        let refused = matches!(self.state, Some(S0 | Rej | Rstos0 | Rstrh | Sh | Shr));
+        let said = self.resp.bytes.is_some_and(|bytes| bytes > 0);
+        self.is_answered()
+            && if self.protocol == 6 {
+                !refused && said
+            } else {
+                true
+            }
+    }
+
     /// Whether the responder sent anything.
     pub fn is_answered(&self) -> bool {
         match self.resp.packets {

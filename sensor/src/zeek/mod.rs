@@ -1,5 +1,6 @@
 //! Zeek's connection logs: reading them in all their shapes, and what they tell about a connection.
 
+mod address;
 mod conn;
 mod files;
 mod header;
@@ -7,7 +8,13 @@ pub mod history;
 mod lines;
 mod log;
 mod losses;
+mod memory;
 mod record;
+mod service;
+mod stream;
+mod table;
+
+use model::{Column, Schema};
 
 pub use self::{
     conn::{Conn, Endpoint},
@@ -15,4 +22,24 @@ pub use self::{
     history::History,
     log::{ConnLog, LogError},
     losses::{Losses, Reason},
+    stream::{Featured, Stream},
+    table::{COUNT, TABLE},
 };
+
+/// One value for each feature of [`TABLE`], in its order; raw units, NaN where missing.
+pub type Row = [f32; COUNT];
+
+/// The columns that the model sees, in order.
+pub fn schema() -> Schema {
+    let seen = TABLE.iter().filter(|feature| feature.model);
+    let column = |feature: &crate::features::Feature| {
+        Column::new(feature.name, feature.unit, feature.transform)
+    };
+    Schema::new(seen.map(column).collect())
+}
+
+/// Appends the values of [`schema`]'s columns.
+pub fn push_model_row(row: &Row, values: &mut Vec<f32>) {
+    let seen = TABLE.iter().zip(row).filter(|(feature, _)| feature.model);
+    values.extend(seen.map(|(_, value)| *value));
+}

@@ -23,7 +23,12 @@ const MODULE_EDGES: &[(&str, &[&str])] = &[
     ("flow", &["bounded", "capture"]),
     ("context", &["bounded", "capture", "flow"]),
     // A source of its own: of the flow stages it uses the vocabulary and the context.
-    ("zeek", &["bounded", "capture", "context", "flow", "time"]),
+    (
+        "zeek",
+        &[
+            "bounded", "capture", "context", "features", "flow", "score", "time",
+        ],
+    ),
     ("features", &["context", "flow"]),
     // Of the context only the vocabulary of its explanations: service classes and names of windows.
     ("score", &["bounded", "context", "features", "flow", "time"]),
