@@ -43,3 +43,8 @@ pub fn push_model_row(row: &Row, values: &mut Vec<f32>) {
     let seen = TABLE.iter().zip(row).filter(|(feature, _)| feature.model);
     values.extend(seen.map(|(_, value)| *value));
 }
+
+/// How a model of connection logs is grown unless somebody says otherwise.
+pub fn model_settings() -> model::Settings {
+    model::Settings::default()
+}
