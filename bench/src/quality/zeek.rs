@@ -47,7 +47,7 @@ const SETS: [Set; 8] = [
     Set {
         name: "remcos",
         path: "zeek-conn-logs/ctu-sme-11-win7-remcos.conn.log.labeled",
-        part: Part::Confirmed,
+        part: Part::ChosenOn,
         attacks_only: false,
     },
     Set {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use sensor_ebpf::flow::TimeNs;
 
-use super::{history::History, record::Fields};
+use super::{address, history::History, record::Fields};
 use crate::{flow::ConnState, time::Stamp};
 
 /// Fields of conn.log that are read, in the order of [`field`].
@@ -265,9 +265,17 @@ impl Conn {
         self.start.saturating_add(self.duration_ns.unwrap_or(0))
     }
 
-    /// Whether the responder did what it was asked: answered, and did not merely refuse.
+    /// Whether no answer is due: what goes to a group is heard, not answered from its address.
+    pub fn is_announcement(&self) -> bool {
+        address::is_group(self.destination)
+    }
+
+    /// Whether the responder did what it was asked: answered, and did not merely refuse. An announcement asks nothing.
     pub fn is_served(&self) -> bool {
         use ConnState::{Rej, Rstos0, Rstrh, S0, Sh, Shr};
+        if self.is_announcement() {
+            return true;
+        }
         let refused = matches!(self.state, Some(S0 | Rej | Rstos0 | Rstrh | Sh | Shr));
         let said = self.resp.bytes.is_some_and(|bytes| bytes > 0);
         self.is_answered()

@@ -212,7 +212,7 @@ fn delta(conn: &Conn) -> (FlowKey, FlowCounters) {
 fn what(conn: &Conn) -> u8 {
     use ConnState::{Rej, Rsto, Rstos0, Rstr, S0, S1, S2, S3, Sf, Sh};
     let mut what = change::BEGAN;
-    if conn.is_answered() {
+    if conn.is_answered() || conn.is_announcement() {
         what |= change::ANSWERED;
     }
     if conn.protocol == 6 {

@@ -135,6 +135,14 @@ impl Input<'_> {
             || address::is_group(conn.destination)
     }
 
+    fn if_tcp(&self, value: f32) -> f32 {
+        if self.conn.protocol == 6 {
+            value
+        } else {
+            f32::NAN
+        }
+    }
+
     fn source(&self, of: impl FnOnce(&HostView) -> f32) -> f32 {
         self.source.as_ref().map_or(f32::NAN, of)
     }
@@ -322,8 +330,8 @@ features! {
         "Letters that came again, in powers of ten. Missing without history."
         => |x| x.side(|history| f32::from(history.orig.again + history.resp.again));
     "unanswered", "1", Linear, yes, "this sensor",
-        "1 if the responder sent nothing."
-        => |x| flag(Some(!x.conn.is_answered()));
+        "1 if the responder sent nothing. Missing for groups, which do not answer."
+        => |x| flag((!address::is_group(x.conn.destination)).then(|| !x.conn.is_answered()));
     "failed", "1", Linear, yes, "this sensor",
         "1 if a TCP connection was not answered, rejected, or never got beyond its handshake."
         => |x| flag(Some(x.conn.protocol == 6 && !x.conn.is_served()));
@@ -358,12 +366,12 @@ features! {
         "Share that got no answer or a rejection, in 10 s."
         => |x| x.source(|host| host.windows[0].failed_share);
     "src_half_open_share_10s", "1", Linear, yes, "this sensor",
-        "Share of the TCP attempts whose handshake was never completed, in 10 s."
-        => |x| x.source(|host| host.windows[0].half_open_share);
-    "src_bytes_sent_10s", "byte", SignedLog, yes, "this sensor",
+        "Share of the TCP attempts whose handshake was never completed (missing for other protocols), in 10 s."
+        => |x| x.if_tcp(x.source(|host| host.windows[0].half_open_share));
+    "src_bytes_sent_10s", "byte", SignedLog, no, "this sensor",
         "IP bytes sent by the originator, in 10 s."
         => |x| x.source(|host| host.windows[0].bytes_sent);
-    "src_bytes_received_10s", "byte", SignedLog, yes, "this sensor",
+    "src_bytes_received_10s", "byte", SignedLog, no, "this sensor",
         "IP bytes sent to the originator, in 10 s."
         => |x| x.source(|host| host.windows[0].bytes_received);
     "src_flows_60s", "flow", SignedLog, yes, "this sensor",
@@ -379,12 +387,12 @@ features! {
         "Share that got no answer or a rejection, in 60 s."
         => |x| x.source(|host| host.windows[1].failed_share);
     "src_half_open_share_60s", "1", Linear, yes, "this sensor",
-        "Share of the TCP attempts whose handshake was never completed, in 60 s."
-        => |x| x.source(|host| host.windows[1].half_open_share);
-    "src_bytes_sent_60s", "byte", SignedLog, yes, "this sensor",
+        "Share of the TCP attempts whose handshake was never completed (missing for other protocols), in 60 s."
+        => |x| x.if_tcp(x.source(|host| host.windows[1].half_open_share));
+    "src_bytes_sent_60s", "byte", SignedLog, no, "this sensor",
         "IP bytes sent by the originator, in 60 s."
         => |x| x.source(|host| host.windows[1].bytes_sent);
-    "src_bytes_received_60s", "byte", SignedLog, yes, "this sensor",
+    "src_bytes_received_60s", "byte", SignedLog, no, "this sensor",
         "IP bytes sent to the originator, in 60 s."
         => |x| x.source(|host| host.windows[1].bytes_received);
     "src_flows_600s", "flow", SignedLog, yes, "this sensor",
@@ -400,12 +408,12 @@ features! {
         "Share that got no answer or a rejection, in 10 min."
         => |x| x.source(|host| host.windows[2].failed_share);
     "src_half_open_share_600s", "1", Linear, yes, "this sensor",
-        "Share of the TCP attempts whose handshake was never completed, in 10 min."
-        => |x| x.source(|host| host.windows[2].half_open_share);
-    "src_bytes_sent_600s", "byte", SignedLog, yes, "this sensor",
+        "Share of the TCP attempts whose handshake was never completed (missing for other protocols), in 10 min."
+        => |x| x.if_tcp(x.source(|host| host.windows[2].half_open_share));
+    "src_bytes_sent_600s", "byte", SignedLog, no, "this sensor",
         "IP bytes sent by the originator, in 10 min."
         => |x| x.source(|host| host.windows[2].bytes_sent);
-    "src_bytes_received_600s", "byte", SignedLog, yes, "this sensor",
+    "src_bytes_received_600s", "byte", SignedLog, no, "this sensor",
         "IP bytes sent to the originator, in 10 min."
         => |x| x.source(|host| host.windows[2].bytes_received);
     "src_same_service_share", "1", Linear, yes, "this sensor",
@@ -436,12 +444,12 @@ features! {
         "Share that got no answer or a rejection, in 10 s."
         => |x| x.destination(|host| host.windows[0].failed_share);
     "dst_half_open_share_10s", "1", Linear, yes, "this sensor",
-        "Share of the TCP attempts whose handshake was never completed, in 10 s."
-        => |x| x.destination(|host| host.windows[0].half_open_share);
-    "dst_bytes_sent_10s", "byte", SignedLog, yes, "this sensor",
+        "Share of the TCP attempts whose handshake was never completed (missing for other protocols), in 10 s."
+        => |x| x.if_tcp(x.destination(|host| host.windows[0].half_open_share));
+    "dst_bytes_sent_10s", "byte", SignedLog, no, "this sensor",
         "IP bytes sent by the responder, in 10 s."
         => |x| x.destination(|host| host.windows[0].bytes_sent);
-    "dst_bytes_received_10s", "byte", SignedLog, yes, "this sensor",
+    "dst_bytes_received_10s", "byte", SignedLog, no, "this sensor",
         "IP bytes sent to the responder, in 10 s."
         => |x| x.destination(|host| host.windows[0].bytes_received);
     "dst_flows_60s", "flow", SignedLog, yes, "this sensor",
@@ -457,12 +465,12 @@ features! {
         "Share that got no answer or a rejection, in 60 s."
         => |x| x.destination(|host| host.windows[1].failed_share);
     "dst_half_open_share_60s", "1", Linear, yes, "this sensor",
-        "Share of the TCP attempts whose handshake was never completed, in 60 s."
-        => |x| x.destination(|host| host.windows[1].half_open_share);
-    "dst_bytes_sent_60s", "byte", SignedLog, yes, "this sensor",
+        "Share of the TCP attempts whose handshake was never completed (missing for other protocols), in 60 s."
+        => |x| x.if_tcp(x.destination(|host| host.windows[1].half_open_share));
+    "dst_bytes_sent_60s", "byte", SignedLog, no, "this sensor",
         "IP bytes sent by the responder, in 60 s."
         => |x| x.destination(|host| host.windows[1].bytes_sent);
-    "dst_bytes_received_60s", "byte", SignedLog, yes, "this sensor",
+    "dst_bytes_received_60s", "byte", SignedLog, no, "this sensor",
         "IP bytes sent to the responder, in 60 s."
         => |x| x.destination(|host| host.windows[1].bytes_received);
     "dst_flows_600s", "flow", SignedLog, yes, "this sensor",
@@ -478,12 +486,12 @@ features! {
         "Share that got no answer or a rejection, in 10 min."
         => |x| x.destination(|host| host.windows[2].failed_share);
     "dst_half_open_share_600s", "1", Linear, yes, "this sensor",
-        "Share of the TCP attempts whose handshake was never completed, in 10 min."
-        => |x| x.destination(|host| host.windows[2].half_open_share);
-    "dst_bytes_sent_600s", "byte", SignedLog, yes, "this sensor",
+        "Share of the TCP attempts whose handshake was never completed (missing for other protocols), in 10 min."
+        => |x| x.if_tcp(x.destination(|host| host.windows[2].half_open_share));
+    "dst_bytes_sent_600s", "byte", SignedLog, no, "this sensor",
         "IP bytes sent by the responder, in 10 min."
         => |x| x.destination(|host| host.windows[2].bytes_sent);
-    "dst_bytes_received_600s", "byte", SignedLog, yes, "this sensor",
+    "dst_bytes_received_600s", "byte", SignedLog, no, "this sensor",
         "IP bytes sent to the responder, in 10 min."
         => |x| x.destination(|host| host.windows[2].bytes_received);
     "dst_same_service_share", "1", Linear, yes, "this sensor",
