@@ -160,13 +160,35 @@ pub(super) struct Flows {
 }
 
 #[derive(Args, Debug)]
+#[command(
+    after_help = "With --labels or --rules a classifier (boosted trees) is trained instead of a forest, from tables of any columns: features\n\
+        of this program, CIC-IDS-2017, UNSW-NB15, KDD99 and NSL-KDD (these without a header: their label is `class`), plain, .gz or .xz.\n\n\
+        Examples:\n  \
+        anomaly-detect train monday.pcap -o office.model\n  \
+        anomaly-detect train --labels Label cic/*.csv.xz -o cic.model\n  \
+        anomaly-detect train --rules attacks.toml features.csv -o mine.model\n  \
+        anomaly-detect predict -m cic.model other.csv"
+)]
 pub(super) struct Train {
     /// Captures, or tables of features this program wrote
     #[arg(required = true, value_name = "INPUT")]
     pub(super) inputs: Vec<PathBuf>,
-    /// Model file to write, or - [default: the next version in anomaly-out/model_outputs/]
+    /// Model file to write, or - [default: the next version in anomaly-out/model_outputs/; a classifier goes to
+    /// anomaly-out/classifier.model]
     #[arg(short, long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
+    /// Learn to tell attacks by the labels in this column
+    #[arg(short, long, value_name = "COLUMN")]
+    pub(super) labels: Option<String>,
+    /// Learn to tell attacks by rules on addresses and times (see `eval --help`)
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) rules: Option<PathBuf>,
+    /// With labels: a column not to learn from; may be given more than once
+    #[arg(long = "ignore", value_name = "COLUMN")]
+    pub(super) ignored: Vec<String>,
+    /// With labels: tell attacks from ordinary rows, and not one kind of attack from another
+    #[arg(long)]
+    pub(super) two_classes: bool,
     /// Form of the summary: table or json
     #[arg(long, value_enum, value_name = "FORM")]
     pub(super) format: Option<Format>,

@@ -90,7 +90,7 @@ pub(super) fn run(args: &Eval) -> Result<u8, Fault> {
     tell(&setup, args, &rows, &quality)
 }
 
-fn read_rules(path: &Path) -> Result<Rules, Fault> {
+pub(super) fn read_rules(path: &Path) -> Result<Rules, Fault> {
     let text =
         fs::read_to_string(path).map_err(|error| Fault::file(path, &error, code::NO_INPUT))?;
     Rules::parse(&text)

@@ -89,6 +89,18 @@ impl From<TableError> for Fault {
     }
 }
 
+impl From<pipeline::ForeignError> for Fault {
+    fn from(error: pipeline::ForeignError) -> Self {
+        match error {
+            pipeline::ForeignError::Read { path, source } => {
+                Self::file(&path, &source, code::NO_INPUT)
+            }
+            pipeline::ForeignError::Column { .. } => Self::new(code::USAGE, error.to_string()),
+            other => Self::new(code::FAILED, other.to_string()),
+        }
+    }
+}
+
 impl From<ConfigError> for Fault {
     fn from(error: ConfigError) -> Self {
         let code = match &error {

@@ -8,6 +8,7 @@ mod eval;
 mod explain;
 mod fault;
 mod flows;
+mod labels;
 mod live;
 mod models;
 mod predict;

@@ -81,6 +81,9 @@ pub(super) fn list(args: &ModelList) -> Result<u8, Fault> {
 pub(super) fn show(args: &ModelShow) -> Result<u8, Fault> {
     let setup = Setup::new(&args.common, &Flags::default().format(args.format))?;
     let path = setup.model_path(args.model.as_deref())?;
+    if super::labels::is_classifier(&path) {
+        return super::labels::describe(&setup, &path, &args.output);
+    }
     let model = store::load_any(&path)?;
     let info = model.info();
     let mut out = output(&args.output)?;

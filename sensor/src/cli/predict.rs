@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::{
     args::Predict,
     fault::{Fault, code},
+    labels,
     setup::{Flags, Setup, output, show},
 };
 use crate::{
@@ -27,6 +28,11 @@ use crate::{
 
 pub(super) fn run(args: &Predict) -> Result<u8, Fault> {
     let setup = Setup::new(&args.common, &Flags::default().timeouts(&args.timeouts))?;
+    let model = setup.model_path(args.model.as_deref())?;
+    if labels::is_classifier(&model) {
+        let path = labels::predictions(&setup, args);
+        return labels::predict(&setup, args, &model, &path).map(|()| 0);
+    }
     let model = setup.model(args.model.as_deref())?;
     let format = args.format.unwrap_or(Format::Csv);
     let path = args.output.clone().unwrap_or_else(|| match format {

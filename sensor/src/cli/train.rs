@@ -23,6 +23,9 @@ pub(super) fn run(args: &Train) -> Result<u8, Fault> {
         .training(&args.training)
         .format(args.format);
     let setup = Setup::new(&args.common, &flags)?;
+    if args.labels.is_some() || args.rules.is_some() {
+        return super::labels::train(&setup, args);
+    }
     let (tables, captures): (Vec<_>, Vec<_>) =
         args.inputs.iter().cloned().partition(|path| is_table(path));
     let mut left_out = 0;

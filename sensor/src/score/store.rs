@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use model::{LoadError, Model, SaveError};
+use model::{Classifier, LoadError, Model, SaveError};
 
 use crate::features;
 
@@ -111,21 +111,25 @@ pub fn load(path: &Path) -> Result<Model, StoreError> {
 /// # Errors
 /// Missing or damaged.
 pub fn load_any(path: &Path) -> Result<Model, StoreError> {
-    match Model::load(path) {
-        Ok(model) => Ok(model),
-        Err(LoadError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            Err(StoreError::Missing {
-                path: path.to_owned(),
-            })
+    Model::load(path).map_err(|error| fault(path, error))
+}
+
+/// Reads a classifier, whatever its schema.
+///
+/// # Errors
+/// Missing or damaged, or another kind of model.
+pub fn load_classifier(path: &Path) -> Result<Classifier, StoreError> {
+    Classifier::load(path).map_err(|error| fault(path, error))
+}
+
+fn fault(path: &Path, error: LoadError) -> StoreError {
+    let path = path.to_owned();
+    match error {
+        LoadError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            StoreError::Missing { path }
         }
-        Err(LoadError::Read { source, .. }) => Err(StoreError::Io {
-            path: path.to_owned(),
-            source,
-        }),
-        Err(what) => Err(StoreError::Unusable {
-            path: path.to_owned(),
-            what,
-        }),
+        LoadError::Read { source, .. } => StoreError::Io { path, source },
+        what => StoreError::Unusable { path, what },
     }
 }
 
