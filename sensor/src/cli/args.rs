@@ -99,6 +99,14 @@ pub(super) struct Training {
     pub(super) contamination: Option<f64>,
 }
 
+/// How many incidents are told.
+#[derive(Args, Debug)]
+pub(super) struct Alerts {
+    /// Tell about so many incidents, the strongest: 20/day, 5/hour, or apart: critical=10/day, 5/day
+    #[arg(long, value_name = "RATE")]
+    pub(super) alert_budget: Option<String>,
+}
+
 #[derive(Args, Debug)]
 #[command(
     after_help = "Files in the output folder: pcap_features.csv, predictions.csv, model_outputs/, reports/report.html."
@@ -122,6 +130,8 @@ pub(super) struct Run {
     /// End with code 3 if an incident is at least this severe
     #[arg(long, value_enum, value_name = "SEVERITY")]
     pub(super) fail_on: Option<FailOn>,
+    #[command(flatten)]
+    pub(super) alerts: Alerts,
     #[command(flatten)]
     pub(super) timeouts: Timeouts,
     #[command(flatten)]
@@ -215,6 +225,8 @@ pub(super) struct Predict {
     #[arg(long, value_enum, value_name = "FORM")]
     pub(super) format: Option<Format>,
     #[command(flatten)]
+    pub(super) alerts: Alerts,
+    #[command(flatten)]
     pub(super) timeouts: Timeouts,
     #[command(flatten)]
     pub(super) common: Common,
@@ -243,6 +255,8 @@ pub(super) struct Live {
     /// Form of what is printed: table (a line for each anomaly) or json
     #[arg(long, value_enum, value_name = "FORM")]
     pub(super) format: Option<Format>,
+    #[command(flatten)]
+    pub(super) alerts: Alerts,
     #[command(flatten)]
     pub(super) timeouts: Timeouts,
     #[command(flatten)]

@@ -43,6 +43,7 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
     let flags = Flags::default()
         .timeouts(&args.timeouts)
         .training(&args.training)
+        .alerts(&args.alerts)
         .format(args.format)
         .add("capture.interfaces", interfaces, "--iface")
         .add("capture.mode", mode, "--capture")

@@ -27,7 +27,10 @@ use crate::{
 };
 
 pub(super) fn run(args: &Predict) -> Result<u8, Fault> {
-    let setup = Setup::new(&args.common, &Flags::default().timeouts(&args.timeouts))?;
+    let flags = Flags::default()
+        .timeouts(&args.timeouts)
+        .alerts(&args.alerts);
+    let setup = Setup::new(&args.common, &flags)?;
     let model = setup.model_path(args.model.as_deref())?;
     if labels::is_classifier(&model) {
         let path = labels::predictions(&setup, args);
@@ -84,6 +87,7 @@ fn captures(
     let summary = summary?;
     sink.finish(Style::stdout()).map_err(failed)?;
     setup.damage(&summary.pass);
+    setup.told(&summary);
     Ok((summary.flows, summary.anomalous))
 }
 

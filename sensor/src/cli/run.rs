@@ -34,6 +34,7 @@ pub(super) fn run(args: &Run) -> Result<u8, Fault> {
     let flags = Flags::default()
         .timeouts(&args.timeouts)
         .training(&args.training)
+        .alerts(&args.alerts)
         .format(args.format)
         .add("output.top", args.top, "--top")
         .add(
@@ -66,6 +67,7 @@ fn work(args: &Run, setup: &Setup, inputs: &Spooled, to_stdout: bool) -> Result<
     };
     let (summary, top) = score(setup, inputs, &model, to_stdout)?;
     setup.damage(&summary.pass);
+    setup.told(&summary);
     let findings = findings(setup, args, &summary, &model, learned, &top);
     let worst = findings
         .incidents
@@ -249,7 +251,7 @@ fn findings<'a>(
         threshold: model.threshold(),
         model: model.digest()[..16].to_owned(),
         learned,
-        incidents: summary.incidents.ranked(),
+        incidents: summary.told(),
         top,
         shown: setup.config.output.top,
     }

@@ -9,13 +9,16 @@ use std::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
-    args::{Common, Timeouts, Training},
+    args::{Alerts, Common, Timeouts, Training},
     fault::{Fault, code},
 };
 use crate::{
-    config::{Config, Layers, Shape},
+    config::{AlertRate, Config, Layers, Shape},
     context, flow, pipeline,
-    score::store::{self, Store},
+    score::{
+        self,
+        store::{self, Store},
+    },
 };
 
 /// What is said of a model with an infinite threshold.
@@ -66,6 +69,14 @@ impl Flags {
                 training.contamination,
                 "--contamination",
             )
+    }
+
+    pub(super) fn alerts(self, alerts: &Alerts) -> Self {
+        self.add(
+            "score.alert_budget",
+            alerts.alert_budget.as_ref(),
+            "--alert-budget",
+        )
     }
 
     pub(super) fn format(self, format: Option<crate::config::Format>) -> Self {
@@ -124,6 +135,16 @@ impl Setup {
                 hosts: context.hosts,
                 conversations: context.conversations,
             },
+            alerts: self.config.score.alert_budget.map(|budget| {
+                let rate = |rate: AlertRate| score::Rate {
+                    alerts: rate.alerts,
+                    period_ns: rate.period_seconds * 1_000_000_000,
+                };
+                score::BudgetSettings {
+                    shared: budget.shared.map(rate),
+                    by_severity: budget.by_severity.map(|own| own.map(rate)),
+                }
+            }),
         }
     }
 
@@ -209,6 +230,23 @@ impl Setup {
         bar
     }
 
+    /// Says what the alert budget did, where there is one.
+    pub(super) fn told(&self, summary: &pipeline::Summary) {
+        if let Some(budget) = &summary.budget {
+            let told = summary.told().len();
+            self.note(&format!(
+                "alert budget {}: {told} of {} incidents told, {} of the others wait for it",
+                self.config
+                    .score
+                    .alert_budget
+                    .map(|budget| budget.to_string())
+                    .unwrap_or_default(),
+                summary.incidents.ranked().len(),
+                budget.waiting()
+            ));
+        }
+    }
+
     /// Says what of the inputs could not be used.
     pub(super) fn damage(&self, pass: &pipeline::Pass) {
         for warning in pass.replay.warnings() {
@@ -228,9 +266,9 @@ impl Setup {
 pub(super) fn show(bar: &ProgressBar, tick: pipeline::Tick) {
     bar.set_message(format!(
         "{} packets, {}, {} flow records",
-        crate::score::count(tick.packets as f64),
-        crate::score::bytes(tick.bytes as f64),
-        crate::score::count(tick.rows as f64),
+        score::count(tick.packets as f64),
+        score::bytes(tick.bytes as f64),
+        score::count(tick.rows as f64),
     ));
     bar.tick();
 }

@@ -89,6 +89,8 @@ keys! {
     "model.sample_rows", Integer, "200000", "Rows sampled for training, at most.";
     "model.trusting", Flag, "false", "Learn also from flows that behaviour alone tells to be attacks.";
 
+    "score.alert_budget", Text, "", "Incidents to tell, for example 20/day, or critical=10/day, 5/hour; empty tells all.";
+
     "live.learn_flows", Integer, "5000", "Flow records to learn a baseline from when no model is given (live).";
     "live.learn_time", Duration, "10m", "Longest time to learn; 0 for as long as it takes (live).";
 

@@ -10,6 +10,7 @@ use std::{
 
 use toml::de::{DeTable, DeValue};
 
+use super::AlertBudget;
 use super::keys::{KEYS, Key, Kind, PREFIX, RESERVED};
 use crate::time::parse_duration;
 
@@ -367,6 +368,14 @@ impl Layers {
         };
         match duration {
             Ok(duration) => Ok((!duration.is_zero()).then_some(duration)),
+            Err(what) => self.refused(key, what),
+        }
+    }
+
+    pub(super) fn budget(&self, key: &'static str) -> Result<Option<AlertBudget>, ConfigError> {
+        let text = self.text(key)?;
+        match AlertBudget::parse(&text) {
+            Ok(budget) => Ok(budget),
             Err(what) => self.refused(key, what),
         }
     }

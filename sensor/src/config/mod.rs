@@ -3,12 +3,14 @@
 //!
 //! A leaf: the settings of the stages are built from it where the stages are put together.
 
+mod budget;
 mod keys;
 mod layers;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use self::{
+    budget::{AlertBudget, AlertRate},
     keys::{KEYS, Key, Kind},
     layers::{ConfigError, Layers, Origin, Value},
 };
@@ -24,6 +26,8 @@ pub struct Config {
     pub context: Context,
     /// How the model is trained.
     pub model: Model,
+    /// What is told.
+    pub score: Score,
     /// How a live sensor gets its model.
     pub live: Live,
     /// Where results go.
@@ -112,6 +116,13 @@ pub enum Shape {
     Ordinary,
 }
 
+/// Section `score`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Score {
+    /// How many incidents to tell; nothing tells all of them.
+    pub alert_budget: Option<AlertBudget>,
+}
+
 /// Section `live`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Live {
@@ -197,6 +208,9 @@ impl Config {
                 threads: layers.integer("model.threads", 0, 4096)? as usize,
                 sample_rows: layers.integer("model.sample_rows", 2, 100_000_000)? as usize,
                 trusting: layers.flag_of("model.trusting")?,
+            },
+            score: Score {
+                alert_budget: layers.budget("score.alert_budget")?,
             },
             live: Live {
                 learn_flows: layers.integer("live.learn_flows", 10, 100_000_000)? as usize,

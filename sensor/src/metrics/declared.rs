@@ -133,6 +133,9 @@ metrics! {
     Incidents, "anomaly_detect_incidents", Gauge, ["kind": KINDS], "Incidents going on, by kind.";
     IncidentsTotal, "anomaly_detect_incidents_total", Counter, ["kind": KINDS], "Incidents begun, by kind.";
     IncidentsForgottenTotal, "anomaly_detect_incidents_forgotten_total", Counter, [], "Incidents forgotten for want of room.";
+    AlertsTotal, "anomaly_detect_alerts_total", Counter, ["state": &["told", "told_again", "below_threshold", "withheld"]], "Incidents by what the alert budget did with them; `told` are the alerts it counts.";
+    AlertThreshold, "anomaly_detect_alert_threshold", Gauge, ["severity": SEVERITIES], "Evidence from which an incident is told, under the alert budget.";
+    AlertsWaiting, "anomaly_detect_alerts_waiting", Gauge, [], "Incidents that wait for the alert budget.";
 
     EpochSeconds, "anomaly_detect_epoch_seconds", Histogram(SECONDS), [], "Time from receiving an epoch to its last verdict.";
     LatencySeconds, "anomaly_detect_latency_seconds", Gauge, ["quantile": &["0.5", "0.9", "0.99", "0.999", "1"]], "Quantiles of the time from the end of an epoch to its last verdict, since the start.";

@@ -13,7 +13,7 @@ use crate::{
     },
     features,
     flow::{self, FlowRecord},
-    score::{Incidents, Judge, Scored},
+    score::{Budget, Incident, Incidents, Judge, Scored},
 };
 
 /// Why a pass over captures ended early.
@@ -85,6 +85,19 @@ pub struct Summary {
     pub histogram: [u64; 50],
     /// What they add up to.
     pub incidents: Incidents,
+    /// Which of them were told, where there is a budget.
+    pub budget: Option<Budget>,
+}
+
+impl Summary {
+    /// Incidents to tell, most evidence first: those within the budget, where there is one, else all.
+    pub fn told(&self) -> Vec<&Incident> {
+        let mut ranked = self.incidents.ranked();
+        if let Some(budget) = &self.budget {
+            ranked.retain(|incident| budget.has_told(incident));
+        }
+        ranked
+    }
 }
 
 /// Rows that are collected over epochs before they are scored: the scorer takes 64 at a time, and an epoch of a quiet link
@@ -215,11 +228,13 @@ pub fn score_capture(
 ) -> Result<Summary, Error> {
     let mut judge = Judge::default();
     let mut incidents = Incidents::new(crate::score::IncidentSettings::default());
+    let mut budget = settings.alerts.as_ref().map(Budget::new);
     let (mut waiting, mut scored) = (Batch::new(), Vec::new());
     let (mut ended, mut count, mut anomalous) = (0, 0, 0);
     let mut histogram = [0; 50];
     let mut verdicts = |rows: &mut Batch| {
         judge.judge(model, rows, &mut scored);
+        let now = scored.last().map(|last| last.record.due);
         for mut found in scored.drain(..) {
             count += 1;
             incidents.absorb(&mut found, model);
@@ -229,6 +244,9 @@ pub fn score_capture(
                 histogram[((found.score * 50.0) as usize).min(49)] += 1;
                 each(&found, &incidents)?;
             }
+        }
+        if let (Some(budget), Some(now)) = (&mut budget, now) {
+            budget.tell(now, &mut incidents);
         }
         Ok::<(), Error>(())
     };
@@ -247,5 +265,6 @@ pub fn score_capture(
         anomalous,
         histogram,
         incidents,
+        budget,
     })
 }

@@ -12,15 +12,18 @@ use crate::{
     context::{self, Context},
     features::{self, COUNT, Family, Row, TABLE},
     flow::{self, Change, FlowEndReason, FlowRecord, Table},
+    score::BudgetSettings,
 };
 
-/// Bounds and timeouts of the stages before the model.
+/// Bounds and timeouts of the stages before the model, and the budget behind it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Of the flow table.
     pub flow: flow::Settings,
     /// Of the context.
     pub context: context::Settings,
+    /// How many incidents to tell; nothing tells all of them.
+    pub alerts: Option<BudgetSettings>,
 }
 
 /// Flows that became due, with their features, in order.

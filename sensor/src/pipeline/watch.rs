@@ -12,7 +12,7 @@ use crate::{
     features,
     flow::FlowEndReason,
     metrics::{Id, Metrics},
-    score::{Incident, IncidentSettings, Incidents, Judge, Kind, Scored, Severity},
+    score::{Budget, Incident, IncidentSettings, Incidents, Judge, Kind, Scored, Severity},
     time,
 };
 
@@ -75,6 +75,7 @@ pub struct Watch<'a> {
     stages: Stages,
     judge: Judge,
     incidents: Incidents,
+    budget: Option<Budget>,
     model: Option<Arc<Published>>,
     sample: Option<Sample>,
     learning: &'a Learning,
@@ -110,6 +111,7 @@ impl<'a> Watch<'a> {
             stages: Stages::new(settings),
             judge: Judge::default(),
             incidents: Incidents::new(IncidentSettings::default()),
+            budget: settings.alerts.as_ref().map(Budget::new),
             model,
             sample,
             learning,
@@ -234,8 +236,18 @@ impl<'a> Watch<'a> {
                 listener.flow(&found.record, &found.row, Some(&found));
             }
         }
-        for incident in self.incidents.news() {
-            listener.incident(incident);
+        match &mut self.budget {
+            None => {
+                for incident in self.incidents.news() {
+                    listener.incident(incident);
+                }
+            }
+            Some(budget) => {
+                for alert in budget.tell((epoch + 1) << EPOCH_SHIFT, &mut self.incidents) {
+                    listener.incident(alert.incident);
+                }
+                report_budget(self.metrics, budget);
+            }
         }
         if epoch.is_multiple_of(SWEEP_EPOCHS) {
             self.incidents
@@ -318,6 +330,25 @@ impl<'a> Watch<'a> {
             self.incidents.forgotten() as f64,
         );
     }
+}
+
+/// What became of the candidates for an alert.
+fn report_budget(metrics: &Metrics, budget: &Budget) {
+    let stats = budget.stats();
+    for (state, number) in [
+        ("told", stats.alerts),
+        ("told_again", stats.again),
+        ("below_threshold", stats.below),
+        ("withheld", stats.withheld),
+    ] {
+        metrics.total(Id::AlertsTotal, &[state], number as f64);
+    }
+    for severity in &Severity::ALL[1..] {
+        if let Some(threshold) = budget.threshold(*severity) {
+            metrics.set(Id::AlertThreshold, &[severity.name()], threshold);
+        }
+    }
+    metrics.set(Id::AlertsWaiting, &[], budget.waiting() as f64);
 }
 
 /// Adds the ledger of one epoch.

@@ -130,6 +130,11 @@ impl Incident {
         }
     }
 
+    /// Tells it from earlier incidents of the same kind and host: the number of incidents begun, with it.
+    pub const fn serial(&self) -> u64 {
+        self.serial
+    }
+
     /// How much speaks for it: the rarest flow, how many there are, and how telling the kind is. One flow of one in
     /// a million is 6; three hundred probes of a scan are 6 for the kind, 2.5 for their number, and their rarity.
     pub fn evidence(&self) -> f64 {
@@ -508,7 +513,7 @@ impl Incidents {
 
     /// Whether single unusual flows are the fringe of something larger: what a flooded host got before it was a
     /// flood, what a scanner sent to its victim before it was a scan.
-    fn is_fringe(&self, incident: &Incident) -> bool {
+    pub(super) fn is_fringe(&self, incident: &Incident) -> bool {
         const MARGIN_NS: u64 = 60_000_000_000;
         let (Kind::UnusualFlow, 1, Some((peer, _))) = (
             incident.kind,

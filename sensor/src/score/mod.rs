@@ -1,6 +1,7 @@
 //! Verdicts: a row gets a score and a p-value from the model, a severity from the p-value, reasons in plain words,
 //! and, with others of its kind, an incident.
 
+mod budget;
 mod incident;
 mod judge;
 mod kind;
@@ -13,6 +14,7 @@ mod tally;
 use std::fmt;
 
 pub use self::{
+    budget::{Alert, Budget, Rate, Settings as BudgetSettings, Stats as BudgetStats},
     incident::{Incident, Incidents, Settings as IncidentSettings},
     judge::{Judge, explain},
     kind::{Kind, Role, Subject, is_attack},

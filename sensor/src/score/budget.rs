@@ -1,0 +1,289 @@
+//! The alert budget: which incidents a person is told of, so that there are as many in a day as was asked for.
+//!
+//! What is budgeted are *alerts*: incidents told for the first time. Rows become incidents first, so a flood of a
+//! million flows is one candidate; a told incident that grows is told again without being another alert (it grows
+//! fourfold from one telling to the next, so a million flows are ten lines). An incident's evidence, made of its rows'
+//! p-values, is compared with a threshold under online control ([`model::Control`]), and what passes takes from an
+//! allowance ([`model::Allowance`]). What finds none left waits, and the strongest that waits is told when there is.
+//!
+//! Time is packet time. While a critical incident goes on the threshold is frozen: an attack must not teach the sensor
+//! to keep quiet.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::{Allowance, Control, ControlSettings};
+use sensor_ebpf::flow::TimeNs;
+
+use super::{Incident, Incidents, Kind, Severity, Subject};
+
+/// So many alerts in so much traffic time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Alerts, at least 1.
+    pub alerts: u32,
+    /// Traffic time, nanoseconds, above 0.
+    pub period_ns: u64,
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// For all severities without a rate of their own; nothing tells all of them.
+    pub shared: Option<Rate>,
+    /// For low, medium, high and critical apart.
+    pub by_severity: [Option<Rate>; 4],
+}
+
+/// Evidence from which an incident is told before anything is known of the traffic: medium severity.
+const START: f64 = 3.5;
+/// Evidence is in decades: a quarter of one for each alert that was, or was not.
+const CONTROL: ControlSettings = ControlSettings {
+    step: 0.25,
+    steps_per_window: 4.0,
+    floor: 0.0,
+    // Critical incidents begin at 9: the threshold never keeps one back.
+    ceiling: 8.999,
+};
+/// Share of a period's alerts that may come at once.
+const AT_ONCE: f64 = 0.5;
+/// Share of those that is kept for critical ones.
+const KEPT: f64 = 0.25;
+/// How long the threshold stays after the last that was heard of a critical incident.
+const FREEZE_NS: u64 = 10 * 60 * 1_000_000_000;
+/// Told incidents that are remembered, at most.
+const REMEMBERED: usize = 4096;
+/// Incidents that wait, at most: beyond, the weakest go.
+const WAITING: usize = 256;
+
+/// An incident to be told.
+#[derive(Clone, Copy, Debug)]
+pub struct Alert<'a> {
+    /// Which.
+    pub incident: &'a Incident,
+    /// Whether it was told before and has grown since.
+    pub again: bool,
+}
+
+/// What became of the candidates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Incidents told.
+    pub alerts: u64,
+    /// Tellings of incidents that had grown.
+    pub again: u64,
+    /// Times that an incident new or grown was below the threshold.
+    pub below: u64,
+    /// Incidents that waited for the allowance in vain.
+    pub withheld: u64,
+}
+
+/// One rate with its control.
+#[derive(Debug)]
+struct Channel {
+    per_ns: f64,
+    control: Control,
+    allowance: Allowance,
+}
+
+impl Channel {
+    fn new(rate: Rate) -> Self {
+        let alerts = f64::from(rate.alerts.max(1));
+        let at_once = (alerts * AT_ONCE).max(1.0);
+        Self {
+            per_ns: alerts / rate.period_ns.max(1) as f64,
+            control: Control::new(START, CONTROL),
+            allowance: Allowance::new(at_once, at_once * KEPT),
+        }
+    }
+}
+
+type Place = (Kind, Subject);
+
+/// Keeps to the budget.
+#[derive(Debug)]
+pub struct Budget {
+    channels: Vec<Channel>,
+    /// Channel of low, medium, high and critical; nothing for those that are always told.
+    of: [Option<usize>; 4],
+    now: Option<TimeNs>,
+    frozen_until: TimeNs,
+    told: BTreeSet<u64>,
+    /// By serial number: evidence when it came, and where to find it.
+    waiting: BTreeMap<u64, (f64, Place)>,
+    stats: Stats,
+}
+
+impl Budget {
+    /// Nothing told yet.
+    pub fn new(settings: &Settings) -> Self {
+        let mut channels: Vec<Channel> = settings.shared.map(Channel::new).into_iter().collect();
+        let of = settings.by_severity.map(|own| match own {
+            Some(rate) => {
+                channels.push(Channel::new(rate));
+                Some(channels.len() - 1)
+            }
+            None => settings.shared.map(|_| 0),
+        });
+        Self {
+            channels,
+            of,
+            now: None,
+            frozen_until: 0,
+            told: BTreeSet::new(),
+            waiting: BTreeMap::new(),
+            stats: Stats::default(),
+        }
+    }
+
+    /// Takes what is new among the incidents, at this moment of the traffic, and answers what to tell: the strongest
+    /// first, as far as the budget goes. Moments never run backwards; an earlier one counts as the last.
+    pub fn tell<'a>(&mut self, now: TimeNs, incidents: &'a mut Incidents) -> Vec<Alert<'a>> {
+        let fresh: Vec<(u64, Place)> = incidents
+            .news()
+            .iter()
+            .map(|incident| (incident.serial(), (incident.kind, incident.subject)))
+            .collect();
+        let incidents: &'a Incidents = incidents;
+        self.pass(now);
+        let mut alerts = Vec::new();
+        let mut candidates: Vec<(u64, &'a Incident)> = Vec::new();
+        if self
+            .channels
+            .iter()
+            .any(|channel| channel.allowance.left() >= 1.0)
+        {
+            let mut lost = 0;
+            self.waiting.retain(|serial, (_, place)| {
+                let still = find(incidents, *serial, *place);
+                lost += u64::from(still.is_none());
+                candidates.extend(still.map(|incident| (*serial, incident)));
+                still.is_some()
+            });
+            self.stats.withheld += lost;
+        }
+        for (serial, place) in fresh {
+            let Some(incident) = find(incidents, serial, place) else {
+                continue;
+            };
+            if self.told.contains(&serial) {
+                self.stats.again += 1;
+                self.heed(incident);
+                alerts.push(Alert {
+                    incident,
+                    again: true,
+                });
+            } else if !self.waiting.contains_key(&serial) {
+                candidates.push((serial, incident));
+            }
+        }
+        candidates.sort_by(|a, b| {
+            b.1.evidence()
+                .total_cmp(&a.1.evidence())
+                .then(a.0.cmp(&b.0))
+        });
+        for (serial, incident) in candidates {
+            if self.decide(serial, incident) {
+                alerts.push(Alert {
+                    incident,
+                    again: false,
+                });
+            }
+        }
+        alerts
+    }
+
+    fn decide(&mut self, serial: u64, incident: &Incident) -> bool {
+        let severity = incident.severity();
+        self.heed(incident);
+        let place = (severity as usize).saturating_sub(1);
+        if let Some(channel) = self.of[place].map(|at| &mut self.channels[at]) {
+            let waited = self.waiting.contains_key(&serial);
+            // What waited passed the threshold when it came.
+            if !waited && !channel.control.is_alarm(incident.evidence()) {
+                self.stats.below += 1;
+                return false;
+            }
+            if !channel.allowance.take(severity == Severity::Critical) {
+                self.wait(serial, incident);
+                return false;
+            }
+            channel.control.raise();
+        }
+        self.waiting.remove(&serial);
+        self.told.insert(serial);
+        if self.told.len() > REMEMBERED {
+            self.told.pop_first();
+        }
+        self.stats.alerts += 1;
+        true
+    }
+
+    fn wait(&mut self, serial: u64, incident: &Incident) {
+        let place = (incident.kind, incident.subject);
+        self.waiting.insert(serial, (incident.evidence(), place));
+        if self.waiting.len() <= WAITING {
+            return;
+        }
+        let weakest = self
+            .waiting
+            .iter()
+            .min_by(|a, b| a.1.0.total_cmp(&b.1.0).then(b.0.cmp(a.0)))
+            .map(|(serial, _)| *serial);
+        if let Some(serial) = weakest {
+            self.waiting.remove(&serial);
+            self.stats.withheld += 1;
+        }
+    }
+
+    /// A critical incident keeps the thresholds where they are.
+    fn heed(&mut self, incident: &Incident) {
+        if incident.severity() == Severity::Critical {
+            self.frozen_until = self
+                .frozen_until
+                .max(self.now.unwrap_or(0).saturating_add(FREEZE_NS));
+            for channel in &mut self.channels {
+                channel.control.freeze(true);
+            }
+        }
+    }
+
+    fn pass(&mut self, now: TimeNs) {
+        let before = *self.now.get_or_insert(now);
+        let passed = now.saturating_sub(before);
+        self.now = Some(before.max(now));
+        let frozen = now < self.frozen_until;
+        for channel in &mut self.channels {
+            channel.control.freeze(frozen);
+            let expected = passed as f64 * channel.per_ns;
+            channel.control.pass(expected);
+            channel.allowance.pass(expected);
+        }
+    }
+
+    /// What became of the candidates so far.
+    pub const fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// Incidents that wait for the allowance now.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether this incident was told.
+    pub fn has_told(&self, incident: &Incident) -> bool {
+        self.told.contains(&incident.serial())
+    }
+
+    /// Evidence from which an incident of this severity is told; nothing where all are.
+    pub fn threshold(&self, severity: Severity) -> Option<f64> {
+        let channel = self.of[(severity as usize).saturating_sub(1)]?;
+        Some(self.channels[channel].control.threshold())
+    }
+}
+
+fn find(incidents: &Incidents, serial: u64, place: Place) -> Option<&Incident> {
+    incidents
+        .get(place.0, place.1)
+        .filter(|incident| incident.serial() == serial && !incidents.is_fringe(incident))
+}
