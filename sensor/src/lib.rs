@@ -14,6 +14,8 @@ pub mod config;
 pub mod context;
 pub mod features;
 pub mod flow;
+mod lines;
+pub mod logs;
 pub mod metrics;
 pub mod pipeline;
 pub mod score;

@@ -36,6 +36,8 @@ pub(super) enum Command {
     Pcap(Flows),
     /// Join captures and flow tables into one table of features
     Features(Flows),
+    /// Read Windows event logs: features of each event, and what they add up to
+    Logs(Logs),
     /// Train a model on captures or tables of features
     Train(Train),
     /// Score captures or tables of features with a model
@@ -165,6 +167,30 @@ pub(super) struct Flows {
     pub(super) checkpoints: bool,
     #[command(flatten)]
     pub(super) timeouts: Timeouts,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Reads EVTX, JSON lines (Winlogbeat, nxlog, Sentinel) and CSV (Event Viewer, Export-Csv), also .gz and .zst.\n\n\
+        Examples:\n  \
+        anomaly-detect logs Security.evtx\n  \
+        anomaly-detect logs winlogbeat/ -o - > events.csv"
+)]
+pub(super) struct Logs {
+    /// Event logs, or folders of them
+    #[arg(required = true, value_name = "LOG")]
+    pub(super) inputs: Vec<PathBuf>,
+    /// Table of events with their features [default: anomaly-out/logs.csv], or -
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// Form of the summary: table or json
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(super) format: Option<Format>,
+    /// Incidents in the summary
+    #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+    pub(super) top: usize,
     #[command(flatten)]
     pub(super) common: Common,
 }

@@ -10,6 +10,7 @@ mod fault;
 mod flows;
 mod labels;
 mod live;
+mod logs;
 mod models;
 mod predict;
 mod run;
@@ -42,6 +43,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Pcap(args) => flows::run(&args, false),
         Command::Features(args) => flows::run(&args, true),
+        Command::Logs(args) => logs::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Live(args) => live::run(&args),

@@ -5,7 +5,6 @@ mod conn;
 mod files;
 mod header;
 pub mod history;
-mod lines;
 mod log;
 mod losses;
 mod memory;

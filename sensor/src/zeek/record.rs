@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::{
     header::{Header, Layout},
-    lines::{Line, Lines},
     losses::{Losses, Reason},
 };
+use crate::lines::{Line, Lines};
 
 /// Fields of a record, each by its position among the names that were wanted.
 #[derive(Debug)]

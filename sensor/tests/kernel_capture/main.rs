@@ -10,3 +10,4 @@ mod same_bits;
 mod sockets;
 #[path = "../support/mod.rs"]
 mod support;
+mod verdicts;

@@ -27,16 +27,14 @@ use sensor::{
         replay::{self, Replay},
         xdp::{Settings, Xdp},
     },
-    features,
     flow::{self, FlowRecord},
     pipeline::{self, Stages},
-    score::{IncidentSettings, Incidents, Judge, Kind, Severity},
 };
-use sensor_ebpf::flow::{FlowCounters, FlowKey, quality};
+use sensor_ebpf::flow::{FlowCounters, quality};
 
 use crate::{
     netns::{Namespace, Offload, Pair, Serial, pause},
-    sockets,
+    sockets, verdicts,
 };
 
 const MILLISECOND: u64 = 1_000_000;
@@ -157,7 +155,7 @@ pub(crate) fn records(epochs: &[Epoch], until: u64) -> Vec<FlowRecord> {
 }
 
 /// Whether a flow is between the two hosts of a [`Pair`].
-fn ours(record: &FlowRecord) -> bool {
+pub(crate) fn ours(record: &FlowRecord) -> bool {
     record.key.addresses.iter().all(|address| {
         address.starts_with(&[0xfd, 0x77])
             || address[..15] == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 77, 0]
@@ -172,74 +170,6 @@ fn scan(pair: &Pair) {
             assert!(refused.is_err(), "port {port} is open");
         }
     });
-}
-
-/// A model of the conversations in these epochs, attacks left aside: all it has to do is to judge two captures alike.
-fn learned(epochs: &[Epoch]) -> model::Model {
-    let mut stages = Stages::new(&pipeline::Settings::default());
-    let mut batch = Vec::new();
-    for epoch in epochs {
-        stages.observe(epoch, &mut batch);
-    }
-    stages.finish(&mut batch);
-    let mut sample = pipeline::Sample::new(10_000, 7, false);
-    for (record, row) in &batch {
-        sample.offer(record, row);
-    }
-    let settings = model::Settings {
-        contamination: 0.05,
-        ..model::Settings::default()
-    };
-    model::Model::train(&sample.into_rows().0, &features::schema(), &settings).expect("a model")
-}
-
-/// What is said of a flow that has ended.
-struct Verdict {
-    key: FlowKey,
-    score: f32,
-    /// Anomalous or not, how severe, and (for what is an attack by behaviour) what it is.
-    said: (bool, Severity, Option<Kind>),
-}
-
-/// Verdicts of the flows between the two hosts, and what they add up to: kind, flows and ports of each incident.
-fn verdicts(epochs: &[Epoch], model: &model::Model) -> (Vec<Verdict>, Vec<(Kind, u64, usize)>) {
-    let mut stages = Stages::new(&pipeline::Settings::default());
-    let (mut judge, mut incidents) = (
-        Judge::default(),
-        Incidents::new(IncidentSettings::default()),
-    );
-    let (mut batch, mut scored, mut verdicts) = (Vec::new(), Vec::new(), Vec::new());
-    let mut take = |batch: &mut pipeline::Batch| {
-        judge.judge(model, batch, &mut scored);
-        for mut found in scored.drain(..) {
-            incidents.absorb(&mut found, model);
-            if found.record.is_final() && ours(&found.record) {
-                verdicts.push(Verdict {
-                    key: found.record.key,
-                    score: found.score,
-                    said: (
-                        found.anomalous,
-                        found.severity,
-                        found.kind.filter(|kind| *kind != Kind::UnusualFlow),
-                    ),
-                });
-            }
-        }
-        batch.clear();
-    };
-    for epoch in epochs {
-        stages.observe(epoch, &mut batch);
-        take(&mut batch);
-    }
-    stages.finish(&mut batch);
-    take(&mut batch);
-    verdicts.sort_by_key(|verdict| verdict.key);
-    let incidents = incidents
-        .ranked()
-        .iter()
-        .map(|incident| (incident.kind, incident.flows, incident.ports.distinct()))
-        .collect();
-    (verdicts, incidents)
 }
 
 /// Without the times, and without what only a live capture knows.
@@ -320,39 +250,7 @@ fn live_flows_are_those_of_a_recording_made_beside() {
     });
     let until = live.last().expect("an epoch").index;
     let replayed = replayed(&path);
-    let model = learned(&replayed);
-    let (judged_live, incidents_live) = verdicts(&live, &model);
-    let (judged_replay, incidents_replay) = verdicts(&replayed, &model);
-    assert!(judged_live.iter().any(|verdict| !verdict.said.0));
-    // Gaps of microseconds differ by microseconds, a packet at the very end of an epoch may be in the next one for the other,
-    // and so scores differ in their second or third digit. Behaviour must be named alike; what the score alone decides
-    // may differ where a threshold lies between the two scores, which is one flow in a hundred at most.
-    let apart = |a: &Verdict, b: &Verdict| (a.score - b.score).abs();
-    let pairs = || judged_live.iter().zip(&judged_replay);
-    let scores_apart = pairs().map(|(a, b)| apart(a, b)).fold(0.0, f32::max);
-    let straddling = pairs().filter(|(a, b)| a.said != b.said).count();
-    println!(
-        "{} verdicts, {straddling} of them on either side of a threshold; scores at most {scores_apart:.4} apart; {incidents_live:?}",
-        judged_live.len()
-    );
-    for (live, replay) in pairs() {
-        assert_eq!((live.key, live.said.2), (replay.key, replay.said.2));
-    }
-    assert!(straddling * 100 <= judged_live.len(), "{straddling}");
-    let attacks = |incidents: &[(Kind, u64, usize)]| {
-        incidents
-            .iter()
-            .copied()
-            .filter(|(kind, ..)| *kind != Kind::UnusualFlow)
-            .collect::<Vec<_>>()
-    };
-    assert!(
-        attacks(&incidents_live)
-            .iter()
-            .any(|found| found.0 == Kind::PortScanVertical),
-        "{incidents_live:?}"
-    );
-    assert_eq!(attacks(&incidents_live), attacks(&incidents_replay));
+    verdicts::agree(&live, &replayed);
     let (live, recorded) = (records(&live, until), records(&replayed, until));
     let packets: u64 = live.iter().map(|record| record.counters.packets()).sum();
     assert!(

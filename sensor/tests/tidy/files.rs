@@ -22,6 +22,10 @@ const LONG: &[(&str, &str)] = &[
         "one sentence for each feature",
     ),
     (
+        "sensor/src/cli/args.rs",
+        "the one grammar of the command line",
+    ),
+    (
         "sensor/src/cli/live.rs",
         "one command: source, baseline and watch, with its tests",
     ),

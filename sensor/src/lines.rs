@@ -9,15 +9,16 @@ use std::{
 use flate2::read::MultiGzDecoder;
 use ruzstd::decoding::StreamingDecoder;
 
-/// Longest line believed, in bytes. Zeek's own writer has no bound; an entry of a thousand tunnel parents has 20 kB.
-pub(super) const LINE_MAX_BYTES: usize = 1 << 20;
+/// Longest line believed, in bytes. Writers have no bound: a Zeek entry of a thousand tunnel parents has 20 kB, a Windows event
+/// with a script in it 64 kB.
+pub(crate) const LINE_MAX_BYTES: usize = 1 << 20;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// What became of the next line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(crate) enum Line {
     /// It is in the buffer, without its end; `ended` says whether it had one.
     Read { ended: bool },
     /// It was longer than [`LINE_MAX_BYTES`] and is skipped.
@@ -29,7 +30,7 @@ pub(super) enum Line {
 }
 
 /// The lines of one file.
-pub(super) struct Lines {
+pub(crate) struct Lines {
     from: BufReader<Box<dyn Read + Send>>,
     compressed: bool,
     buffer: Vec<u8>,
@@ -45,12 +46,12 @@ impl std::fmt::Debug for Lines {
 
 impl Lines {
     /// Opens a file, plain, gzip or zstd by its first bytes.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         Self::of(File::open(path)?)
     }
 
     /// Reads from anything.
-    pub(super) fn of(from: impl Read + Send + 'static) -> io::Result<Self> {
+    pub(crate) fn of(from: impl Read + Send + 'static) -> io::Result<Self> {
         let mut from = BufReader::with_capacity(1 << 16, from);
         let start = from.fill_buf()?;
         let (gzip, zstd) = (start.starts_with(&GZIP), start.starts_with(&ZSTD));
@@ -73,7 +74,7 @@ impl Lines {
     }
 
     /// Reads the next line into the buffer.
-    pub(super) fn advance(&mut self) -> io::Result<Line> {
+    pub(crate) fn advance(&mut self) -> io::Result<Line> {
         self.buffer.clear();
         let bound = LINE_MAX_BYTES as u64 + 1;
         let read = (&mut self.from)
@@ -120,12 +121,12 @@ impl Lines {
     }
 
     /// The line read last. Give the memory back with [`Self::reuse`].
-    pub(super) fn take(&mut self) -> Vec<u8> {
+    pub(crate) fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.buffer)
     }
 
     /// Takes memory to read the next line into.
-    pub(super) fn reuse(&mut self, buffer: Vec<u8>) {
+    pub(crate) fn reuse(&mut self, buffer: Vec<u8>) {
         self.buffer = buffer;
     }
 }
