@@ -53,6 +53,7 @@ mod score;
 mod search;
 mod settings;
 mod train;
+mod usual;
 mod walk;
 
 pub use artifact::{LoadError, SaveError};

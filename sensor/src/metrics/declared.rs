@@ -85,10 +85,18 @@ const END_REASONS: &[&str] = &[
 const SEVERITIES: &[&str] = &["low", "medium", "high", "critical"];
 const KINDS: &[&str] = &[
     "flood",
+    "amplification",
     "port scan (vertical)",
     "port scan (horizontal)",
+    "host sweep",
+    "service probing",
     "password guessing",
+    "password spraying",
+    "lateral movement",
+    "industrial misuse",
     "exfiltration",
+    "dns tunnel",
+    "suspicious download",
     "beaconing",
     "unusual flow",
 ];

@@ -7,13 +7,13 @@ use model::Model;
 use sensor_ebpf::flow::TimeNs;
 
 use super::{
-    Kind, Reason, Scored, Severity, Subject, Tally, bytes, count, judge,
-    kind::{PAIR_FLOWS, PAIR_GAP_MEAN, PAIR_GAP_VARIATION, Role, classify},
+    Kind, Reason, Scored, Severity, Subject, Tally, Technique,
+    attack::remote_service,
+    behaviour::{Behaviour, Finding, Measure, PAIR_FLOWS, PAIR_GAP_MEAN, PAIR_GAP_VARIATION},
+    judge,
+    kind::Role,
 };
-use crate::{
-    flow::{ConnState, protocol_name},
-    time,
-};
+use crate::flow::ConnState;
 
 /// Bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,11 @@ pub struct Incident {
     pub kind: Kind,
     /// The host it is about.
     pub subject: Subject,
+    /// Chance of something as telling in one flow of ordinary traffic: the least of its flows, each corrected for all
+    /// that was tested on it. Above 0, at most 1.
+    pub p_value: f64,
+    /// The number that spoke loudest in that flow, with what is usual for it; nothing where the forest alone spoke.
+    pub measure: Option<Measure>,
     /// Flows in it.
     pub flows: u64,
     /// Flows among them that the model found anomalous.
@@ -103,6 +108,8 @@ impl Incident {
         Self {
             kind,
             subject,
+            p_value: 1.0,
+            measure: None,
             flows: 0,
             anomalous: 0,
             first: scored.record.start(),
@@ -135,24 +142,34 @@ impl Incident {
         self.serial
     }
 
-    /// How much speaks for it: the rarest flow, how many there are, and how telling the kind is. One flow of one in
-    /// a million is 6; three hundred probes of a scan are 6 for the kind, 2.5 for their number, and their rarity.
-    pub fn evidence(&self) -> f64 {
-        let rarity = (-self.worst.p_value.log10()).clamp(0.0, 8.0);
-        let number = (self.flows.max(1) as f64).log10();
-        let volume = ((self.sent + self.received).max(1) as f64).log10() / 8.0;
-        match self.kind {
-            Kind::UnusualFlow => rarity + number / 2.0 + volume / 2.0,
-            Kind::Beaconing => 2.0 + rarity + number + volume,
-            Kind::Exfiltration => 5.0 + rarity + number + volume,
-            Kind::PasswordGuessing => 5.0 + rarity + number,
-            Kind::PortScanVertical | Kind::PortScanHorizontal => {
-                // The tail of a scan whose body is another incident is little evidence of its own.
-                let breadth = self.peers.distinct().max(self.ports.distinct());
-                5.0 * (breadth as f64 / 10.0).min(1.0) + rarity + number
-            }
-            Kind::Flood => 6.0 + rarity / 2.0 + number,
+    /// Keeps the most telling finding.
+    fn weigh(&mut self, found: Option<Finding>) {
+        let Some(found) = found else { return };
+        let wider = |new: &Measure| {
+            found.p_value == self.p_value
+                && self
+                    .measure
+                    .is_none_or(|old| new.feature == old.feature && new.value > old.value)
+        };
+        if found.p_value < self.p_value || found.measure.as_ref().is_some_and(wider) {
+            self.p_value = found.p_value;
+            self.measure = found.measure;
         }
+    }
+
+    /// How much speaks for it, in powers of ten: the surprise of its most telling flow, and its spread (half a power for
+    /// each power of ten of flows, hosts or ports beyond the first). An incident that a pattern names counts for two
+    /// more than a flow that is merely unlike others.
+    pub fn evidence(&self) -> f64 {
+        let surprise = (-self.p_value.log10()).clamp(0.0, 9.0);
+        let spread = self.peers.distinct().max(self.ports.distinct()) as f64;
+        let spread = spread.max(self.flows as f64).max(1.0).log10() / 2.0;
+        let named = if self.kind == Kind::UnusualFlow {
+            0.0
+        } else {
+            2.0
+        };
+        surprise + spread + named
     }
 
     /// From the evidence.
@@ -165,135 +182,15 @@ impl Incident {
         }
     }
 
-    /// One plain sentence with numbers.
-    pub fn sentence(&self) -> String {
-        let host = self.subject.address;
-        let flows = count(self.flows as f64);
-        let s = if self.flows == 1 { "" } else { "s" };
-        let over = self.over();
-        let peer = self.peer();
-        match self.kind {
-            Kind::Flood => {
-                let sources = self.peers.text();
-                if self.sent == 0 && self.received > 0 {
-                    format!(
-                        "{host} was sent {} in answers it did not ask for, by {sources} hosts, {over}",
-                        bytes(self.received as f64)
-                    )
-                } else {
-                    format!(
-                        "{host} got {flows} flows from {sources} sources {over}; {} of them without success",
-                        self.failed_words()
-                    )
-                }
+    /// The techniques of MITRE ATT&CK that it is evidence of, most telling first.
+    pub fn techniques(&self) -> Vec<Technique> {
+        let port = self.ports.most().map_or(0, |(port, _)| port);
+        match (self.kind, remote_service(port)) {
+            (Kind::LateralMovement, Some(precise)) => {
+                let other = self.kind.techniques().iter().skip(1);
+                std::iter::once(precise).chain(other.copied()).collect()
             }
-            Kind::PortScanVertical => format!(
-                "{host} tried {} ports of {peer} {over}; {} of {flows} attempts failed",
-                self.ports.text(),
-                self.failed_words()
-            ),
-            Kind::PortScanHorizontal => format!(
-                "{host} tried {} of {} host{} {over}; {} of {flows} attempts failed",
-                self.port(),
-                self.peers.text(),
-                if self.peers.distinct() == 1 { "" } else { "s" },
-                self.failed_words()
-            ),
-            Kind::PasswordGuessing => format!(
-                "{host} made {} short logins at {} of {peer} {over}, one every {}, each with the same little exchange",
-                count(self.tries()),
-                self.port(),
-                time::words(self.pace())
-            ),
-            Kind::Exfiltration => format!(
-                "{host} sent {} out to {peer} ({}) {over} and fetched only {}",
-                bytes(self.sent as f64),
-                self.port(),
-                bytes(self.received as f64)
-            ),
-            Kind::Beaconing if self.failed * 2 > self.flows => format!(
-                "{host} called {} of {peer} {} times {over}, one every {}; {} of {flows} calls got no answer",
-                self.port(),
-                count(self.tries()),
-                time::words(f64::from(self.gap)),
-                self.failed_words()
-            ),
-            Kind::Beaconing => format!(
-                "{host} came back to {} of {peer} every {}, like a clock: {} times {over}",
-                self.port(),
-                time::words(f64::from(self.gap)),
-                count(self.tries())
-            ),
-            Kind::UnusualFlow => format!(
-                "{host} had {flows} flow{s} to {peer} ({}) unlike the usual, {over}: {} sent, {} fetched",
-                self.port(),
-                bytes(self.sent as f64),
-                bytes(self.received as f64)
-            ),
-        }
-    }
-
-    fn over(&self) -> String {
-        match time::between(self.first, self.last) {
-            seconds if seconds < 1e-6 => "at once".to_owned(),
-            seconds => format!("in {}", time::words(seconds)),
-        }
-    }
-
-    /// Flows, with those before the rule had seen enough.
-    fn tries(&self) -> f64 {
-        f64::from(self.visits).max(self.flows as f64)
-    }
-
-    /// Seconds from one flow to the next.
-    fn pace(&self) -> f64 {
-        if self.gap.is_nan() {
-            time::between(self.first, self.last) / (self.flows.max(2) - 1) as f64
-        } else {
-            f64::from(self.gap)
-        }
-    }
-
-    fn failed_words(&self) -> String {
-        if self.failed == self.flows && self.flows > 1 {
-            "all".to_owned()
-        } else {
-            count(self.failed as f64)
-        }
-    }
-
-    /// The host on the other side, or how many they are.
-    fn peer(&self) -> String {
-        match (self.peers.distinct(), self.peers.most()) {
-            (1, Some((peer, _))) => peer.to_string(),
-            // Nearly all with one: the others are an aside.
-            (others, Some((peer, most))) if most * 10 >= self.flows * 9 => format!(
-                "{peer} (and {} other host{})",
-                others - 1,
-                if others == 2 { "" } else { "s" }
-            ),
-            (_, Some((peer, _))) => format!("{} hosts, most of all {peer}", self.peers.text()),
-            _ => "nobody".to_owned(),
-        }
-    }
-
-    /// The port asked for, or how many they are.
-    fn port(&self) -> String {
-        let protocol =
-            protocol_name(self.protocol).map_or_else(|| self.protocol.to_string(), str::to_owned);
-        if matches!(self.protocol, 1 | 58) {
-            return protocol;
-        }
-        match (self.ports.distinct(), self.ports.most()) {
-            (1, Some((0, _))) | (0, _) => protocol,
-            (1, Some((port, _))) => format!("{protocol} port {port}"),
-            (_, Some((port, _))) => {
-                format!(
-                    "{} {protocol} ports, most of all {port},",
-                    self.ports.text()
-                )
-            }
-            _ => protocol,
+            _ => self.kind.techniques().to_vec(),
         }
     }
 }
@@ -323,6 +220,7 @@ pub struct Incidents {
     begun: u64,
     /// Incidents that changed since they were told last.
     changed: BTreeSet<(Kind, Subject)>,
+    behaviour: Behaviour,
 }
 
 impl Incidents {
@@ -336,24 +234,20 @@ impl Incidents {
             over: Vec::new(),
             begun: 0,
             changed: BTreeSet::new(),
+            behaviour: Behaviour::new(),
         }
     }
 
     /// Names what the flow is part of, takes it in, and explains it if it is anomalous and worth it. Answers whether
     /// this began an incident.
     pub fn absorb(&mut self, scored: &mut Scored, model: &Model) -> bool {
-        let found = classify(
-            &scored.record,
-            &scored.row,
-            scored.p_value,
-            scored.anomalous,
-        );
+        let found = self.behaviour.judge(scored, model);
         let id = scored.record.id;
         let before = self.open.remove(&id);
         // A flow stays what it was called first, unless something stronger fits.
         let at = match (found, before) {
-            (Some(found), Some(before)) => found.min(before.at),
-            (Some(found), None) => found,
+            (Some(found), Some(before)) => (found.kind, found.subject).min(before.at),
+            (Some(found), None) => (found.kind, found.subject),
             (None, Some(before)) => before.at,
             (None, None) => return false,
         };
@@ -376,6 +270,7 @@ impl Incidents {
             incident.serial = self.begun;
         }
         let entry = add(incident, scored, at, anomalous);
+        incident.weigh(found.filter(|found| (found.kind, found.subject) == at));
         if incident.flows >= (4 * incident.told).max(1) {
             self.changed.insert(at);
         }
@@ -511,6 +406,11 @@ impl Incidents {
         self.forgotten
     }
 
+    /// Hosts and pairs that behaviour detectors had to forget for want of room.
+    pub const fn forgotten_hosts(&self) -> u64 {
+        self.behaviour.forgotten()
+    }
+
     /// Whether single unusual flows are the fringe of something larger: what a flooded host got before it was a
     /// flood, what a scanner sent to its victim before it was a scan.
     pub(super) fn is_fringe(&self, incident: &Incident) -> bool {
@@ -532,9 +432,11 @@ impl Incidents {
         };
         let floods = [peer, incident.subject.address]
             .into_iter()
-            .filter_map(|host| self.get(Kind::Flood, victim(host)));
-        let scans = [Kind::PortScanVertical, Kind::PortScanHorizontal]
-            .into_iter()
+            .flat_map(|host| [Kind::Flood, Kind::Amplification].map(|kind| (kind, host)))
+            .filter_map(|(kind, host)| self.get(kind, victim(host)));
+        let scans = Kind::ALL[Kind::PortScanVertical as usize..Kind::LateralMovement as usize]
+            .iter()
+            .copied()
             .filter_map(|kind| self.get(kind, incident.subject))
             .filter(|scan| scan.peers.contains(&peer));
         floods.chain(scans).any(|larger| near(&larger))

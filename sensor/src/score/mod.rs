@@ -1,6 +1,8 @@
 //! Verdicts: a row gets a score and a p-value from the model, a severity from the p-value, reasons in plain words,
 //! and, with others of its kind, an incident.
 
+mod attack;
+mod behaviour;
 mod budget;
 mod incident;
 mod judge;
@@ -8,16 +10,19 @@ mod kind;
 mod phrase;
 pub mod quality;
 pub mod rules;
+mod sentence;
 pub mod store;
 mod tally;
 
 use std::fmt;
 
 pub use self::{
+    attack::{Technique, remote_service},
+    behaviour::{Measure, is_attack},
     budget::{Alert, Budget, Rate, Settings as BudgetSettings, Stats as BudgetStats},
     incident::{Incident, Incidents, Settings as IncidentSettings},
     judge::{Judge, explain},
-    kind::{Kind, Role, Subject, is_attack},
+    kind::{Kind, Role, Subject},
     phrase::{amount, bytes, count},
     tally::Tally,
 };

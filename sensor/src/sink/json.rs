@@ -7,7 +7,7 @@ use super::csv::{FLOW_COLUMNS, feature_columns, push_flow_columns};
 use crate::{
     features::{Row, TABLE},
     flow::FlowRecord,
-    score::{Incident, Reason, Scored},
+    score::{Incident, Reason, Scored, Technique},
     time::Stamp,
 };
 
@@ -75,6 +75,8 @@ pub fn incident(incident: &Incident) -> Value {
     json!({
         "kind": incident.kind.name(),
         "severity": incident.severity().name(),
+        "techniques": techniques(incident),
+        "p_value": incident.p_value,
         "host": incident.subject.address.to_string(),
         "role": incident.subject.role.name(),
         "sentence": incident.sentence(),
@@ -101,6 +103,12 @@ pub fn incident(incident: &Incident) -> Value {
             "reasons": reasons(&incident.worst.reasons),
         },
     })
+}
+
+/// Techniques of MITRE ATT&CK, by id and name.
+fn techniques(incident: &Incident) -> Value {
+    let one = |found: Technique| json!({"id": found.id, "name": found.name});
+    incident.techniques().into_iter().map(one).collect()
 }
 
 /// Where the packets went.

@@ -92,6 +92,18 @@ fn incidents(out: &mut dyn Write, findings: &Findings<'_>) -> io::Result<()> {
             span(incident),
             html(&incident.sentence()),
         )?;
+        let techniques = incident.techniques();
+        if !techniques.is_empty() {
+            let named: Vec<_> = techniques
+                .iter()
+                .map(|found| format!("{} {}", found.id, html(found.name)))
+                .collect();
+            writeln!(
+                out,
+                "<p class=\"detail\">MITRE ATT&amp;CK: {}</p>",
+                named.join(" · ")
+            )?;
+        }
         if !incident.worst.reasons.is_empty() {
             writeln!(out, "<ul>")?;
             for reason in &incident.worst.reasons {
@@ -106,13 +118,14 @@ fn incidents(out: &mut dyn Write, findings: &Findings<'_>) -> io::Result<()> {
         }
         writeln!(
             out,
-            "<p class=\"detail\">{} flow{}, {} · rarest flow {:016x}, {}, p = {:.1e}</p>\n</article>",
+            "<p class=\"detail\">{} flow{}, {} · p = {:.1e} · rarest flow {:016x}, {}, p = {:.1e} by the forest</p>\n</article>",
             count(incident.flows as f64),
             if incident.flows == 1 { "" } else { "s" },
             match incident.anomalous {
                 0 => "found by behaviour; none reaches the threshold of the model".to_owned(),
                 number => format!("{} beyond the threshold of the model", count(number as f64)),
             },
+            incident.p_value,
             incident.worst.flow,
             html(&incident.worst.community_id),
             incident.worst.p_value,

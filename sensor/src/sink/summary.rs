@@ -121,10 +121,11 @@ pub fn table(out: &mut dyn Write, findings: &Findings<'_>, style: Style) -> io::
             style.severity(severity, &format!("{severity:8}")),
             style.bold(incident.kind.name()),
             style.faint(&format!(
-                "{} {}, {}",
+                "{} {}, {}{}",
                 incident.subject.role.name(),
                 incident.subject.address,
                 span(incident),
+                technique_ids(incident, "  ", " "),
             )),
         )?;
         paragraph(out, &incident.sentence(), "     ", style.width)?;
@@ -173,6 +174,17 @@ pub fn table(out: &mut dyn Write, findings: &Findings<'_>, style: Style) -> io::
 /// Flows of the table that are explained below it.
 const EXPLAINED: usize = 3;
 
+/// Ids of the techniques that an incident is evidence of, behind `before` if there are any.
+pub(super) fn technique_ids(incident: &Incident, before: &str, between: &str) -> String {
+    let techniques = incident.techniques();
+    let ids: Vec<&str> = techniques.iter().map(|found| found.id).collect();
+    if ids.is_empty() {
+        String::new()
+    } else {
+        format!("{before}{}", ids.join(between))
+    }
+}
+
 /// From when to when, with the date where it is another one.
 pub(super) fn span(incident: &Incident) -> String {
     let (first, last) = (Stamp(incident.first).short(), Stamp(incident.last).short());
@@ -190,15 +202,17 @@ pub(super) fn span(incident: &Incident) -> String {
 pub fn csv(out: &mut dyn Write, findings: &Findings<'_>) -> io::Result<()> {
     writeln!(
         out,
-        "rank,severity,kind,role,host,flows,anomalous_flows,first_time,last_time,evidence,sentence"
+        "rank,severity,kind,techniques,p_value,role,host,flows,anomalous_flows,first_time,last_time,evidence,sentence"
     )?;
     let shown = findings.incidents.iter().take(findings.shown);
     for (at, incident) in shown.enumerate() {
         let mut line = format!(
-            "{},{},{},{},{},{},{},{},{},{:.2},",
+            "{},{},{},{},{:e},{},{},{},{},{},{},{:.2},",
             at + 1,
             incident.severity(),
             incident.kind,
+            technique_ids(incident, "", " "),
+            incident.p_value,
             incident.subject.role.name(),
             incident.subject.address,
             incident.flows,
