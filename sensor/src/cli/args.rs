@@ -329,7 +329,7 @@ pub(super) struct Explain {
         end = \"2026-11-21T05:37:02Z\""
 )]
 pub(super) struct Eval {
-    /// Predictions, tables of features, or captures
+    /// Predictions, tables of features, or captures; with a classifier, tables as it was trained on
     #[arg(required = true, value_name = "INPUT")]
     pub(super) inputs: Vec<PathBuf>,
     /// Column that holds the label [default: label, if there is one]
@@ -344,6 +344,9 @@ pub(super) struct Eval {
     /// Threshold of the score [default: the predictions in the table, else the model's]
     #[arg(short, long, value_name = "SCORE")]
     pub(super) threshold: Option<f64>,
+    /// Also write a report with plots
+    #[arg(long, value_name = "FILE.html")]
+    pub(super) report: Option<PathBuf>,
     /// Output file, or -
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     pub(super) output: PathBuf,

@@ -2,53 +2,31 @@
 
 use std::{fs, io::Write, path::Path};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     args::Eval,
     fault::{Fault, code},
-    setup::{Flags, Setup, output, show},
+    labels::is_classifier,
+    setup::{Flags, Setup, output},
 };
 use crate::{
     config::Format,
-    features::model_row,
-    pipeline::{self, is_table},
+    pipeline::{Labels, is_table},
     score::{
-        Judge,
-        quality::{Judged, Quality, measure},
-        rules::{Rules, Talk},
+        quality::{Quality, STEPS, curves, measure},
+        rules::Rules,
     },
-    time::Stamp,
+    sink::{
+        escape::terminal,
+        evaluation::{self, Evaluation, seconds_to_detect, sides},
+        table::{Align, Style, Table},
+    },
 };
 
-/// Where labels come from.
-enum Labels {
-    Column(String),
-    Rules(Rules),
-}
+mod rows;
 
-/// Rows with the time they span.
-#[derive(Default)]
-struct Rows {
-    judged: Vec<Judged>,
-    first: Option<u64>,
-    last: u64,
-    threshold: f64,
-}
-
-impl Rows {
-    fn span(&mut self, start: u64, end: u64) {
-        self.first = Some(self.first.map_or(start, |first| first.min(start)));
-        self.last = self.last.max(end);
-    }
-
-    /// Days of traffic; NaN where the table has no times.
-    fn days(&self) -> f64 {
-        self.first.map_or(f64::NAN, |first| {
-            crate::time::between(first, self.last) / 86_400.0
-        })
-    }
-}
+use rows::Rows;
 
 pub(super) fn run(args: &Eval) -> Result<u8, Fault> {
     let flags = Flags::default()
@@ -62,16 +40,22 @@ pub(super) fn run(args: &Eval) -> Result<u8, Fault> {
         (label, None) => Labels::Column(label.clone().unwrap_or_else(|| "label".to_owned())),
         (None, Some(path)) => Labels::Rules(read_rules(path)?),
     };
-    let mut rows = Rows {
-        threshold: f64::NAN,
-        ..Rows::default()
+    let mut rows = Rows::new(&labels);
+    let mut by = String::new();
+    let classifier = match args.model.as_deref() {
+        Some(wanted) => Some(setup.model_path(Some(wanted))?).filter(|path| is_classifier(path)),
+        None => None,
     };
     let tables = args.inputs.iter().filter(|path| is_table(path)).count();
-    if tables == 0 {
-        captures(&setup, args, &labels, &mut rows)?;
+    if let Some(model) = classifier {
+        for path in &args.inputs {
+            by = rows.classified(&model, path, &labels)?;
+        }
+    } else if tables == 0 {
+        by = rows.captures(&setup, args, &labels)?;
     } else {
         for path in &args.inputs {
-            table(&setup, args, path, &labels, &mut rows)?;
+            by = rows.table(&setup, args, path, &labels)?;
         }
     }
     if rows.judged.is_empty() {
@@ -87,9 +71,13 @@ pub(super) fn run(args: &Eval) -> Result<u8, Fault> {
         }
     }
     let quality = measure(&mut rows.judged);
+    if let Some(path) = &args.report {
+        report(args, path, &rows, &quality, by)?;
+    }
     tell(&setup, args, &rows, &quality)
 }
 
+/// Rules that tell which flows are attacks.
 pub(super) fn read_rules(path: &Path) -> Result<Rules, Fault> {
     let text =
         fs::read_to_string(path).map_err(|error| Fault::file(path, &error, code::NO_INPUT))?;
@@ -97,174 +85,35 @@ pub(super) fn read_rules(path: &Path) -> Result<Rules, Fault> {
         .map_err(|what| Fault::new(code::CONFIG, format!("{}: {what}", path.display())))
 }
 
-fn captures(setup: &Setup, args: &Eval, labels: &Labels, rows: &mut Rows) -> Result<(), Fault> {
-    let Labels::Rules(rules) = labels else {
-        return Err(Fault::new(
-            code::USAGE,
-            "captures have no column of labels: give --rules FILE, or predictions with labels",
-        ));
-    };
-    let model = setup.model(args.model.as_deref())?;
-    let bar = setup.progress("scoring", &args.inputs);
-    let summary = pipeline::score_capture(
-        &args.inputs,
-        &setup.stages(),
-        &model,
-        &mut |tick| show(&bar, tick),
-        &mut |scored, _| {
-            let record = &scored.record;
-            rows.span(record.start(), record.last());
-            rows.judged.push(Judged {
-                score: f64::from(scored.score),
-                alarm: scored.anomalous,
-                attack: rules.matches(&Talk {
-                    hosts: [record.source(), record.destination()],
-                    port: record.destination_port(),
-                    start: record.start(),
-                    end: record.last(),
-                }),
-            });
-            Ok(())
-        },
-    );
-    bar.finish_and_clear();
-    setup.damage(&summary?.pass);
-    rows.threshold = f64::from(model.threshold());
-    Ok(())
-}
-
-fn table(
-    setup: &Setup,
+fn report(
     args: &Eval,
     path: &Path,
-    labels: &Labels,
-    rows: &mut Rows,
+    rows: &Rows,
+    quality: &Quality,
+    model: String,
 ) -> Result<(), Fault> {
-    let mut table = pipeline::Table::open(path)?;
-    let missing = |column: &str| {
-        Fault::new(
-            code::FAILED,
-            format!(
-                "{}: no column `{column}`; it has {}",
-                path.display(),
-                some(&table.columns)
-            ),
-        )
-    };
-    let label = match labels {
-        Labels::Column(name) => Some(table.position(name).ok_or_else(|| missing(name))?),
-        Labels::Rules(_) => None,
-    };
-    let place = |name: &str| table.position(name);
-    let (start, end) = (place("start_time"), place("end_time"));
-    let (source, destination, port) = (place("src_ip"), place("dst_ip"), place("dst_port"));
-    let (score_at, prediction) = (place("score"), place("prediction"));
-    let scored = score_at.is_some() && args.model.is_none();
-    let model = if scored {
-        None
-    } else {
-        table.require_features()?;
-        Some(setup.model(args.model.as_deref())?)
-    };
-    let mut judge = Judge::default();
-    let mut line = 1_u64;
-    loop {
-        line += 1;
-        let Some(record) = table.next_record()? else {
-            break;
-        };
-        let field = |at: Option<usize>| at.and_then(|at| record.get(at)).unwrap_or("");
-        let time = |at| Stamp::parse(field(at)).map(|stamp| stamp.0);
-        let (began, ended) = (time(start), time(end));
-        let attack = match labels {
-            Labels::Column(_) => is_attack(field(label)),
-            Labels::Rules(rules) => {
-                let host = |at| field(at).parse().ok();
-                let (Some(from), Some(to), Some(began)) = (host(source), host(destination), began)
-                else {
-                    return Err(Fault::new(
-                        code::FAILED,
-                        format!(
-                            "{}: line {line}: no addresses and times to match rules with",
-                            path.display()
-                        ),
-                    ));
-                };
-                rules.matches(&Talk {
-                    hosts: [from, to],
-                    port: field(port).parse().unwrap_or(0),
-                    start: began,
-                    end: ended.unwrap_or(began),
-                })
-            }
-        };
-        if let Some(began) = began {
-            rows.span(began, ended.unwrap_or(began));
-        }
-        let given = field(score_at).parse::<f64>();
-        let alarmed = field(prediction) == "anomaly";
-        let (score, alarm) = match &model {
-            None => {
-                let score = given.map_err(|_| {
-                    Fault::new(
-                        code::FAILED,
-                        format!(
-                            "{}: line {line}: no number in column `score`",
-                            path.display()
-                        ),
-                    )
-                })?;
-                (score, alarmed)
-            }
-            Some(model) => {
-                let score = judge.score_values(model, &model_row(&table.row()?))[0];
-                (f64::from(score), score >= model.threshold())
-            }
-        };
-        // The threshold of a table is the least score that was alarmed.
-        match &model {
-            Some(model) => rows.threshold = f64::from(model.threshold()),
-            None if alarm => rows.threshold = rows.threshold.min(score),
-            None => {}
-        }
-        rows.judged.push(Judged {
-            score,
-            alarm,
-            attack,
-        });
-    }
-    Ok(())
-}
-
-fn some(columns: &[String]) -> String {
-    let shown: Vec<&str> = columns.iter().take(20).map(String::as_str).collect();
-    let more = columns.len().saturating_sub(shown.len());
-    match more {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
-}
-
-/// Whether the value of a label column names an attack.
-fn is_attack(label: &str) -> bool {
-    const ORDINARY: [&str; 9] = [
-        "",
-        "0",
-        "0.0",
-        "false",
-        "no",
-        "benign",
-        "normal",
-        "background",
-        "-",
-    ];
-    !ORDINARY.contains(
-        &label
-            .trim()
-            .trim_end_matches('.')
-            .to_ascii_lowercase()
-            .as_str(),
+    let inputs = args.inputs.iter().map(|path| {
+        path.file_name()
+            .unwrap_or(path.as_os_str())
+            .to_string_lossy()
+            .into_owned()
+    });
+    let mut out = output(path)?;
+    evaluation::write(
+        &mut out,
+        &Evaluation {
+            inputs: inputs.collect(),
+            model,
+            quality,
+            curves: &curves(&rows.judged),
+            threshold: rows.threshold,
+            false_alarms_per_day: quality.false_alarms as f64 / rows.days(),
+            confusion: &rows.confusion,
+            planted: &rows.planted,
+        },
     )
+    .and_then(|()| out.flush())
+    .map_err(|error| Fault::file(path, &error, code::FAILED))
 }
 
 fn tell(setup: &Setup, args: &Eval, rows: &Rows, quality: &Quality) -> Result<u8, Fault> {
@@ -277,7 +126,8 @@ fn tell(setup: &Setup, args: &Eval, rows: &Rows, quality: &Quality) -> Result<u8
             Value::Null
         }
     };
-    let values = [
+    let found = rows.planted.iter().filter(|attack| attack.told > 0).count();
+    let mut values = vec![
         ("roc_auc", known(quality.roc_auc)),
         ("pr_auc", known(quality.pr_auc)),
         ("precision", known(quality.precision)),
@@ -288,12 +138,22 @@ fn tell(setup: &Setup, args: &Eval, rows: &Rows, quality: &Quality) -> Result<u8
         ("positives", json!(quality.positives)),
         ("false_alarms_per_day", known(per_day)),
     ];
+    if !rows.planted.is_empty() {
+        values.push(("attacks_planted", json!(rows.planted.len())));
+        values.push(("attacks_found", json!(found)));
+        values.push(("seconds_to_detect", known(seconds_to_detect(&rows.planted))));
+    }
     match setup.config.output.format {
         Format::Json => {
-            let object: serde_json::Map<_, _> = values
+            let mut object: Map<String, Value> = values
                 .into_iter()
                 .map(|(name, value)| (name.to_owned(), value))
                 .collect();
+            let mut confusion: Map<String, Value> = Map::new();
+            for ((label, called), count) in &rows.confusion {
+                confusion.entry(label.clone()).or_insert_with(|| json!({}))[called] = json!(count);
+            }
+            object.insert("confusion".to_owned(), confusion.into());
             writeln!(out, "{:#}", Value::Object(object))?;
         }
         Format::Csv => {
@@ -318,6 +178,7 @@ fn tell(setup: &Setup, args: &Eval, rows: &Rows, quality: &Quality) -> Result<u8
                 };
                 writeln!(out, "{:>21}  {text}", name.replace('_', " "))?;
             }
+            confusion(&mut out, rows)?;
             histogram(&mut out, quality)?;
         }
     }
@@ -325,24 +186,52 @@ fn tell(setup: &Setup, args: &Eval, rows: &Rows, quality: &Quality) -> Result<u8
     Ok(0)
 }
 
+/// What was called what, where it is not too wide to be read.
+fn confusion(out: &mut dyn Write, rows: &Rows) -> Result<(), Fault> {
+    const WIDEST: usize = 12;
+    let (labels, called) = sides(&rows.confusion);
+    if labels.len() < 2 || called.len() > WIDEST {
+        return Ok(());
+    }
+    let shown: Vec<_> = called.iter().map(|name| terminal(name)).collect();
+    let mut columns = vec![("label", Align::Left)];
+    columns.extend(shown.iter().map(|name| (name.as_ref(), Align::Right)));
+    let mut table = Table::new(&columns);
+    for label in labels {
+        let count = |name: &&str| rows.confusion.get(&(label.to_owned(), (*name).to_owned()));
+        let cells = called
+            .iter()
+            .map(|name| count(name).map_or_else(String::new, u64::to_string));
+        table.row(std::iter::once(label.to_owned()).chain(cells));
+    }
+    writeln!(out)?;
+    table.write(out, "  ", Style::stdout(), &|_, _, text| text.to_owned())?;
+    Ok(())
+}
+
 /// Scores as text: a line for each step, ordinary and attack rows on a logarithmic scale.
 fn histogram(out: &mut dyn Write, quality: &Quality) -> Result<(), Fault> {
     const WIDTH: f64 = 30.0;
-    let most = quality
+    /// Steps of the measure in a line.
+    const TOGETHER: usize = 3;
+    let lines: Vec<[u64; 2]> = quality
         .histogram
-        .iter()
-        .flatten()
-        .copied()
-        .max()
-        .unwrap_or(1);
+        .chunks(TOGETHER)
+        .map(|steps| {
+            steps
+                .iter()
+                .fold([0; 2], |sum, step| [sum[0] + step[0], sum[1] + step[1]])
+        })
+        .collect();
+    let most = lines.iter().flatten().copied().max().unwrap_or(1);
     let bar = |rows: u64| {
         let length = (rows as f64).ln_1p() / (most as f64).ln_1p() * WIDTH;
         "#".repeat(length.ceil() as usize)
     };
     writeln!(out, "\n  score       ordinary  {:30}      attack", "")?;
     let (least, greatest) = quality.range;
-    for (step, [ordinary, attack]) in quality.histogram.iter().enumerate() {
-        let from = least + (greatest - least) * step as f64 / 20.0;
+    for (step, [ordinary, attack]) in lines.iter().enumerate() {
+        let from = least + (greatest - least) * (step * TOGETHER) as f64 / STEPS as f64;
         writeln!(
             out,
             "  {from:<8.4} {ordinary:>11}  {:30} {attack:>11}  {}",

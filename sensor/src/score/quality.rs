@@ -1,5 +1,8 @@
 //! How good scores are, measured against labels.
 
+/// Steps of [`Quality::histogram`].
+pub const STEPS: usize = 60;
+
 /// Measures of a ranking and of a threshold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quality {
@@ -19,8 +22,8 @@ pub struct Quality {
     pub positives: u64,
     /// Alarms on rows that are none.
     pub false_alarms: u64,
-    /// Rows by score in 20 equal steps between least and greatest score: ordinary, attack.
-    pub histogram: [[u64; 2]; 20],
+    /// Rows by score in 60 equal steps between least and greatest score: ordinary, attack.
+    pub histogram: [[u64; 2]; STEPS],
     /// Least and greatest score.
     pub range: (f64, f64),
 }
@@ -67,10 +70,10 @@ pub fn measure(rows: &mut [Judged]) -> Quality {
         rows.last().map_or(0.0, |row| row.score),
         rows.first().map_or(1.0, |row| row.score),
     );
-    let mut histogram = [[0; 2]; 20];
+    let mut histogram = [[0; 2]; STEPS];
     for row in rows.iter() {
-        let place = (row.score - range.0) / (range.1 - range.0) * 20.0;
-        histogram[(place as usize).min(19)][usize::from(row.attack)] += 1;
+        let place = (row.score - range.0) / (range.1 - range.0) * STEPS as f64;
+        histogram[(place as usize).min(STEPS - 1)][usize::from(row.attack)] += 1;
     }
     Quality {
         roc_auc: area / (positives as f64 * negatives as f64),
@@ -88,6 +91,59 @@ pub fn measure(rows: &mut [Judged]) -> Quality {
         histogram,
         range,
     }
+}
+
+/// Curves of a ranking, as points from the highest score to the lowest.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Curves {
+    /// Share of the ordinary rows alarmed, share of the attacks alarmed.
+    pub roc: Vec<(f64, f64)>,
+    /// Share of the attacks alarmed, share of the alarms that are right.
+    pub precision: Vec<(f64, f64)>,
+}
+
+/// The curves of `rows`, which [`measure`] has put in order. Points that nobody could tell apart in a plot are left
+/// out, but for small shares of ordinary rows, which are drawn out there.
+pub fn curves(rows: &[Judged]) -> Curves {
+    /// A plot is some hundred points wide.
+    const APART: f64 = 1.0 / 500.0;
+    let attacks = rows.iter().filter(|row| row.attack).count() as f64;
+    let ordinary = rows.len() as f64 - attacks;
+    let mut curves = Curves {
+        roc: vec![(0.0, 0.0)],
+        precision: Vec::new(),
+    };
+    let (mut hits, mut misses) = (0.0, 0.0);
+    for (at, row) in rows.iter().enumerate() {
+        if row.attack {
+            hits += 1.0;
+        } else {
+            misses += 1.0;
+        }
+        let next = rows.get(at + 1);
+        if next.is_some_and(|next| next.score.total_cmp(&row.score).is_eq()) {
+            continue;
+        }
+        let near = |last: Option<&(f64, f64)>, (x, y): (f64, f64), grows: bool| {
+            last.is_some_and(|last| {
+                let wide = x - last.0 < APART && !(grows && x > last.0 * 1.02);
+                wide && (y - last.1).abs() < APART
+            })
+        };
+        let alarmed = (misses / ordinary, hits / attacks);
+        if next.is_none() || !near(curves.roc.last(), alarmed, true) {
+            curves.roc.push(alarmed);
+        }
+        let right = (hits / attacks, hits / (hits + misses));
+        if curves.precision.is_empty() {
+            // Before the first alarm the precision is that of the first.
+            curves.precision.push((0.0, right.1));
+        }
+        if next.is_none() || !near(curves.precision.last(), right, false) {
+            curves.precision.push(right);
+        }
+    }
+    curves
 }
 
 #[cfg(test)]
@@ -141,5 +197,37 @@ mod tests {
         let quality = measure(&mut rows(&[(0.7, false), (0.2, false)]));
         assert!(quality.roc_auc.is_nan() && quality.pr_auc.is_nan() && quality.recall.is_nan());
         assert_eq!((quality.f1, quality.false_alarms), (0.0, 1));
+    }
+
+    #[test]
+    fn the_curve_has_the_area_that_was_measured() {
+        // Scores in a scrambled order with ties; attacks tend to score higher.
+        let mut rows: Vec<Judged> = (0..20_000_u64)
+            .map(|i| {
+                let chance = i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+                let attack = i % 10 == 0;
+                let score = (chance % 1000) as f64 + if attack { 300.0 } else { 0.0 };
+                Judged {
+                    score,
+                    alarm: false,
+                    attack,
+                }
+            })
+            .collect();
+        let quality = measure(&mut rows);
+        let curves = curves(&rows);
+        assert!(curves.roc.len() < 2500, "{}", curves.roc.len());
+        let area: f64 = curves
+            .roc
+            .windows(2)
+            .map(|pair| (pair[1].0 - pair[0].0) * (pair[0].1 + pair[1].1) / 2.0)
+            .sum();
+        assert!(
+            (area - quality.roc_auc).abs() < 2e-3,
+            "{area} {}",
+            quality.roc_auc
+        );
+        assert_eq!(curves.roc.last(), Some(&(1.0, 1.0)));
+        assert_eq!(curves.precision.last(), Some(&(1.0, 0.1)));
     }
 }

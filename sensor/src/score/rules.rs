@@ -14,6 +14,7 @@ pub struct Rules(Vec<Rule>);
 /// One rule, checked. What is left out matches everything.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Rule {
+    name: String,
     actor: Option<IpAddr>,
     victim: Option<IpAddr>,
     ports: Vec<u16>,
@@ -31,6 +32,7 @@ struct Document {
 /// One rule as it is written. Other keys are notes for people.
 #[derive(Deserialize)]
 struct Raw {
+    kind: Option<String>,
     actor: Option<String>,
     victim: Option<String>,
     #[serde(default)]
@@ -75,16 +77,34 @@ impl Rules {
 
     /// Whether a flow is an attack.
     pub fn matches(&self, talk: &Talk) -> bool {
-        self.0.iter().any(|rule| {
-            let [a, b] = talk.hosts;
-            let is = |wanted: Option<IpAddr>, host| wanted.is_none_or(|wanted| wanted == host);
-            let hosts =
-                is(rule.actor, a) && is(rule.victim, b) || is(rule.actor, b) && is(rule.victim, a);
-            hosts
-                && (rule.ports.is_empty() || rule.ports.contains(&talk.port))
-                && talk.end >= rule.start
-                && rule.end.is_none_or(|end| talk.start <= end)
+        self.0.iter().any(|rule| rule.matches(talk))
+    }
+
+    /// Places of the rules that a flow matches, in the order of the file.
+    pub fn which(&self, talk: &Talk) -> impl Iterator<Item = usize> {
+        let rules = self.0.iter().enumerate();
+        rules.filter_map(|(at, rule)| rule.matches(talk).then_some(at))
+    }
+
+    /// The attacks: what each is called, and when it began, if that is written.
+    pub fn attacks(&self) -> impl Iterator<Item = (&str, Option<TimeNs>)> {
+        self.0.iter().map(|rule| {
+            let start = (rule.start > 0).then(|| rule.start + TOLERANCE_NS);
+            (rule.name.as_str(), start)
         })
+    }
+}
+
+impl Rule {
+    fn matches(&self, talk: &Talk) -> bool {
+        let [a, b] = talk.hosts;
+        let is = |wanted: Option<IpAddr>, host| wanted.is_none_or(|wanted| wanted == host);
+        let hosts =
+            is(self.actor, a) && is(self.victim, b) || is(self.actor, b) && is(self.victim, a);
+        hosts
+            && (self.ports.is_empty() || self.ports.contains(&talk.port))
+            && talk.end >= self.start
+            && self.end.is_none_or(|end| talk.start <= end)
     }
 }
 
@@ -106,6 +126,7 @@ fn check(raw: Raw) -> Result<Rule, String> {
         .transpose()
     };
     Ok(Rule {
+        name: raw.kind.unwrap_or_else(|| "attack".to_owned()),
         actor: host(raw.actor)?,
         victim: host(raw.victim)?,
         ports: raw.ports,

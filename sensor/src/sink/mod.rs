@@ -2,8 +2,10 @@
 
 pub mod csv;
 pub mod escape;
+pub mod evaluation;
 pub mod flows;
 pub mod json;
+pub mod plot;
 pub mod report;
 pub mod summary;
 pub mod table;

@@ -6,7 +6,7 @@ use sensor_ebpf::frame::Malformed;
 
 use super::{
     escape::html,
-    flows,
+    flows, plot,
     summary::{Findings, span},
 };
 use crate::{score::count, time};
@@ -22,15 +22,7 @@ pub fn write(out: &mut dyn Write, findings: &Findings<'_>) -> io::Result<()> {
         [one] => one.clone(),
         many => format!("{} captures", many.len()),
     };
-    writeln!(
-        out,
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <title>anomaly-detect: {}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>",
-        html(&title)
-    )?;
-    writeln!(out, "<p class=\"brand\">anomaly-detect</p>")?;
+    begin(out, &title)?;
     writeln!(out, "<h1>{}</h1>", html(&findings.verdict()))?;
     writeln!(
         out,
@@ -46,11 +38,34 @@ pub fn write(out: &mut dyn Write, findings: &Findings<'_>) -> io::Result<()> {
     top(out, findings)?;
     histogram(out, findings)?;
     ledger(out, findings)?;
+    end(
+        out,
+        &format!(
+            "Model {} · threshold {}",
+            findings.model, findings.threshold
+        ),
+    )
+}
+
+/// The head of a page, up to the first heading.
+pub(super) fn begin(out: &mut dyn Write, title: &str) -> io::Result<()> {
     writeln!(
         out,
-        "<footer>Model {} · threshold {} · written by anomaly-detect {}</footer>\n</main>\n</body>\n</html>",
-        html(&findings.model),
-        findings.threshold,
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+         <title>anomaly-detect: {}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>",
+        html(title)
+    )?;
+    writeln!(out, "<p class=\"brand\">anomaly-detect</p>")
+}
+
+/// The end of a page; `about` stands before the name of the program.
+pub(super) fn end(out: &mut dyn Write, about: &str) -> io::Result<()> {
+    writeln!(
+        out,
+        "<footer>{} · written by anomaly-detect {}</footer>\n</main>\n</body>\n</html>",
+        html(about),
         env!("CARGO_PKG_VERSION")
     )
 }
@@ -164,59 +179,35 @@ fn top(out: &mut dyn Write, findings: &Findings<'_>) -> io::Result<()> {
     writeln!(out, "</tbody></table></div>")
 }
 
-/// Flows by score, on a logarithmic scale, with the threshold.
+/// Flows by score, on a logarithmic scale, with the threshold; the steps at both ends that are empty are left out.
 fn histogram(out: &mut dyn Write, findings: &Findings<'_>) -> io::Result<()> {
-    const WIDTH: f64 = 720.0;
-    const HEIGHT: f64 = 160.0;
-    let steps = findings.histogram.len() as f64;
-    let most = findings.histogram.iter().copied().max().unwrap_or(0);
-    let height = |flows: u64| match flows {
-        0 => 0.0,
-        flows => ((flows as f64).ln_1p() / (most as f64).ln_1p()).mul_add(HEIGHT - 4.0, 4.0),
-    };
+    let count = findings.histogram.len();
+    let place = (f64::from(findings.threshold) * count as f64) as usize;
+    let used = |at: &usize| findings.histogram[*at] > 0 || *at == place;
+    let first = (0..count).find(used).unwrap_or(0);
+    let last = (0..count).rev().find(used).unwrap_or(0);
+    let steps: Vec<[u64; 2]> = findings.histogram[first..=last.max(first)]
+        .iter()
+        .map(|flows| [*flows, 0])
+        .collect();
     writeln!(
         out,
-        "<h2>Scores</h2>\n<p>Flows by score, counts on a logarithmic scale. At and beyond the line a flow is anomalous.</p>\n\
-         <svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"histogram of scores\">",
-        HEIGHT + 24.0
+        "<h2>Scores</h2>\n<p>Flows by score, counts on a logarithmic scale. At and beyond the line a flow is anomalous.</p>"
     )?;
-    for (at, flows) in findings.histogram.iter().enumerate() {
-        let score = at as f64 / steps;
-        let class = if score + 0.5 / steps >= f64::from(findings.threshold) {
-            "odd"
-        } else {
-            "usual"
-        };
-        let bar = height(*flows);
-        writeln!(
-            out,
-            "<rect class=\"{class}\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{bar:.1}\"><title>{score:.2} to {:.2}: {flows} flows</title></rect>",
-            score * WIDTH,
-            HEIGHT - bar,
-            WIDTH / steps - 1.0,
-            score + 1.0 / steps,
-        )?;
-    }
-    let line = f64::from(findings.threshold) * WIDTH;
-    writeln!(
+    let threshold = f64::from(findings.threshold);
+    plot::histogram(
         out,
-        "<line x1=\"{line:.1}\" x2=\"{line:.1}\" y1=\"0\" y2=\"{HEIGHT}\"/>"
-    )?;
-    for tick in 0..=5 {
-        let score = f64::from(tick) / 5.0;
-        let anchor = match tick {
-            0 => "start",
-            5 => "end",
-            _ => "middle",
-        };
-        writeln!(
-            out,
-            "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"{anchor}\">{score:.1}</text>",
-            score * WIDTH,
-            HEIGHT + 18.0
-        )?;
-    }
-    writeln!(out, "</svg>")
+        &plot::Histogram {
+            range: (
+                first as f64 / count as f64,
+                (first + steps.len()) as f64 / count as f64,
+            ),
+            steps: &steps,
+            threshold: threshold.is_finite().then_some(threshold),
+            labelled: false,
+            noun: "flows",
+        },
+    )
 }
 
 /// Where every packet went.
