@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! python3 bench/python/flow_tables.py ../shared/data /tmp/tables
-//! cargo run --release -p model --example quality -- /tmp/tables [--seeds 5] [--only nsl] [NAME=VALUE,...]...
+//! cargo run --release -p model --example quality -- /tmp/tables [--seeds 5] [--only nsl] [--explain] [NAME=VALUE,...]...
 //! ```
 //! Each further argument is a configuration, settings by name on top of the defaults, e.g.
 //! `shape=level-shared,range_share=1`. Prints ROC-AUC and average precision, means over the seeds.
@@ -24,9 +24,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .next()
         .ok_or("usage: quality FOLDER [--seeds N] [--only PART] [SETTING=VALUE,...]...")?;
     let (mut seeds, mut only, mut configurations) = (5, String::new(), Vec::new());
+    let mut explain = false;
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--seeds" => seeds = args.next().ok_or("--seeds wants a number")?.parse()?,
+            "--explain" => explain = true,
             "--only" => only = args.next().ok_or("--only wants a part of a name")?,
             _ => configurations.push(arg),
         }
@@ -62,6 +64,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 ap += other / seeds as f64;
             }
             print!(" {auc:>6.4}/{ap:<6.4}");
+            if explain {
+                explained(task, &settings(&text, 0)?)?;
+            }
             if !task.name.starts_with("plain-") {
                 mean = (mean.0 + auc, mean.1 + ap);
                 network += 1.0;
@@ -69,6 +74,33 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         println!(" {:>6.4}/{:<6.4}", mean.0 / network, mean.1 / network);
     }
+    Ok(())
+}
+
+/// How many alerts are ordinary again with so many columns put to what they are in a similar ordinary row.
+fn explained(task: &Task, settings: &Settings) -> Result<(), Box<dyn std::error::Error>> {
+    const MOST: usize = 16;
+    let model = Model::train(&task.train, &task.schema, settings)?;
+    let mut scores = vec![0.0; task.test.len()];
+    model.scorer().score(&task.test, &mut scores);
+    let mut alerts: Vec<usize> = (0..scores.len()).collect();
+    alerts.retain(|&row| scores[row] >= model.threshold());
+    let step = alerts.len().div_ceil(300).max(1);
+    let mut needed = Vec::new();
+    for &row in alerts.iter().step_by(step) {
+        let why = model.counterfactual(task.test.row(row), MOST);
+        needed.push(if why.suffices {
+            why.columns.len()
+        } else {
+            MOST + 1
+        });
+    }
+    print!("\n  {}: {} alerts", task.name, needed.len());
+    for most in [1, 2, 3, 4, 6, 8, 12, MOST] {
+        let share = needed.iter().filter(|&&count| count <= most).count() as f64;
+        print!(", {:.3} with {most}", share / needed.len().max(1) as f64);
+    }
+    println!();
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The stored form of a model: a header that people can read, a binary body, and checks over both.
 //!
 //! ```text
-//! anomaly-detect model 2\n
+//! anomaly-detect model 3\n
 //! {"schema_digest":…,"schema":…,"info":…}\n
 //! u64 length of the body, then the body:
 //!     baseline:     per column 129 f32 quantiles, u32 n, n x (f32 value, u32 count)
@@ -10,6 +10,7 @@
 //!                     level-shared: 8 x u16 column, 255 x u8 threshold, 256 x u32 count
 //!                     ordinary:     u32 nodes, each u16 column and u8 threshold, or u16 0xffff and u32 count
 //!     calibration:  u32 rows, u32 n, n x (f32 score, u32 rank), u8 tail, then f32 and 3 x f64 if 1
+//!     exemplars:    u32 n, at most 128, n rows of f32
 //! u32 CRC-32 (IEEE) of everything before
 //! 32 bytes SHA-256 of everything before: the model's digest
 //! ```
@@ -33,7 +34,7 @@ use std::path::{Path, PathBuf};
 /// First bytes of every model.
 const MAGIC: &[u8] = b"anomaly-detect model ";
 /// Version this code writes, and the only one it reads.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Largest model read, in bytes.
 const LARGEST: u64 = 1 << 30;
 /// Marks a leaf where a split has its column.
@@ -160,6 +161,7 @@ impl Model {
             .collect::<Result<Vec<Cuts>, LoadError>>()?;
         let forest = body.forest(columns)?;
         let calibration = body.calibration()?;
+        let exemplars = body.exemplars(columns)?;
         if !body.0.is_empty() {
             return Err(LoadError::Body("goes on after its end"));
         }
@@ -177,6 +179,7 @@ impl Model {
             cuts,
             forest,
             calibration,
+            exemplars,
         ))
     }
 
@@ -241,6 +244,14 @@ impl Model {
             }
         }
         write_calibration(&mut out, self.calibration());
+        let exemplars = self.exemplars().rows();
+        out.extend((exemplars.len() as u32).to_le_bytes());
+        out.extend(
+            exemplars
+                .values
+                .iter()
+                .flat_map(|value| value.to_le_bytes()),
+        );
         out
     }
 }

@@ -137,4 +137,13 @@ impl Body<'_> {
         };
         Calibration::assemble(rows, steps, tail).ok_or(LoadError::Body("impossible calibration"))
     }
+
+    pub(crate) fn exemplars(&mut self, columns: usize) -> Result<crate::Rows, LoadError> {
+        let count = self.u32()? as usize;
+        if count > crate::exemplars::MOST {
+            return Err(LoadError::Body("too many exemplars"));
+        }
+        let values = self.list(count * columns, 4, Self::f32)?;
+        Ok(crate::Rows { values, columns })
+    }
 }

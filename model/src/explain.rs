@@ -25,8 +25,8 @@ pub struct Contribution {
 impl Model {
     /// The columns that make a row anomalous, at most `top`, heaviest first.
     ///
-    /// A column's weight is what it does to the row's expected path length, times how far out its value lies in the
-    /// baseline; weights are given as shares of their sum over all columns.
+    /// A column's weight is what it does to the row's expected path length, times the square of how far out its value
+    /// lies in the baseline; weights are given as shares of their sum over all columns.
     ///
     /// The first factor is the mean of two exact differences: of the row with this value put back to the baseline's
     /// median, and of the all-median row with only this value put in. The first alone overlooks columns that are
@@ -73,8 +73,8 @@ impl Model {
             .map(|column| {
                 let removed = sums[2 + 2 * column] - sums[0];
                 let added = sums[1] - sums[3 + 2 * column];
-                f64::max(0.0, removed + added)
-                    * f64::from(self.profiles()[column].oddity(row[column]))
+                let oddity = f64::from(self.profiles()[column].oddity(row[column]));
+                f64::max(0.0, removed + added) * oddity * oddity
             })
             .collect();
         let total: f64 = gains.iter().sum();
@@ -83,19 +83,151 @@ impl Model {
         order.truncate(top);
         order
             .into_iter()
-            .map(|column| {
-                let profile = &self.profiles()[column];
-                let (low, high) = profile.tails();
-                Contribution {
-                    column,
-                    weight: (gains[column] / total) as f32,
-                    value: row[column],
-                    quantile: profile.quantile(row[column]),
-                    low,
-                    median: median[column],
-                    high,
-                }
-            })
+            .map(|column| self.contribution(column, row[column], (gains[column] / total) as f32))
             .collect()
+    }
+}
+
+/// A row is ordinary again when at least this share of the baseline scores as high: well inside, not just below
+/// the threshold of alerts.
+const ORDINARY: f64 = 0.1;
+/// Exemplars that are tried as the answer to what a row should have looked like.
+const TRIED: usize = 4;
+
+/// Why a row is anomalous, and what it would have to be not to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// The columns that together make the row anomalous, heaviest first; those of greatest weight if no few columns do.
+    pub columns: Vec<Contribution>,
+    /// A row of the baseline, the most like this one of those that are kept. Raw values in the order of the schema;
+    /// empty if the model keeps none.
+    pub normal: Vec<f32>,
+    /// Mean difference from that row over all columns, 0 to 1, in shares of the baseline.
+    pub distance: f32,
+    /// Score of the row with the named columns as in [`Explanation::normal`].
+    pub score_without: f32,
+    /// Whether that is ordinary (a tenth of the baseline or more scores as high): the named columns are what the
+    /// anomaly is made of.
+    pub suffices: bool,
+}
+
+impl Model {
+    /// Names the columns that together make a row anomalous, at most `most` (at least 1), and a similar row that is not.
+    ///
+    /// A counterfactual (Wachter, Mittelstadt, Russell 2017): beginning with the heaviest column of [`Model::explain`],
+    /// columns are put to what they are in a similar row of the baseline, each time the one that lowers the score
+    /// most, until at least a tenth of the baseline scores as high. Of a few similar rows the one that takes the fewest columns is
+    /// told. A row that is not anomalous is explained by its heaviest column.
+    ///
+    /// # Panics
+    /// If the row has not the model's width.
+    pub fn counterfactual(&self, row: &[f32], most: usize) -> Explanation {
+        let weights = self.explain(row, self.schema().len());
+        let limit = self.threshold_for_p(ORDINARY).min(self.threshold());
+        let mut scratch = Scratch::default();
+        let mut best: Option<(Vec<usize>, usize, f32, f32)> = None;
+        for (at, distance) in self.exemplars().nearest(row, TRIED, self.profiles()) {
+            let normal = self.exemplars().rows().row(at);
+            let (columns, score) =
+                self.reset(&mut scratch, row, normal, &weights, limit, most.max(1));
+            let enough = score < limit;
+            let better =
+                best.as_ref()
+                    .is_none_or(|(named, _, _, before)| match (enough, *before < limit) {
+                        (true, true) => columns.len() < named.len(),
+                        (false, false) => score < *before,
+                        (enough, _) => enough,
+                    });
+            if better {
+                best = Some((columns, at, distance, score));
+            }
+        }
+        let Some((named, at, distance, score_without)) = best else {
+            return Explanation {
+                columns: weights.into_iter().take(most).collect(),
+                normal: Vec::new(),
+                distance: 0.0,
+                score_without: f32::NAN,
+                suffices: false,
+            };
+        };
+        let normal = self.exemplars().rows().row(at).to_vec();
+        // Heaviest first; a column that weighs nothing alone may still be needed beside others.
+        let columns = (weights.iter().copied())
+            .filter(|one| named.contains(&one.column))
+            .chain(
+                (named.iter().copied())
+                    .filter(|column| weights.iter().all(|one| one.column != *column))
+                    .map(|column| self.contribution(column, row[column], 0.0)),
+            )
+            .collect();
+        Explanation {
+            columns,
+            normal,
+            distance,
+            suffices: score_without < limit,
+            score_without,
+        }
+    }
+
+    /// Puts columns of a row to those of a normal one until the score is below `limit` or `most` are put; the
+    /// columns and the score.
+    fn reset(
+        &self,
+        scratch: &mut Scratch,
+        row: &[f32],
+        normal: &[f32],
+        weights: &[Contribution],
+        limit: f32,
+        most: usize,
+    ) -> (Vec<usize>, f32) {
+        let differs = |column: &usize| row[*column].to_bits() != normal[*column].to_bits();
+        let mut row_now = row.to_vec();
+        let mut left: Vec<usize> = (0..row.len()).filter(differs).collect();
+        let mut named = Vec::new();
+        let mut score = [0.0];
+        self.score_with(scratch, &row_now, &mut score);
+        let heaviest = weights
+            .first()
+            .map(|one| one.column)
+            .filter(|column| left.contains(column));
+        while !left.is_empty() && named.len() < most {
+            let mut variants = Vec::with_capacity(left.len() * row.len());
+            for &column in &left {
+                variants.extend_from_slice(&row_now);
+                let at = variants.len() - row.len() + column;
+                variants[at] = normal[column];
+            }
+            let mut scores = vec![0.0; left.len()];
+            self.score_with(scratch, &variants, &mut scores);
+            let chosen = match heaviest {
+                Some(column) if named.is_empty() => left.iter().position(|&one| one == column),
+                _ => (0..left.len()).min_by(|&a, &b| scores[a].total_cmp(&scores[b])),
+            };
+            let Some(chosen) = chosen else { break };
+            score = [scores[chosen]];
+            let column = left.remove(chosen);
+            row_now[column] = normal[column];
+            named.push(column);
+            if score[0] < limit {
+                break;
+            }
+        }
+        (named, score[0])
+    }
+
+    /// What is told of a column.
+    fn contribution(&self, column: usize, value: f32, weight: f32) -> Contribution {
+        let profile = &self.profiles()[column];
+        let (low, high) = profile.tails();
+        Contribution {
+            column,
+            weight,
+            value,
+            quantile: profile.quantile(value),
+            low,
+            median: profile.median(),
+            high,
+        }
     }
 }

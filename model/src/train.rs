@@ -2,6 +2,7 @@
 
 use crate::baseline::{self, Profile};
 use crate::calibrate::{self, Calibration, CalibrationSource};
+use crate::exemplars::Exemplars;
 use crate::forest::{Forest, TreeView, Trees};
 use crate::grow::{Grown, grow};
 use crate::quantise::{Cuts, Quantiser};
@@ -75,6 +76,7 @@ pub struct Model {
     cuts: Vec<Cuts>,
     forest: Forest,
     calibration: Calibration,
+    exemplars: Exemplars,
     // What follows is derived from what is above.
     threshold: f32,
     quantiser: Quantiser,
@@ -136,8 +138,12 @@ impl Model {
         };
         // Any calibration will do until the scores it is to be made of are there.
         let blank = Calibration::fit(vec![0.5]);
-        let mut model = Self::assemble(schema.clone(), info, profiles, cuts, forest, blank);
-        let scores = model.calibration_scores(rows, judges, threads);
+        let none = Rows::with_columns(schema.len());
+        let mut model = Self::assemble(schema.clone(), info, profiles, cuts, forest, blank, none);
+        let step = judges.len().div_ceil(calibrate::MOST).max(1);
+        let judges: Vec<u32> = judges.iter().copied().step_by(step).collect();
+        let scores = model.calibration_scores(rows, &judges, threads);
+        model.exemplars = Exemplars::pick(rows, &judges, &scores, &model.profiles);
         model.info.calibration_rows = scores.len() as u32;
         model.calibration = Calibration::fit(scores);
         model.threshold = model.calibration.threshold(settings.contamination);
@@ -152,7 +158,9 @@ impl Model {
         cuts: Vec<Cuts>,
         forest: Forest,
         calibration: Calibration,
+        exemplars: Rows,
     ) -> Self {
+        let exemplars = Exemplars::new(exemplars, &profiles);
         let quantiser = Quantiser::new(&profiles, &cuts);
         let walker = Walker::new(&forest);
         let threshold = calibration.threshold(info.settings.contamination);
@@ -163,6 +171,7 @@ impl Model {
             cuts,
             forest,
             calibration,
+            exemplars,
             threshold,
             quantiser,
             digest: OnceLock::new(),
@@ -172,8 +181,6 @@ impl Model {
 
     fn calibration_scores(&self, rows: &Rows, judges: &[u32], threads: usize) -> Vec<f32> {
         const CHUNK: usize = 4096;
-        let step = judges.len().div_ceil(calibrate::MOST).max(1);
-        let judges: Vec<u32> = judges.iter().copied().step_by(step).collect();
         parallel::map(threads, judges.len().div_ceil(CHUNK), |chunk| {
             let judges = &judges[chunk * CHUNK..judges.len().min((chunk + 1) * CHUNK)];
             let values: Vec<f32> = judges
@@ -256,6 +263,10 @@ impl Model {
 
     pub(crate) fn calibration(&self) -> &Calibration {
         &self.calibration
+    }
+
+    pub(crate) fn exemplars(&self) -> &Exemplars {
+        &self.exemplars
     }
 
     pub(crate) fn quantiser(&self) -> &Quantiser {

@@ -128,6 +128,7 @@ fn model(fixture: &Fixture) -> Model {
         cuts,
         forest,
         Calibration::fit(vec![0.5]),
+        Rows::with_columns(columns),
     )
 }
 

@@ -118,6 +118,7 @@ proptest! {
                 prop_assert!(p > 0.0 && p <= 1.0);
             }
             model.explain(rows.row(0), 3);
+            model.counterfactual(rows.row(0), 3);
             model.trees();
             prop_assert!(Model::from_bytes(&model.to_bytes()).is_ok());
         }
@@ -163,7 +164,7 @@ fn a_length_is_compared_with_what_is_left_before_memory_is_taken() {
 fn the_header_is_for_people() {
     let text = String::from_utf8_lossy(&MODELS[0]);
     let mut lines = text.lines();
-    assert_eq!(lines.next(), Some("anomaly-detect model 2"));
+    assert_eq!(lines.next(), Some("anomaly-detect model 3"));
     let header: serde_json::Value = serde_json::from_str(lines.next().unwrap()).unwrap();
     assert_eq!(header["schema_digest"], schema(6).digest());
     assert_eq!(header["schema"]["columns"][0]["name"], "bytes_0");
@@ -192,7 +193,7 @@ fn errors_say_what_is_wrong() {
     let version = b"anomaly-detect model 1\n{}\n".to_vec();
     assert_eq!(
         Model::from_bytes(&version).unwrap_err().to_string(),
-        "a model of format version 1; this program reads version 2"
+        "a model of format version 1; this program reads version 3"
     );
     let mut flipped = MODELS[0].clone();
     flipped[100] ^= 4;

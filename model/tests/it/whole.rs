@@ -1,6 +1,6 @@
 //! The model as its users see it.
 
-use crate::support::{schema, traffic};
+use crate::support::{Dice, schema, traffic};
 use model::{LoadError, Model, Published, Rows, Settings, Shape, TrainError};
 
 fn settings(shape: Shape) -> Settings {
@@ -103,6 +103,55 @@ fn a_planted_feature_is_named_first() {
         assert!(
             tried == 400 && first * 10 >= tried * 9,
             "{shape:?}: {first} of {tried}"
+        );
+    }
+}
+
+#[test]
+fn the_named_columns_are_what_the_anomaly_is_made_of() {
+    let rows = traffic(4000, 40, 4);
+    for shape in [Shape::LevelShared, Shape::Ordinary] {
+        let model = Model::train(&rows, &schema(40), &settings(shape)).unwrap();
+        let mut dice = Dice(77);
+        let (mut enough, mut first) = (0, 0);
+        for _ in 0..200 {
+            // Three columns go wrong together.
+            let mut row = rows.row((dice.unit() * 4000.0) as usize).to_vec();
+            let planted: Vec<usize> = (0..3).map(|_| (dice.unit() * 40.0) as usize).collect();
+            for &column in &planted {
+                row[column] = [5e8, 3e3, 40.0, 31_337.0][column % 4];
+            }
+            let why = model.counterfactual(&row, 6);
+            assert!((1..=6).contains(&why.columns.len()));
+            assert!(
+                why.columns
+                    .windows(2)
+                    .all(|pair| pair[0].weight >= pair[1].weight)
+            );
+            assert_eq!(why.normal.len(), 40);
+            first += usize::from(planted.contains(&why.columns[0].column));
+            // What it says of the score is so.
+            let mut without = row.clone();
+            for one in &why.columns {
+                assert_eq!(one.value.to_bits(), row[one.column].to_bits());
+                without[one.column] = why.normal[one.column];
+            }
+            let mut score = [0.0];
+            model.scorer().score(&without, &mut score);
+            assert_eq!(score[0], why.score_without);
+            assert_eq!(why.suffices, score[0] < model.threshold_for_p(0.1));
+            enough += usize::from(why.suffices);
+            // And the row it compares with is ordinary itself.
+            model.scorer().score(&why.normal, &mut score);
+            assert!(model.p_value(score[0]) > 0.2);
+        }
+        println!(
+            "{shape:?}: six columns or fewer suffice in {enough} of 200, planted first in {first}"
+        );
+        // Any row was taken: some have oddities of their own, which may come first.
+        assert!(
+            enough >= 190 && first >= 170,
+            "{shape:?}: {enough}, {first}"
         );
     }
 }

@@ -13,15 +13,18 @@ use super::{
 };
 use crate::{
     config::Format,
-    features::{Row, model_row},
+    features::{MODEL_COLUMNS, Row, TABLE, model_row},
     pipeline::{self, is_table},
-    score::{Judge, Reason, explain},
+    score::{Judge, Reason, amount, explain},
     sink::{
         csv::{FLOW_COLUMNS, push_flow_columns},
         json,
         table::{Style, paragraph},
     },
 };
+
+/// Features changed at most to tell what would be ordinary.
+const CHANGED: usize = 12;
 
 /// A flow as the explanation needs it.
 struct Flow {
@@ -164,6 +167,28 @@ fn value(model: &Model, flow: &Flow) -> Value {
         "prediction": if flow.score >= model.threshold() { "anomaly" } else { "normal" },
         "model": model.digest(),
         "reasons": json::reasons(&reasons),
+        "ordinary_again": ordinary_again(model, &flow.row),
+    })
+}
+
+/// What the flow would have to be to be ordinary: the fewest features found, each with the value that the most similar
+/// flow kept from the baseline has.
+fn ordinary_again(model: &Model, row: &Row) -> Value {
+    let why = model.counterfactual(&model_row(row), CHANGED);
+    if why.normal.is_empty() {
+        return Value::Null;
+    }
+    let changes: serde_json::Map<String, Value> = (why.columns.iter())
+        .map(|one| {
+            let name = TABLE[MODEL_COLUMNS[one.column]].name;
+            (name.to_owned(), json::number(why.normal[one.column]))
+        })
+        .collect();
+    json!({
+        "with": changes,
+        "score": json::number(why.score_without),
+        "suffices": why.suffices,
+        "distance": json::number(why.distance),
     })
 }
 
@@ -215,6 +240,22 @@ fn tell(out: &mut dyn Write, model: &Model, flow: &Flow, style: Style) -> Result
             "    ",
             style.width,
         )?;
+    }
+    let why = model.counterfactual(&model_row(&flow.row), CHANGED);
+    if why.suffices {
+        let changes: Vec<String> = (why.columns.iter())
+            .map(|one| {
+                let feature = &TABLE[MODEL_COLUMNS[one.column]];
+                let said = |value| amount(value, feature.unit);
+                let (here, there) = (said(one.value), said(why.normal[one.column]));
+                format!("{} {there} instead of {here}", feature.name)
+            })
+            .collect();
+        let text = format!(
+            "ordinary again, like the most similar flow kept from the baseline, with {}",
+            changes.join(", ")
+        );
+        paragraph(out, &text, "    ", style.width)?;
     }
     writeln!(out)?;
     Ok(())
