@@ -132,6 +132,9 @@ pub(super) struct Run {
     /// End with code 3 if an incident is at least this severe
     #[arg(long, value_enum, value_name = "SEVERITY")]
     pub(super) fail_on: Option<FailOn>,
+    /// Windows event logs of the same time, or folders of them: adds what they say to the flows, and their incidents
+    #[arg(long, value_name = "LOG", num_args = 1..)]
+    pub(super) logs: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) alerts: Alerts,
     #[command(flatten)]
@@ -165,6 +168,9 @@ pub(super) struct Flows {
     /// Also write flows while they live, as the model sees them (end_reason is empty)
     #[arg(long)]
     pub(super) checkpoints: bool,
+    /// Windows event logs of the same time, or folders of them: adds what they say to the flows
+    #[arg(long, value_name = "LOG", num_args = 1..)]
+    pub(super) logs: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) timeouts: Timeouts,
     #[command(flatten)]

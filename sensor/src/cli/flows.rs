@@ -5,7 +5,7 @@ use std::{io::Write, path::PathBuf};
 use super::{
     args::Flows,
     fault::{Fault, code},
-    setup::{Flags, Setup, output, show},
+    setup::{Flags, Setup, host_logs, output, show},
 };
 use crate::{
     config::Format,
@@ -45,6 +45,21 @@ pub(super) fn run(args: &Flows, tables: bool) -> Result<u8, Fault> {
     if !captures.is_empty() {
         pipeline::check(&captures)?;
     }
+    if captures.is_empty() && !args.logs.is_empty() {
+        return Err(Fault::new(
+            code::USAGE,
+            "--logs joins logs with captures; a table has no packets to compare clocks by",
+        ));
+    }
+    // Clocks are set by a pass of its own: what can be read only once is kept.
+    let spooled = (!args.logs.is_empty())
+        .then(|| pipeline::spool(&captures))
+        .transpose()
+        .map_err(|error| Fault::new(code::FAILED, format!("cannot keep the input: {error}")))?;
+    let captures = spooled
+        .as_ref()
+        .map_or(captures, |kept| kept.inputs.clone());
+    let mut logs = host_logs(&setup, &args.logs, &captures)?;
     let mut out = output(&path)?;
     let mut header = None;
     for table in &written {
@@ -66,9 +81,15 @@ pub(super) fn run(args: &Flows, tables: bool) -> Result<u8, Fault> {
             &setup.stages(),
             &mut |tick| show(&bar, tick),
             &mut |batch| {
-                for (record, row) in batch.iter() {
+                for (record, row) in batch.iter_mut() {
                     if record.is_final() || args.checkpoints {
                         rows += 1;
+                        if let Some(logs) = &mut logs {
+                            let view = logs.fill(record, row);
+                            if record.is_final() {
+                                logs.tally(&view);
+                            }
+                        }
                         sink.flow(record, row)?;
                     }
                 }
@@ -79,6 +100,9 @@ pub(super) fn run(args: &Flows, tables: bool) -> Result<u8, Fault> {
         let pass = pass?;
         sink.finish(Style::stdout()).map_err(failed)?;
         setup.damage(&pass);
+        for line in logs.iter().flat_map(pipeline::HostLogs::words) {
+            setup.note(&line);
+        }
         if path.as_os_str() != "-" {
             setup.note(&format!(
                 "{}: {} flow records from {} packets over {}",

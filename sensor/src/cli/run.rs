@@ -2,6 +2,7 @@
 
 use std::{
     cmp::Reverse,
+    collections::HashMap,
     io::Write,
     path::{Path, PathBuf},
 };
@@ -11,17 +12,18 @@ use model::Model;
 use super::{
     args::{FailOn, Run},
     fault::{Fault, code},
-    setup::{Flags, Setup, make_folder, output, show},
+    setup::{Flags, Setup, host_logs, make_folder, output, show},
 };
 use crate::{
     config::Format,
-    pipeline::{self, Spooled, Summary},
+    pipeline::{self, HostLogs, Spooled, Summary},
     score::{Scored, Severity, count, explain},
     sink::{
         csv::FlowCsv,
         report,
         summary::{self, Findings},
         table::Style,
+        told::{self, Told},
     },
 };
 
@@ -56,6 +58,7 @@ fn work(args: &Run, setup: &Setup, inputs: &Spooled, to_stdout: bool) -> Result<
     if !to_stdout {
         make_folder(setup.folder())?;
     }
+    let mut logs = host_logs(setup, &args.logs, &inputs.inputs)?;
     let (model, learned) = match &args.model {
         Some(wanted) => {
             let path = setup.model_path(Some(wanted))?;
@@ -63,12 +66,20 @@ fn work(args: &Run, setup: &Setup, inputs: &Spooled, to_stdout: bool) -> Result<
             let learned = format!("Scored with the model {}.", path.display());
             (model, learned)
         }
-        None => learn(setup, inputs, to_stdout)?,
+        None => learn(setup, inputs, logs.as_ref(), to_stdout)?,
     };
-    let (summary, top) = score(setup, inputs, &model, to_stdout)?;
+    let (summary, top, processes) = score(setup, inputs, &model, logs.as_mut(), to_stdout)?;
     setup.damage(&summary.pass);
     setup.told(&summary);
-    let findings = findings(setup, args, &summary, &model, learned, &top);
+    let log_findings = logs.as_mut().map(HostLogs::findings).unwrap_or_default();
+    let flows = summary
+        .told()
+        .into_iter()
+        .map(|incident| Told::Flows(incident, processes.get(&incident.worst.flow).cloned()));
+    let log = log_findings.ranked().into_iter().map(Told::Log);
+    let told = told::ranked(flows.chain(log).collect());
+    let words = logs.as_ref().map(HostLogs::words).unwrap_or_default();
+    let findings = findings(setup, args, &summary, &model, learned, (&top, told, words));
     let worst = findings
         .incidents
         .iter()
@@ -98,7 +109,12 @@ fn work(args: &Run, setup: &Setup, inputs: &Spooled, to_stdout: bool) -> Result<
 const FEW_ROWS: u64 = 500;
 
 /// First pass: features to a file, a sample to the model.
-fn learn(setup: &Setup, inputs: &Spooled, to_stdout: bool) -> Result<(Model, String), Fault> {
+fn learn(
+    setup: &Setup,
+    inputs: &Spooled,
+    logs: Option<&HostLogs>,
+    to_stdout: bool,
+) -> Result<(Model, String), Fault> {
     let bar = setup.progress("reading", &inputs.inputs);
     let features = setup.folder().join("pcap_features.csv");
     let mut table = if to_stdout {
@@ -116,7 +132,13 @@ fn learn(setup: &Setup, inputs: &Spooled, to_stdout: bool) -> Result<(Model, Str
         &setup.training(),
         &mut |tick| show(&bar, tick),
         &mut |record, row| match &mut table {
-            Some(table) if record.is_final() => Ok(table.flow(record, row)?),
+            Some(table) if record.is_final() => {
+                let mut row = *row;
+                if let Some(logs) = logs {
+                    logs.fill(record, &mut row);
+                }
+                Ok(table.flow(record, &row)?)
+            }
             _ => Ok(()),
         },
     );
@@ -151,13 +173,18 @@ fn learn(setup: &Setup, inputs: &Spooled, to_stdout: bool) -> Result<(Model, Str
     Ok((learned.model, text))
 }
 
-/// Second pass: the same traffic scored. Answers what was found, and the most anomalous flows.
+/// Flows of incidents whose process is remembered.
+const PROCESSES_MAX: usize = 1 << 16;
+
+/// Second pass: the same traffic scored. Answers what was found, the most anomalous flows, and the processes behind flows
+/// that are part of an incident.
 fn score(
     setup: &Setup,
     inputs: &Spooled,
     model: &Model,
+    mut logs: Option<&mut HostLogs>,
     to_stdout: bool,
-) -> Result<(Summary, Vec<Scored>), Fault> {
+) -> Result<(Summary, Vec<Scored>, HashMap<u64, String>), Fault> {
     let bar = setup.progress("scoring", &inputs.inputs);
     let path = if to_stdout {
         PathBuf::from("-")
@@ -167,20 +194,34 @@ fn score(
     let failed = |error| Fault::file(&path, &error, code::FAILED);
     let mut table = FlowCsv::new(output(&path)?, true).map_err(failed)?;
     let mut top = Top::new(setup.config.output.top);
+    let mut processes = HashMap::new();
     let summary = pipeline::score_capture(
         &inputs.inputs,
         &setup.stages(),
         model,
         &mut |tick| show(&bar, tick),
         &mut |scored, _| {
-            top.offer(scored);
-            Ok(table.scored(scored)?)
+            let Some(logs) = &mut logs else {
+                top.offer(scored);
+                return Ok(table.scored(scored)?);
+            };
+            let mut scored = scored.clone();
+            let view = logs.fill(&scored.record, &mut scored.row);
+            logs.tally(&view);
+            if scored.kind.is_some()
+                && processes.len() < PROCESSES_MAX
+                && let Some(process) = logs.process(&scored.record)
+            {
+                processes.insert(scored.record.id, process);
+            }
+            top.offer(&scored);
+            Ok(table.scored(&scored)?)
         },
     );
     bar.finish_and_clear();
     let summary = summary?;
     table.finish().map_err(failed)?;
-    Ok((summary, top.explained(model)))
+    Ok((summary, top.explained(model), processes))
 }
 
 /// The most anomalous flows so far.
@@ -234,7 +275,7 @@ fn findings<'a>(
     summary: &'a Summary,
     model: &Model,
     learned: String,
-    top: &'a [Scored],
+    (top, incidents, logs): (&'a [Scored], Vec<Told<'a>>, Vec<String>),
 ) -> Findings<'a> {
     let name = |path: &Path| match path.as_os_str() == "-" {
         true => "standard input".to_owned(),
@@ -251,7 +292,8 @@ fn findings<'a>(
         threshold: model.threshold(),
         model: model.digest()[..16].to_owned(),
         learned,
-        incidents: summary.told(),
+        incidents,
+        logs,
         top,
         shown: setup.config.output.top,
     }

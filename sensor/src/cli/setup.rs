@@ -262,6 +262,23 @@ impl Setup {
     }
 }
 
+/// Reads the logs of hosts, if any are named, and sets their clocks by the captures.
+pub(super) fn host_logs(
+    setup: &Setup,
+    paths: &[PathBuf],
+    captures: &[PathBuf],
+) -> Result<Option<pipeline::HostLogs>, Fault> {
+    if paths.is_empty() {
+        return Ok(None);
+    }
+    let mut logs = pipeline::HostLogs::read(paths)?;
+    let bar = setup.progress("comparing clocks with", captures);
+    let set = logs.set_clocks(captures, &setup.stages(), &mut |tick| show(&bar, tick));
+    bar.finish_and_clear();
+    set?;
+    Ok(Some(logs))
+}
+
 /// Shows how far a pass has come.
 pub(super) fn show(bar: &ProgressBar, tick: pipeline::Tick) {
     bar.set_message(format!(

@@ -17,7 +17,7 @@ pub use self::{
     doc::markdown,
     table::{COUNT, TABLE},
 };
-use crate::{context::ContextView, flow::FlowRecord};
+use crate::{context::ContextView, flow::FlowRecord, logs::View};
 
 /// One value for each feature of [`TABLE`], in its order; raw units, NaN where missing.
 pub type Row = [f32; COUNT];
@@ -43,11 +43,13 @@ pub enum Family {
     Destination,
     /// What went on before between these two about this service.
     Conversation,
+    /// What the logs of the two hosts say.
+    Log,
 }
 
 impl Family {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Identity,
         Self::Volume,
         Self::Length,
@@ -57,6 +59,7 @@ impl Family {
         Self::Source,
         Self::Destination,
         Self::Conversation,
+        Self::Log,
     ];
 
     /// Name as a heading.
@@ -71,6 +74,7 @@ impl Family {
             Self::Source => "Source host",
             Self::Destination => "Destination host",
             Self::Conversation => "Conversation",
+            Self::Log => "Host logs",
         }
     }
 }
@@ -185,6 +189,14 @@ pub fn position(name: &str) -> Option<usize> {
 /// Computes every feature of `record`, given what the context knows around it.
 pub fn extract(record: &FlowRecord, context: &ContextView) -> Row {
     table::row(&Input::new(record, context))
+}
+
+/// Where [`Family::Log`] begins in a [`Row`].
+const LOG_FROM: usize = COUNT - View::COUNT;
+
+/// Puts into a row what logs say of the flow; until then these features are missing.
+pub fn fill_log(row: &mut Row, view: &View) {
+    row[LOG_FROM..].copy_from_slice(&view.values());
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The declared table of features: one entry each, from which schema, CSV header, documentation and extraction follow.
 //!
 //! An entry reads: name, unit, axis, whether the model sees it, where the definition comes from, what it is, and the
-//! expression that computes it from the flow `x`.
+//! expression that computes it from the flow `x`. Those of host logs are missing until a join fills them in.
 //!
 //! Axes compete by their length: a forest that picks features by range sees a factor of 1000 in bytes as 7 and a share
 //! as 1. So whatever can grow is logarithmic (a TTL too: linear, its 255 drowned everything else), and what repeats
@@ -537,5 +537,53 @@ features! {
     "pair_last_gap", "s", SignedLog, no, "RITA ts intervals",
         "Time between the last two starts. Missing below two flows."
         => |x| x.conversation(|pair| pair.last_gap);
+    }
+
+    Log: {
+    "log_process_known", "1", Linear, no, "Windows event 5156",
+        "1 if a host's log names the process behind the flow, 0 if a log of one of its hosts does not. Missing without log."
+        => |_x| f32::NAN;
+    "log_process_connections", "connection", SignedLog, no, "Windows event 5156",
+        "Connections by that program on that host in the whole log."
+        => |_x| f32::NAN;
+    "log_process_surprise", "1", Linear, no, "Shannon (1948), information content",
+        "Minus the natural logarithm of the program's share of the host's connections: high is rare."
+        => |_x| f32::NAN;
+    "log_process_port_connections", "connection", SignedLog, no, "Windows event 5156",
+        "Connections by that program on that host to the responder's port, in the whole log."
+        => |_x| f32::NAN;
+    "log_process_hosts", "host", SignedLog, no, "this sensor",
+        "Hosts on which logs know that program to connect."
+        => |_x| f32::NAN;
+    "log_src_refused_600s", "logon", SignedLog, no, "Windows events 4625, 4768, 4769, 4771, 4776",
+        "Logons refused to the originator in the 10 min before the flow and while it lasted. Missing where no log speaks of the originator."
+        => |_x| f32::NAN;
+    "log_src_accounts_600s", "account", SignedLog, no, "Windows events 4625, 4768, 4769, 4771, 4776",
+        "Distinct accounts of those refusals."
+        => |_x| f32::NAN;
+    "log_src_logons_600s", "logon", SignedLog, no, "Windows event 4624",
+        "Logons elsewhere from the originator, 10 min."
+        => |_x| f32::NAN;
+    "log_src_shares_600s", "access", SignedLog, no, "Windows events 5140, 5145",
+        "Shares, files and pipes that the originator opened, 10 min."
+        => |_x| f32::NAN;
+    "log_src_processes_600s", "process", SignedLog, no, "Windows event 4688",
+        "Programs started on the originator, 10 min."
+        => |_x| f32::NAN;
+    "log_src_explicit_600s", "logon", SignedLog, no, "Windows event 4648",
+        "Logons from the originator with credentials given by hand, 10 min."
+        => |_x| f32::NAN;
+    "log_dst_refused_600s", "logon", SignedLog, no, "Windows events 4625, 4768, 4769, 4771, 4776",
+        "Logons that the responder refused, 10 min. Missing where no log speaks of the responder."
+        => |_x| f32::NAN;
+    "log_dst_logons_600s", "logon", SignedLog, no, "Windows event 4624",
+        "Logons to the responder, 10 min."
+        => |_x| f32::NAN;
+    "log_dst_processes_600s", "process", SignedLog, no, "Windows event 4688",
+        "Programs started on the responder, 10 min."
+        => |_x| f32::NAN;
+    "log_dst_services_600s", "service", SignedLog, no, "Windows events 4697, 7045",
+        "Services installed on the responder, 10 min."
+        => |_x| f32::NAN;
     }
 }

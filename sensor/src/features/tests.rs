@@ -21,6 +21,17 @@ fn families_stand_together() {
 }
 
 #[test]
+fn the_log_family_is_what_a_join_fills_in() {
+    let names: Vec<_> = TABLE[LOG_FROM..]
+        .iter()
+        .map(|feature| feature.name)
+        .collect();
+    assert_eq!(names, View::NAMES);
+    let family = |feature: &&Feature| feature.family == Family::Log;
+    assert_eq!(TABLE.iter().filter(family).count(), View::COUNT);
+}
+
+#[test]
 fn features_doc_is_generated_from_the_table() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/features.md");
     if std::env::var_os("UPDATE").is_some() {

@@ -61,6 +61,8 @@ fields! {
     Direction: "Direction";
     Properties: "Properties";
     Privileges: "PrivilegeList";
+    Attribute: "AttributeLDAPDisplayName";
+    Object: "ObjectDN";
 }
 
 /// One event of a Windows log.
@@ -136,7 +138,7 @@ impl Event {
     /// The account that an event is about, in small letters and without its domain.
     pub fn account(&self) -> Option<String> {
         let field = match self.id {
-            1102 | 4688 | 4697 | 5140 | 5145 | 4672 => Field::SubjectUser,
+            1102 | 4662 | 4672 | 4688 | 4697 | 5136 | 5140 | 5145 => Field::SubjectUser,
             _ => Field::TargetUser,
         };
         let name = self.get(field).or_else(|| self.get(Field::TargetUser))?;

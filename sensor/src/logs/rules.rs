@@ -1,91 +1,15 @@
 //! What events add up to: transparent rules, each with the numbers that made it speak.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use sensor_ebpf::flow::TimeNs;
 
 use super::{
-    Event, Field, Row,
+    Event, Field, Kind, Row,
     context::{position, program},
+    hosts, techniques,
     words::{DEFENCES, ENCODED, PARENTS, SHELLS, is_administrative, is_command},
 };
-
-/// What happened, by its name in the field and its ATT&CK technique.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// Somebody got in after many refusals.
-    GuessedPassword,
-    /// One address tried many accounts.
-    PasswordSpraying,
-    /// One address tried few accounts again and again.
-    PasswordGuessing,
-    /// The security log was cleared.
-    LogCleared,
-    /// Logging or the protection of the host was switched off.
-    DefencesImpaired,
-    /// A service that nobody had installed before, which runs a command or comes from a share.
-    RemoteService,
-    /// A program started by one that has no business starting it, or with a hidden command.
-    SuspiciousProcess,
-    /// Many administrative pipes and shares opened by one address.
-    RemoteAdministration,
-    /// One account asked for tickets of many services.
-    Kerberoasting,
-}
-
-impl Kind {
-    /// All of them, gravest first.
-    pub const ALL: [Self; 9] = [
-        Self::GuessedPassword,
-        Self::PasswordSpraying,
-        Self::PasswordGuessing,
-        Self::LogCleared,
-        Self::DefencesImpaired,
-        Self::RemoteService,
-        Self::SuspiciousProcess,
-        Self::RemoteAdministration,
-        Self::Kerberoasting,
-    ];
-
-    /// Name for people and files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::GuessedPassword => "password guessed",
-            Self::PasswordSpraying => "password spraying",
-            Self::PasswordGuessing => "password guessing",
-            Self::LogCleared => "log cleared",
-            Self::DefencesImpaired => "defences impaired",
-            Self::RemoteService => "service installed",
-            Self::SuspiciousProcess => "suspicious process",
-            Self::RemoteAdministration => "remote administration",
-            Self::Kerberoasting => "kerberoasting",
-        }
-    }
-
-    /// ATT&CK technique ids.
-    pub const fn techniques(self) -> &'static [&'static str] {
-        match self {
-            Self::GuessedPassword => &["T1110.001", "T1078"],
-            Self::PasswordSpraying => &["T1110.003"],
-            Self::PasswordGuessing => &["T1110.001"],
-            Self::LogCleared => &["T1070.001"],
-            Self::DefencesImpaired => &["T1562.001", "T1562.002"],
-            Self::RemoteService => &["T1543.003", "T1569.002"],
-            Self::SuspiciousProcess => &["T1059"],
-            Self::RemoteAdministration => &["T1021.002"],
-            Self::Kerberoasting => &["T1558.003"],
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
 
 /// The numbers of the rules.
 mod limit {
@@ -124,7 +48,7 @@ pub struct Finding {
     pub accounts: BTreeSet<String>,
     /// Accounts beyond.
     pub more_accounts: bool,
-    /// Of the last event: program, service, share.
+    /// Its particulars: programs, services, shares.
     pub detail: String,
 }
 
@@ -132,6 +56,10 @@ pub struct Finding {
 const NAMES_MAX: usize = 1000;
 /// Findings kept.
 const FINDINGS_MAX: usize = 4096;
+/// Logon sessions remembered.
+const SESSIONS_MAX: usize = 1 << 16;
+/// Longest text of particulars, in bytes.
+const DETAIL_MAX: usize = 240;
 
 impl Finding {
     /// One plain sentence.
@@ -170,7 +98,53 @@ impl Finding {
             Kind::Kerberoasting => {
                 format!("{accounts} asked {hosts} for the tickets of many services")
             }
+            Kind::DirectoryReplication => format!(
+                "{actor} had the directory's secrets replicated by {hosts} as {accounts}, {}",
+                times(events)
+            ),
+            Kind::ForeignTicketRequest => format!(
+                "{actor} ({hosts}) asked for tickets with a program that is not the security authority: {}",
+                self.detail
+            ),
+            Kind::RemoteExecution => format!(
+                "something was started on {hosts} by remote management, {}: {}",
+                times(events),
+                self.detail
+            ),
+            Kind::RemoteTool => format!(
+                "{accounts} managed other hosts from {hosts}: {}",
+                self.detail
+            ),
+            Kind::OddConnection => format!(
+                "{actor} ({hosts}) connected {} by programs that have no business on the network: {}",
+                times(events),
+                self.detail
+            ),
+            Kind::PermissionChange => format!(
+                "{accounts} changed who may do what in the directory of {hosts}, {}: {}",
+                times(events),
+                self.detail
+            ),
+            Kind::RemoteEnumeration => format!(
+                "{actor} asked {hosts} for sessions, shares or accounts {} as {accounts}: {}",
+                times(events),
+                self.detail
+            ),
         }
+    }
+
+    /// How much speaks for it, on the scale of incidents of flows: how telling the kind is, how many events and hosts.
+    pub fn evidence(&self) -> f64 {
+        let hosts = self.hosts.len().max(1) as f64;
+        self.kind.weight() + (self.events.max(1) as f64).log10() / 2.0 + hosts.log10()
+    }
+}
+
+fn times(events: u64) -> String {
+    match events {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        more => format!("{more} times"),
     }
 }
 
@@ -197,6 +171,8 @@ pub struct Findings {
     all: BTreeMap<(Kind, String), Finding>,
     /// Events whose finding there was no room for.
     pub forgotten: u64,
+    /// Where logon sessions came from, by host and logon id.
+    sessions: BTreeMap<(Box<str>, u64), String>,
     /// Refusals by who was refused, since the rule may speak after many of them.
     refusals: BTreeMap<String, (u64, Option<TimeNs>, BTreeSet<String>)>,
 }
@@ -205,7 +181,8 @@ impl Findings {
     /// Looks at an event with its row.
     pub fn absorb(&mut self, event: &Event, row: &Row) {
         let value = |name| row[position(name)];
-        let who = event.origin().unwrap_or_else(|| event.computer.to_string());
+        self.remember_session(event);
+        let who = self.actor(event);
         if event.is_refusal() {
             self.refused(event, &who, row);
         } else if event.is_logon() && value("addr_refused_then_logon") >= limit::GUESSES {
@@ -224,19 +201,25 @@ impl Findings {
                 let file = event.get(Field::ServiceFile).unwrap_or_default();
                 self.note(
                     Kind::RemoteService,
-                    &event.computer,
+                    &who,
                     event,
                     short(&format!("{name} runs {file}")),
                 );
             }
             4688 => self.process(event, row),
-            5145 if is_administrative(event) => {
+            5145 if is_administrative(event) && !event.is_machine_account() => {
                 let pipe = event.get(Field::ShareTarget).unwrap_or_default();
                 self.note(Kind::RemoteAdministration, &who, event, short(pipe));
             }
             _ => {}
         }
-        if event.id == 5145 && value("share_names_600s") >= limit::PIPES {
+        if let Some((kind, detail)) = techniques::of(event) {
+            self.note(kind, &who, event, short(&detail));
+        }
+        if event.id == 5145
+            && !event.is_machine_account()
+            && value("share_names_600s") >= limit::PIPES
+        {
             self.note(Kind::RemoteAdministration, &who, event, String::new());
         }
         if event.id == 4769
@@ -244,6 +227,36 @@ impl Findings {
             && !event.is_machine_account()
         {
             self.note(Kind::Kerberoasting, &who, event, String::new());
+        }
+    }
+
+    /// Who is behind an event: where it came from, else where the logon session came from that it happened in, else the
+    /// host; for a connection the address it was made from.
+    fn actor(&self, event: &Event) -> String {
+        if event.id == 5156 {
+            let local = hosts::local_end(event).map(|address| address.to_string());
+            return local.unwrap_or_else(|| event.computer.to_string());
+        }
+        let session = || {
+            let id = event.number(Field::SubjectLogon)?;
+            self.sessions.get(&(event.computer.clone(), id)).cloned()
+        };
+        event
+            .origin()
+            .or_else(session)
+            .unwrap_or_else(|| event.computer.to_string())
+    }
+
+    /// Logon sessions begin with a logon, which says from where.
+    fn remember_session(&mut self, event: &Event) {
+        if let (4624, Some(id), Some(address)) =
+            (event.id, event.number(Field::TargetLogon), event.address())
+        {
+            if self.sessions.len() >= SESSIONS_MAX {
+                self.sessions.pop_first();
+            }
+            self.sessions
+                .insert((event.computer.clone(), id), address.to_string());
         }
     }
 
@@ -355,20 +368,24 @@ impl Findings {
                 finding.more_accounts |= !finding.accounts.contains(&account);
             }
         }
-        if !detail.is_empty() {
-            finding.detail = detail;
+        // What is new is added, as long as there is room.
+        if !detail.is_empty()
+            && !finding.detail.contains(&detail)
+            && (finding.detail.is_empty() || finding.detail.len() + detail.len() < DETAIL_MAX)
+        {
+            if !finding.detail.is_empty() {
+                finding.detail.push_str("; ");
+            }
+            finding.detail.push_str(&detail);
         }
     }
 
-    /// Findings, gravest kind first, then by number of events.
+    /// Findings, most evidence first.
     pub fn ranked(&self) -> Vec<&Finding> {
         let mut ranked: Vec<&Finding> = self.all.values().collect();
         ranked.sort_by(|a, b| {
-            (a.kind, std::cmp::Reverse(a.events), &a.actor).cmp(&(
-                b.kind,
-                std::cmp::Reverse(b.events),
-                &b.actor,
-            ))
+            let by_evidence = b.evidence().total_cmp(&a.evidence());
+            by_evidence.then_with(|| (a.kind, &a.actor).cmp(&(b.kind, &b.actor)))
         });
         ranked
     }

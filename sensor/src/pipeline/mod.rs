@@ -4,6 +4,7 @@
 mod foreign;
 mod input;
 mod labelled;
+mod logs;
 mod offline;
 mod sample;
 mod source;
@@ -15,6 +16,7 @@ pub use self::{
     foreign::{Encoder, Foreign, ForeignError, some},
     input::{Spooled, check, is_table, spool},
     labelled::{LabelledTable, Labels, TalkColumns, is_attack},
+    logs::HostLogs,
     offline::{
         Error, Learned, Pass, Summary, Tick, Training, flows, score_capture, train_on_captures,
     },

@@ -29,7 +29,7 @@ pub struct Settings {
 /// Flows that became due, with their features, in order.
 pub type Batch = Vec<(FlowRecord, Row)>;
 
-/// First feature that the context tells, not the flow itself; all behind it are the context's too.
+/// First feature that the context tells, not the flow itself; all behind it are the context's too, but for what logs say.
 const CONTEXT_FROM: usize = {
     let mut at = 0;
     while !matches!(TABLE[at].family, Family::Source) {
@@ -37,7 +37,8 @@ const CONTEXT_FROM: usize = {
     }
     at
 };
-const CONTEXT_COUNT: usize = COUNT - CONTEXT_FROM;
+const CONTEXT_END: usize = COUNT - crate::logs::View::COUNT;
+const CONTEXT_COUNT: usize = CONTEXT_END - CONTEXT_FROM;
 
 /// Flow table, context and features.
 #[derive(Debug)]
@@ -96,10 +97,12 @@ impl Stages {
             if !record.is_final() {
                 self.seen.insert(
                     record.id,
-                    row[CONTEXT_FROM..].try_into().expect("the rest of the row"),
+                    row[CONTEXT_FROM..CONTEXT_END]
+                        .try_into()
+                        .expect("the context's part of the row"),
                 );
             } else if let Some(context) = self.seen.remove(&record.id) {
-                row[CONTEXT_FROM..].copy_from_slice(&context);
+                row[CONTEXT_FROM..CONTEXT_END].copy_from_slice(&context);
             }
             batch.push((record, row));
         }

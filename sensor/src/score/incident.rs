@@ -174,12 +174,7 @@ impl Incident {
 
     /// From the evidence.
     pub fn severity(&self) -> Severity {
-        match self.evidence() {
-            evidence if evidence >= 9.0 => Severity::Critical,
-            evidence if evidence >= 6.5 => Severity::High,
-            evidence if evidence >= 3.5 => Severity::Medium,
-            _ => Severity::Low,
-        }
+        Severity::of_evidence(self.evidence())
     }
 
     /// The techniques of MITRE ATT&CK that it is evidence of, most telling first.

@@ -67,6 +67,16 @@ impl Severity {
         }
     }
 
+    /// Severity of an incident for which this much speaks.
+    pub fn of_evidence(evidence: f64) -> Self {
+        match evidence {
+            evidence if evidence >= 9.0 => Self::Critical,
+            evidence if evidence >= 6.5 => Self::High,
+            evidence if evidence >= 3.5 => Self::Medium,
+            _ => Self::Low,
+        }
+    }
+
     /// Name for people, files and metric labels.
     pub const fn name(self) -> &'static str {
         match self {

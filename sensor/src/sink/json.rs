@@ -3,7 +3,10 @@
 use sensor_ebpf::{frame::Malformed, maps::Ledger};
 use serde_json::{Map, Value, json};
 
-use super::csv::{FLOW_COLUMNS, feature_columns, push_flow_columns};
+use super::{
+    csv::{FLOW_COLUMNS, feature_columns, push_flow_columns},
+    told::Told,
+};
 use crate::{
     features::{Row, TABLE},
     flow::FlowRecord,
@@ -70,7 +73,36 @@ pub fn reasons(reasons: &[Reason]) -> Value {
     reasons.iter().map(one).collect()
 }
 
-/// An incident.
+/// An incident of flows or of logs.
+pub fn told(told: &Told<'_>) -> Value {
+    let finding = match told {
+        Told::Flows(found, process) => {
+            let mut value = incident(found);
+            if let (Value::Object(object), Some(process)) = (&mut value, process) {
+                object.insert("process".to_owned(), json!(process));
+            }
+            return value;
+        }
+        Told::Log(finding) => finding,
+    };
+    let time = |time: Option<u64>| time.map(|time| Stamp(time).to_string());
+    json!({
+        "kind": finding.kind.name(),
+        "severity": told.severity().name(),
+        "host": finding.actor,
+        "role": told.role(),
+        "sentence": finding.sentence(),
+        "evidence": (told.evidence() * 100.0).round() / 100.0,
+        "techniques": finding.kind.techniques(),
+        "events": finding.events,
+        "first_time": time(finding.first),
+        "last_time": time(finding.last),
+        "hosts": finding.hosts,
+        "accounts": finding.accounts,
+    })
+}
+
+/// An incident of flows.
 pub fn incident(incident: &Incident) -> Value {
     json!({
         "kind": incident.kind.name(),

@@ -9,3 +9,4 @@ pub mod plot;
 pub mod report;
 pub mod summary;
 pub mod table;
+pub mod told;

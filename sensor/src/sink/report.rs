@@ -8,6 +8,7 @@ use super::{
     escape::html,
     flows, plot,
     summary::{Findings, span},
+    told::Told,
 };
 use crate::{score::count, time};
 
@@ -101,9 +102,9 @@ fn incidents(out: &mut dyn Write, findings: &Findings<'_>) -> io::Result<()> {
             out,
             "<article class=\"{severity}\">\n<header><span class=\"badge\">{severity}</span> <h3>{}</h3> \
              <span class=\"when\">{} {} · {}</span></header>\n<p>{}</p>",
-            html(incident.kind.name()),
-            incident.subject.role.name(),
-            html(&incident.subject.address.to_string()),
+            html(incident.kind()),
+            incident.role(),
+            html(&incident.host()),
             span(incident),
             html(&incident.sentence()),
         )?;
@@ -111,7 +112,7 @@ fn incidents(out: &mut dyn Write, findings: &Findings<'_>) -> io::Result<()> {
         if !techniques.is_empty() {
             let named: Vec<_> = techniques
                 .iter()
-                .map(|found| format!("{} {}", found.id, html(found.name)))
+                .map(|(id, name)| format!("{id} {}", html(name)).trim_end().to_owned())
                 .collect();
             writeln!(
                 out,
@@ -119,9 +120,9 @@ fn incidents(out: &mut dyn Write, findings: &Findings<'_>) -> io::Result<()> {
                 named.join(" · ")
             )?;
         }
-        if !incident.worst.reasons.is_empty() {
+        if !incident.reasons().is_empty() {
             writeln!(out, "<ul>")?;
-            for reason in &incident.worst.reasons {
+            for reason in incident.reasons() {
                 let share = (f64::from(reason.weight) * 100.0).clamp(1.0, 100.0);
                 writeln!(
                     out,
@@ -131,26 +132,43 @@ fn incidents(out: &mut dyn Write, findings: &Findings<'_>) -> io::Result<()> {
             }
             writeln!(out, "</ul>")?;
         }
-        writeln!(
-            out,
-            "<p class=\"detail\">{} flow{}, {} · p = {:.1e} · rarest flow {:016x}, {}, p = {:.1e} by the forest</p>\n</article>",
-            count(incident.flows as f64),
-            if incident.flows == 1 { "" } else { "s" },
-            match incident.anomalous {
-                0 => "found by behaviour; none reaches the threshold of the model".to_owned(),
-                number => format!("{} beyond the threshold of the model", count(number as f64)),
-            },
-            incident.p_value,
-            incident.worst.flow,
-            html(&incident.worst.community_id),
-            incident.worst.p_value,
-        )?;
+        detail(out, incident)?;
+        writeln!(out, "</article>")?;
     }
     let more = findings.incidents.len().saturating_sub(listed);
     if more > 0 {
         writeln!(out, "<p>and {more} more with less evidence.</p>")?;
     }
     Ok(())
+}
+
+/// The numbers behind an incident.
+fn detail(out: &mut dyn Write, told: &Told<'_>) -> io::Result<()> {
+    let incident = match told {
+        Told::Flows(incident, _) => incident,
+        Told::Log(finding) => {
+            return writeln!(
+                out,
+                "<p class=\"detail\">{} event{} of host logs</p>",
+                count(finding.events as f64),
+                if finding.events == 1 { "" } else { "s" },
+            );
+        }
+    };
+    writeln!(
+        out,
+        "<p class=\"detail\">{} flow{}, {} · p = {:.1e} · rarest flow {:016x}, {}, p = {:.1e} by the forest</p>",
+        count(incident.flows as f64),
+        if incident.flows == 1 { "" } else { "s" },
+        match incident.anomalous {
+            0 => "found by behaviour; none reaches the threshold of the model".to_owned(),
+            number => format!("{} beyond the threshold of the model", count(number as f64)),
+        },
+        incident.p_value,
+        incident.worst.flow,
+        html(&incident.worst.community_id),
+        incident.worst.p_value,
+    )
 }
 
 fn top(out: &mut dyn Write, findings: &Findings<'_>) -> io::Result<()> {

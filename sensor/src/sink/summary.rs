@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 
 use super::{
     csv::push_text,
-    flows, json,
+    escape, flows, json,
     table::{Style, Table, paragraph},
+    told::Told,
 };
 use crate::{
-    score::{Incident, Scored, count},
+    score::{Scored, count},
     time::{self, Stamp},
 };
 
@@ -38,7 +39,9 @@ pub struct Findings<'a> {
     /// What the model was learned from, in words.
     pub learned: String,
     /// Incidents, most evidence first.
-    pub incidents: Vec<&'a Incident>,
+    pub incidents: Vec<Told<'a>>,
+    /// How flows and logs fit together, a line each; nothing where there are no logs.
+    pub logs: Vec<String>,
     /// The most anomalous flows, rarest first.
     pub top: &'a [Scored],
     /// How many incidents to tell.
@@ -61,7 +64,7 @@ impl Findings<'_> {
         let telling = self
             .incidents
             .iter()
-            .filter(|incident| incident.kind != crate::score::Kind::UnusualFlow)
+            .filter(|incident| incident.is_telling())
             .count();
         let unusual = self.incidents.len() - telling;
         let plural = |number: usize, one: &str, many: &str| match number {
@@ -106,6 +109,9 @@ impl Findings<'_> {
 pub fn table(out: &mut dyn Write, findings: &Findings<'_>, style: Style) -> io::Result<()> {
     paragraph(out, &findings.read(), "", style.width)?;
     paragraph(out, &findings.learned, "", style.width)?;
+    for line in &findings.logs {
+        paragraph(out, line, "", style.width)?;
+    }
     for damage in &findings.damage {
         paragraph(out, damage, "", style.width)?;
     }
@@ -119,17 +125,18 @@ pub fn table(out: &mut dyn Write, findings: &Findings<'_>, style: Style) -> io::
             "{:>3}. {}  {}  {}",
             at + 1,
             style.severity(severity, &format!("{severity:8}")),
-            style.bold(incident.kind.name()),
+            style.bold(incident.kind()),
             style.faint(&format!(
                 "{} {}, {}{}",
-                incident.subject.role.name(),
-                incident.subject.address,
+                incident.role(),
+                // What a log calls a host is whatever somebody called it.
+                escape::terminal(&incident.host()),
                 span(incident),
                 technique_ids(incident, "  ", " "),
             )),
         )?;
         paragraph(out, &incident.sentence(), "     ", style.width)?;
-        for reason in &incident.worst.reasons {
+        for reason in incident.reasons() {
             paragraph(out, &format!("- {reason}"), "       ", style.width)?;
         }
     }
@@ -175,9 +182,9 @@ pub fn table(out: &mut dyn Write, findings: &Findings<'_>, style: Style) -> io::
 const EXPLAINED: usize = 3;
 
 /// Ids of the techniques that an incident is evidence of, behind `before` if there are any.
-pub(super) fn technique_ids(incident: &Incident, before: &str, between: &str) -> String {
+pub(super) fn technique_ids(incident: &Told<'_>, before: &str, between: &str) -> String {
     let techniques = incident.techniques();
-    let ids: Vec<&str> = techniques.iter().map(|found| found.id).collect();
+    let ids: Vec<&str> = techniques.iter().map(|(id, _)| *id).collect();
     if ids.is_empty() {
         String::new()
     } else {
@@ -186,8 +193,11 @@ pub(super) fn technique_ids(incident: &Incident, before: &str, between: &str) ->
 }
 
 /// From when to when, with the date where it is another one.
-pub(super) fn span(incident: &Incident) -> String {
-    let (first, last) = (Stamp(incident.first).short(), Stamp(incident.last).short());
+pub(super) fn span(incident: &Told<'_>) -> String {
+    let Some([first, last]) = incident.span() else {
+        return "at a time that the log does not tell".to_owned();
+    };
+    let (first, last) = (Stamp(first).short(), Stamp(last).short());
     if first[..10] == last[..10] {
         format!("{first} to {}", &last[11..])
     } else {
@@ -206,21 +216,34 @@ pub fn csv(out: &mut dyn Write, findings: &Findings<'_>) -> io::Result<()> {
     )?;
     let shown = findings.incidents.iter().take(findings.shown);
     for (at, incident) in shown.enumerate() {
+        let anomalous = match incident {
+            Told::Flows(incident, _) => incident.anomalous.to_string(),
+            Told::Log(_) => String::new(),
+        };
+        let time = |at: usize| {
+            incident
+                .span()
+                .map_or_else(String::new, |span| Stamp(span[at]).to_string())
+        };
         let mut line = format!(
-            "{},{},{},{},{:e},{},{},{},{},{},{},{:.2},",
+            "{},{},{},{},",
             at + 1,
             incident.severity(),
-            incident.kind,
+            incident.kind(),
             technique_ids(incident, "", " "),
-            incident.p_value,
-            incident.subject.role.name(),
-            incident.subject.address,
-            incident.flows,
-            incident.anomalous,
-            Stamp(incident.first),
-            Stamp(incident.last),
-            incident.evidence(),
         );
+        if let Told::Flows(incident, _) = incident {
+            line.push_str(&format!("{:e}", incident.p_value));
+        }
+        line.push_str(&format!(",{},", incident.role()));
+        push_text(&mut line, &incident.host());
+        line.push_str(&format!(
+            ",{},{anomalous},{},{},{:.2},",
+            incident.count(),
+            time(0),
+            time(1),
+            incident.evidence(),
+        ));
         push_text(&mut line, &incident.sentence());
         writeln!(out, "{line}")?;
     }
@@ -239,8 +262,9 @@ pub fn value(findings: &Findings<'_>) -> Value {
         "anomalous_flows": findings.anomalous,
         "threshold": json::number(findings.threshold),
         "model": findings.model,
-        "incidents": findings.incidents.iter().take(findings.shown).map(|incident| json::incident(incident)).collect::<Vec<_>>(),
+        "incidents": findings.incidents.iter().take(findings.shown).map(json::told).collect::<Vec<_>>(),
         "incidents_total": findings.incidents.len(),
+        "logs": findings.logs,
         "top_flows": findings.top.iter().map(json::scored).collect::<Vec<_>>(),
     })
 }

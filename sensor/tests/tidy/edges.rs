@@ -20,7 +20,7 @@ const MODULE_EDGES: &[(&str, &[&str])] = &[
     ("metrics", &[]),
     ("time", &[]),
     ("lines", &[]),
-    ("logs", &["lines"]),
+    ("logs", &["flow", "lines"]),
     ("capture", &["time"]),
     ("flow", &["bounded", "capture"]),
     ("context", &["bounded", "capture", "flow"]),
@@ -31,12 +31,14 @@ const MODULE_EDGES: &[(&str, &[&str])] = &[
             "bounded", "capture", "context", "features", "flow", "lines", "score", "time",
         ],
     ),
-    ("features", &["context", "flow"]),
+    ("features", &["context", "flow", "logs"]),
     // Of the context only the vocabulary of its explanations: service classes and names of windows.
     ("score", &["bounded", "context", "features", "flow", "time"]),
     (
         "sink",
-        &["config", "features", "flow", "metrics", "score", "time"],
+        &[
+            "config", "features", "flow", "logs", "metrics", "score", "time",
+        ],
     ),
 ];
 
