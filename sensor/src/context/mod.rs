@@ -68,6 +68,15 @@ pub struct ContextView {
     pub conversation: Option<ConversationView>,
 }
 
+impl ContextView {
+    /// Nothing is known.
+    pub const UNKNOWN: Self = Self {
+        source: None,
+        destination: None,
+        conversation: None,
+    };
+}
+
 /// Sliding context of all hosts and conversations.
 #[derive(Debug)]
 pub struct Context {

@@ -118,15 +118,28 @@ pub fn flows(
     tick: &mut dyn FnMut(Tick),
     each: &mut dyn FnMut(&mut Batch) -> Result<(), Error>,
 ) -> Result<Pass, Error> {
+    batches(inputs, settings, 0, tick, each)
+}
+
+/// As [`flows`], but waits until there are `least` rows, where the capture has that many.
+fn batches(
+    inputs: &[PathBuf],
+    settings: &Settings,
+    least: usize,
+    tick: &mut dyn FnMut(Tick),
+    each: &mut dyn FnMut(&mut Batch) -> Result<(), Error>,
+) -> Result<Pass, Error> {
     let mut replay = Replay::open(inputs, replay::Settings::default())?;
     let mut stages = Stages::new(settings);
     let (mut epoch, mut batch) = (Epoch::default(), Batch::new());
     let (mut epochs, mut rows) = (0, 0);
     while replay.next_epoch(&mut epoch)? == Progress::Epoch {
         stages.observe(&epoch, &mut batch);
-        rows += batch.len() as u64;
-        each(&mut batch)?;
-        batch.clear();
+        if batch.len() >= least {
+            rows += batch.len() as u64;
+            each(&mut batch)?;
+            batch.clear();
+        }
         epochs += 1;
         if epochs % TICK_EPOCHS == 0 {
             let report = replay.report();
@@ -229,35 +242,28 @@ pub fn score_capture(
     let mut judge = Judge::default();
     let mut incidents = Incidents::new(crate::score::IncidentSettings::default());
     let mut budget = settings.alerts.as_ref().map(Budget::new);
-    let (mut waiting, mut scored) = (Batch::new(), Vec::new());
+    let mut scored = Vec::new();
     let (mut ended, mut count, mut anomalous) = (0, 0, 0);
     let mut histogram = [0; 50];
-    let mut verdicts = |rows: &mut Batch| {
-        judge.judge(model, rows, &mut scored);
+    let pass = batches(inputs, settings, BATCH_ROWS, tick, &mut |batch| {
+        judge.judge(model, batch, &mut scored);
         let now = scored.last().map(|last| last.record.due);
-        for mut found in scored.drain(..) {
+        for found in &mut scored {
             count += 1;
-            incidents.absorb(&mut found, model);
+            incidents.absorb(found, model);
             if found.record.is_final() {
                 ended += 1;
                 anomalous += u64::from(found.anomalous);
                 histogram[((found.score * 50.0) as usize).min(49)] += 1;
-                each(&found, &incidents)?;
+                each(found, &incidents)?;
             }
         }
+        scored.clear();
         if let (Some(budget), Some(now)) = (&mut budget, now) {
             budget.tell(now, &mut incidents);
         }
-        Ok::<(), Error>(())
-    };
-    let pass = flows(inputs, settings, tick, &mut |batch| {
-        waiting.append(batch);
-        if waiting.len() < BATCH_ROWS {
-            return Ok(());
-        }
-        verdicts(&mut waiting)
+        Ok(())
     })?;
-    verdicts(&mut waiting)?;
     Ok(Summary {
         pass,
         flows: ended,

@@ -9,7 +9,7 @@ use sensor_ebpf::maps::Ledger;
 
 use crate::{
     capture::Epoch,
-    context::{self, Context},
+    context::{self, Context, ContextView},
     features::{self, COUNT, Family, Row, TABLE},
     flow::{self, Change, FlowEndReason, FlowRecord, Table},
     score::BudgetSettings,
@@ -93,7 +93,19 @@ impl Stages {
     fn hand_over(&mut self, batch: &mut Batch) {
         batch.reserve(self.due.len());
         for record in self.due.drain(..) {
-            let mut row = features::extract(&record, &self.context.view(&record));
+            // A flow that ends was nearly always looked at before: no need to look its hosts up again.
+            let seen = if record.is_final() {
+                self.seen.remove(&record.id)
+            } else {
+                None
+            };
+            let row = if let Some(context) = seen {
+                let mut row = features::extract(&record, &ContextView::UNKNOWN);
+                row[CONTEXT_FROM..CONTEXT_END].copy_from_slice(&context);
+                row
+            } else {
+                features::extract(&record, &self.context.view(&record))
+            };
             if !record.is_final() {
                 self.seen.insert(
                     record.id,
@@ -101,8 +113,6 @@ impl Stages {
                         .try_into()
                         .expect("the context's part of the row"),
                 );
-            } else if let Some(context) = self.seen.remove(&record.id) {
-                row[CONTEXT_FROM..CONTEXT_END].copy_from_slice(&context);
             }
             batch.push((record, row));
         }
