@@ -51,28 +51,16 @@ impl Model {
             .iter()
             .map(crate::baseline::Profile::median)
             .collect();
-        // Row and all-median row first, then two variants for each column.
-        let mut variants = Vec::with_capacity((2 * width + 2) * width);
-        variants.extend_from_slice(row);
-        variants.extend_from_slice(&median);
-        for column in 0..width {
-            for (base, value) in [(row, median[column]), (&median[..], row[column])] {
-                variants.extend_from_slice(base);
-                let at = variants.len() - width + column;
-                variants[at] = value;
-            }
-        }
-        let mut sums = vec![0.0; 2 * width + 2];
-        self.sums(
-            &mut Scratch::default(),
-            &variants,
-            2 * width + 2,
-            |at, sum| sums[at] = f64::from(sum),
-        );
+        // The row and the all-median row, then, for each column, the two with their values in it exchanged.
+        let sums: Vec<[f64; 2]> = self
+            .sums_of_exchanges([row, &median])
+            .into_iter()
+            .map(|pair| pair.map(f64::from))
+            .collect();
         let gains: Vec<f64> = (0..width)
             .map(|column| {
-                let removed = sums[2 + 2 * column] - sums[0];
-                let added = sums[1] - sums[3 + 2 * column];
+                let removed = sums[column + 1][0] - sums[0][0];
+                let added = sums[0][1] - sums[column + 1][1];
                 let oddity = f64::from(self.profiles()[column].oddity(row[column]));
                 f64::max(0.0, removed + added) * oddity * oddity
             })

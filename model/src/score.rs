@@ -180,6 +180,44 @@ impl Model {
     }
 }
 
+impl Model {
+    /// The fixed-point sums of two rows, then, for each column, of the two with their values in it exchanged. Only the
+    /// two are quantised.
+    pub(crate) fn sums_of_exchanges(&self, rows: [&[f32]; 2]) -> Vec<[u32; 2]> {
+        let width = self.schema().len();
+        let mut scratch = Scratch::new();
+        scratch.fit(self);
+        self.quantiser().quantise(
+            scratch.path,
+            &rows.concat(),
+            &mut scratch.room,
+            &mut scratch.codes,
+        );
+        let codes = |column: &[u8]| [column[0], column[1]];
+        let both: Vec<[u8; 2]> = scratch.codes.chunks_exact(BLOCK).map(codes).collect();
+        let pairs = width + 1;
+        let mut all = Vec::with_capacity(pairs);
+        let mut sums = [0; BLOCK];
+        for start in (0..pairs).step_by(BLOCK / 2) {
+            let sums = &mut sums[..2 * (pairs - start).min(BLOCK / 2)];
+            sums.fill(0);
+            for (column, codes) in scratch.codes.chunks_exact_mut(BLOCK).enumerate() {
+                let codes = codes.as_chunks_mut().0;
+                codes.fill(both[column]);
+                if let Some(exchanged) = (column + 1)
+                    .checked_sub(start)
+                    .and_then(|at| codes.get_mut(at))
+                {
+                    exchanged.reverse();
+                }
+            }
+            walk(self.walker(), &mut scratch, sums);
+            all.extend_from_slice(sums.as_chunks().0);
+        }
+        all
+    }
+}
+
 /// Fewest rows left over that are worth walking many at once.
 const WORTH: usize = 4;
 
