@@ -4,7 +4,7 @@ mod support;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use sensor::zeek::{Conn, ConnLog, Losses, Reason};
+use sensor::zeek::{Conn, ConnLog, Loss, Losses};
 
 fn read(path: &Path) -> (Vec<Conn>, Losses, u64) {
     let mut log = ConnLog::open(path).expect("shared files can be read");
@@ -40,7 +40,7 @@ fn every_record_is_read_or_named() {
             assert_eq!(lines, records, "{name}");
             assert_eq!(conns.len() as u64 + losses.lines(), records, "{name}");
             assert_eq!(losses.lines(), cut, "{name}: {losses}");
-            assert_eq!(losses.count(Reason::CutShort), cut, "{name}: {losses}");
+            assert_eq!(losses.count(Loss::CutShort), cut, "{name}: {losses}");
             files += 1;
         }
     }

@@ -48,6 +48,11 @@ pub(super) enum Command {
     Explain(Explain),
     /// Measure a model against known labels
     Eval(Eval),
+    /// Learn from and score Zeek's connection logs, or watch a folder of them
+    Zeek {
+        #[command(subcommand)]
+        action: super::zeek::ZeekAction,
+    },
     /// Manage the models that were trained
     Model {
         #[command(subcommand)]

@@ -16,6 +16,7 @@ mod predict;
 mod run;
 mod setup;
 mod train;
+mod zeek;
 
 use std::process::ExitCode;
 
@@ -49,6 +50,7 @@ pub fn main() -> ExitCode {
         Command::Live(args) => live::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Zeek { action } => zeek::run(&action),
         Command::Model { action } => match action {
             ModelAction::List(args) => models::list(&args),
             ModelAction::Show(args) => models::show(&args),

@@ -1,5 +1,6 @@
-//! What leaves the program: CSV, JSON, the terminal, the HTML report. Names outside are chosen only here.
+//! What leaves the program: CSV, JSON, the terminal, the HTML report, the embedded store, conn.log. Names outside are chosen only here.
 
+pub mod conn_log;
 pub mod csv;
 pub mod escape;
 pub mod evaluation;
@@ -7,6 +8,8 @@ pub mod flows;
 pub mod json;
 pub mod plot;
 pub mod report;
+pub mod store;
 pub mod summary;
 pub mod table;
 pub mod told;
+pub mod zeek;

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     conn::{Conn, DEFAULT_COLUMNS, FIELDS},
-    losses::{Losses, Reason},
+    losses::{Loss, Losses},
     record::Records,
 };
 
@@ -88,7 +88,7 @@ impl ConnLog {
             self.records.losses_mut().unreadable_values += unreadable;
             match conn {
                 Some(conn) => return Ok(Some(conn)),
-                None => self.records.losses_mut().add(Reason::Essential, line),
+                None => self.records.losses_mut().add(Loss::Essential, line),
             }
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 /// Why a line gave no record.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
+pub enum Loss {
     /// The file ends in the middle of it.
     CutShort,
     /// From there on the compressed file is damaged or cut; how many lines that were is not known.
@@ -22,7 +22,7 @@ pub enum Reason {
     Essential,
 }
 
-impl Reason {
+impl Loss {
     /// All of them.
     pub const ALL: [Self; 7] = [
         Self::CutShort,
@@ -48,7 +48,7 @@ impl Reason {
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -57,14 +57,14 @@ impl fmt::Display for Reason {
 /// Lines lost, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Losses {
-    counts: [u64; Reason::ALL.len()],
-    first_lines: [u64; Reason::ALL.len()],
+    counts: [u64; Loss::ALL.len()],
+    first_lines: [u64; Loss::ALL.len()],
     /// Fields of readable lines whose text is not what the field should hold; each counts as missing.
     pub unreadable_values: u64,
 }
 
 impl Losses {
-    pub(super) fn add(&mut self, reason: Reason, line: u64) {
+    pub(super) fn add(&mut self, reason: Loss, line: u64) {
         let at = reason as usize;
         if self.counts[at] == 0 {
             self.first_lines[at] = line;
@@ -78,13 +78,13 @@ impl Losses {
     }
 
     /// Lines lost for this reason.
-    pub const fn count(&self, reason: Reason) -> u64 {
+    pub const fn count(&self, reason: Loss) -> u64 {
         self.counts[reason as usize]
     }
 
     /// Each reason that occurred, with the number of lines and the number of the first.
-    pub fn iter(&self) -> impl Iterator<Item = (Reason, u64, u64)> {
-        Reason::ALL
+    pub fn iter(&self) -> impl Iterator<Item = (Loss, u64, u64)> {
+        Loss::ALL
             .into_iter()
             .map(|reason| {
                 let at = reason as usize;

@@ -2,6 +2,7 @@
 
 mod address;
 mod conn;
+mod digest;
 mod files;
 mod header;
 pub mod history;
@@ -12,17 +13,20 @@ mod record;
 mod service;
 mod stream;
 mod table;
+mod verdict;
 
 use model::{Column, Schema};
 
 pub use self::{
     conn::{Conn, Endpoint},
+    digest::{Content, content},
     files::{conn_logs, is_conn_log, is_in_use},
     history::History,
     log::{ConnLog, LogError},
-    losses::{Losses, Reason},
+    losses::{Loss, Losses},
     stream::{Featured, Stream},
     table::{COUNT, TABLE},
+    verdict::{Judge, Reason, Verdict, explain},
 };
 
 /// One value for each feature of [`TABLE`], in its order; raw units, NaN where missing.

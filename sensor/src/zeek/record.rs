@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     header::{Header, Layout},
-    losses::{Losses, Reason},
+    losses::{Loss, Losses},
 };
 use crate::lines::{Line, Lines};
 
@@ -126,14 +126,14 @@ impl Records {
                     break;
                 }
                 Line::Damaged => {
-                    self.losses.add(Reason::Damaged, self.line + 1);
+                    self.losses.add(Loss::Damaged, self.line + 1);
                     self.ended = true;
                     break;
                 }
                 Line::TooLong => {
                     self.line += 1;
                     self.lines_of_records += 1;
-                    self.losses.add(Reason::TooLong, self.line);
+                    self.losses.add(Loss::TooLong, self.line);
                     continue;
                 }
                 Line::Read { ended } => ended,
@@ -152,7 +152,7 @@ impl Records {
     }
 
     /// Takes the fields out of a line; whether it was a record.
-    fn record(&mut self, bytes: &[u8], ended: bool) -> Result<bool, Reason> {
+    fn record(&mut self, bytes: &[u8], ended: bool) -> Result<bool, Loss> {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(false);
         }
@@ -173,21 +173,21 @@ impl Records {
         // A fault in a last line that has no end is a file that was cut, whatever it looks like.
         whole.map(|()| true).map_err(|reason| match ended {
             true => reason,
-            false => Reason::CutShort,
+            false => Loss::CutShort,
         })
     }
 
-    fn tsv(&mut self, text: &str) -> Result<(), Reason> {
+    fn tsv(&mut self, text: &str) -> Result<(), Loss> {
         if self.layout.is_none() {
             let count = text.split(self.header.separator.as_str()).count();
             let columns = self
                 .default_columns
                 .iter()
                 .find(|columns| columns.len() == count)
-                .ok_or(Reason::NoHeader)?;
+                .ok_or(Loss::NoHeader)?;
             self.layout = Some(Layout::standard(columns, self.wanted));
         }
-        let layout = self.layout.as_ref().ok_or(Reason::NoHeader)?;
+        let layout = self.layout.as_ref().ok_or(Loss::NoHeader)?;
         let mut columns = 0;
         let mut set = |text: &str| {
             if let Some(at) = layout.wanted(columns)
@@ -206,12 +206,12 @@ impl Records {
             }
         }
         match columns {
-            few if few < layout.len() => Err(Reason::Columns),
+            few if few < layout.len() => Err(Loss::Columns),
             _ => Ok(()),
         }
     }
 
-    fn json(&mut self, text: &str) -> Result<(), Reason> {
+    fn json(&mut self, text: &str) -> Result<(), Loss> {
         let mut from = serde_json::Deserializer::from_str(text);
         let object = Object {
             wanted: self.wanted,
@@ -221,7 +221,7 @@ impl Records {
         object
             .deserialize(&mut from)
             .and_then(|()| from.end())
-            .map_err(|_| Reason::NotJson)
+            .map_err(|_| Loss::NotJson)
     }
 }
 

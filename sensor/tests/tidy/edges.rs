@@ -37,7 +37,7 @@ const MODULE_EDGES: &[(&str, &[&str])] = &[
     (
         "sink",
         &[
-            "config", "features", "flow", "logs", "metrics", "score", "time",
+            "config", "features", "flow", "logs", "metrics", "score", "time", "zeek",
         ],
     ),
 ];
