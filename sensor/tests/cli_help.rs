@@ -5,7 +5,7 @@ use std::{fmt::Write as _, fs, path::Path};
 #[test]
 fn help_is_as_kept() {
     let commands = [
-        "run", "pcap", "features", "logs", "train", "predict", "live", "explain", "eval", "model",
+        "run", "pcap", "features", "logs", "zeek", "train", "predict", "live", "explain", "eval", "model",
         "config", "doctor",
     ];
     let mut all = sensor::cli::help(None);

@@ -176,6 +176,9 @@ pub(super) struct Flows {
     /// Windows event logs of the same time, or folders of them: adds what they say to the flows
     #[arg(long, value_name = "LOG", num_args = 1..)]
     pub(super) logs: Vec<PathBuf>,
+    /// Also write the flows as Zeek would, as a conn.log
+    #[arg(long, value_name = "FILE")]
+    pub(super) conn_log: Option<PathBuf>,
     #[command(flatten)]
     pub(super) timeouts: Timeouts,
     #[command(flatten)]

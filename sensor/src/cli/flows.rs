@@ -11,7 +11,7 @@ use crate::{
     config::Format,
     pipeline::{self, is_table},
     score::count,
-    sink::{csv::push_text, flows::FlowSink, table::Style},
+    sink::{conn_log::ConnLogSink, csv::push_text, flows::FlowSink, table::Style},
 };
 
 pub(super) fn run(args: &Flows, tables: bool) -> Result<u8, Fault> {
@@ -75,6 +75,10 @@ pub(super) fn run(args: &Flows, tables: bool) -> Result<u8, Fault> {
             ));
         }
         let mut sink = FlowSink::new(out, format, false).map_err(failed)?;
+        let mut conn_log = match &args.conn_log {
+            Some(path) => Some(ConnLogSink::new(output(path)?)?),
+            None => None,
+        };
         let bar = setup.progress("reading", &captures);
         let pass = pipeline::flows(
             &captures,
@@ -82,6 +86,9 @@ pub(super) fn run(args: &Flows, tables: bool) -> Result<u8, Fault> {
             &mut |tick| show(&bar, tick),
             &mut |batch| {
                 for (record, row) in batch.iter_mut() {
+                    if let Some(log) = conn_log.as_mut().filter(|_| record.is_final()) {
+                        log.flow(record)?;
+                    }
                     if record.is_final() || args.checkpoints {
                         rows += 1;
                         if let Some(logs) = &mut logs {
@@ -99,6 +106,9 @@ pub(super) fn run(args: &Flows, tables: bool) -> Result<u8, Fault> {
         bar.finish_and_clear();
         let pass = pass?;
         sink.finish(Style::stdout()).map_err(failed)?;
+        if let Some(log) = conn_log {
+            log.finish()?;
+        }
         setup.damage(&pass);
         for line in logs.iter().flat_map(pipeline::HostLogs::words) {
             setup.note(&line);

@@ -6,7 +6,8 @@ use std::{
 };
 
 use super::{
-    conn::{Conn, DEFAULT_COLUMNS, FIELDS},
+    columns::{DEFAULT_COLUMNS, FIELDS},
+    conn::Conn,
     losses::{Loss, Losses},
     record::Records,
 };

@@ -1,6 +1,7 @@
 //! Zeek's connection logs: reading them in all their shapes, and what they tell about a connection.
 
 mod address;
+mod columns;
 mod conn;
 mod digest;
 mod files;

@@ -14,6 +14,14 @@ const LONG: &[(&str, &str)] = &[
         "the one table that declares every feature",
     ),
     (
+        "sensor/src/zeek/table.rs",
+        "the one table that declares every feature of a connection",
+    ),
+    (
+        "sensor/src/sink/store.rs",
+        "the schema, what goes in and what comes out, with their tests",
+    ),
+    (
         "sensor/src/score/incident.rs",
         "the kinds of incident and what tells them apart, side by side",
     ),
