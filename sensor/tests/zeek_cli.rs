@@ -7,7 +7,7 @@ use std::{
     fmt::Write as _,
     fs::{self, File},
     io::Write as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::Stdio,
     thread,
     time::{Duration, Instant},
@@ -17,7 +17,7 @@ use flate2::{Compression, write::GzEncoder};
 use rusqlite::Connection;
 use sensor::zeek::ConnLog;
 
-use crate::cli_support::{program, run, stdout};
+use crate::cli_support::{Scene, program, run, stdout};
 
 const HEADER: &str = "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\tconn\n#fields\tts\tuid\tid.orig_h\tid.orig_p\tid.resp_h\tid.resp_p\tproto\tservice\tduration\torig_bytes\tresp_bytes\tconn_state\tlocal_orig\tlocal_resp\tmissed_bytes\thistory\torig_pkts\torig_ip_bytes\tresp_pkts\tresp_ip_bytes\ttunnel_parents\n";
 
@@ -244,12 +244,7 @@ fn faults_say_what_to_do() {
 #[test]
 fn our_flows_as_conn_log_are_read_back() {
     let folder = tempfile::tempdir().expect("a folder");
-    let demo = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../demo"));
-    let capture = fs::read_dir(&demo)
-        .expect("the demo")
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .find(|path| path.to_string_lossy().contains(".pcap"))
-        .expect("a capture");
+    let capture = Scene::busy().write(folder.path(), "office.pcap");
     let capture = capture.to_str().expect("UTF-8");
     let csv = stdout(
         folder.path(),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use sensor_ebpf::flow::TimeNs;
 
-use super::{address, columns::field, history::History, record::Fields};
+use super::{address, beside::Application, columns::field, history::History, record::Fields};
 use crate::{flow::ConnState, time::Stamp};
 
 /// What one side of a connection sent, as far as the log says.
@@ -55,6 +55,8 @@ pub struct Conn {
     pub history: Option<History>,
     /// Connections that this one was tunnelled in.
     pub tunnel_parents: Option<u32>,
+    /// What the logs beside this one say.
+    pub application: Application,
     /// First label column, in logs that were labelled.
     pub label: Option<String>,
     /// Second label column.
@@ -102,6 +104,7 @@ impl Conn {
                 let parents = text.split(',').filter(|uid| !uid.is_empty()).count();
                 u32::try_from(parents).unwrap_or(u32::MAX)
             }),
+            application: Application::default(),
             label: fields.get(field::LABEL).map(str::to_owned),
             detailed_label: fields.get(field::DETAILED_LABEL).map(str::to_owned),
         })

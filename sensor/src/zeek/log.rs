@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    beside::Beside,
     columns::{DEFAULT_COLUMNS, FIELDS},
     conn::Conn,
     losses::{Loss, Losses},
@@ -44,22 +45,24 @@ pub enum LogError {
 pub struct ConnLog {
     path: PathBuf,
     records: Records,
+    beside: Beside,
 }
 
 impl ConnLog {
-    /// Opens a log: TSV with or without header, or JSON lines; plain, gzip or zstd.
+    /// Opens a log: TSV with or without header, or JSON lines; plain, gzip or zstd. dns.log, http.log and ssl.log of the same
+    /// name beside it are joined.
     ///
     /// # Errors
     /// [`LogError::Read`] if the file cannot be read.
     pub fn open(path: &Path) -> Result<Self, LogError> {
-        let records =
-            Records::open(path, FIELDS, DEFAULT_COLUMNS).map_err(|source| LogError::Read {
-                path: path.to_owned(),
-                source,
-            })?;
+        let failed = |source| LogError::Read {
+            path: path.to_owned(),
+            source,
+        };
         Ok(Self {
             path: path.to_owned(),
-            records,
+            records: Records::open(path, FIELDS, DEFAULT_COLUMNS).map_err(failed)?,
+            beside: Beside::of(path).map_err(failed)?,
         })
     }
 
@@ -88,7 +91,10 @@ impl ConnLog {
             let conn = Conn::read(self.records.fields(), line, &mut unreadable);
             self.records.losses_mut().unreadable_values += unreadable;
             match conn {
-                Some(conn) => return Ok(Some(conn)),
+                Some(mut conn) => {
+                    conn.application = self.beside.about(&conn.uid);
+                    return Ok(Some(conn));
+                }
                 None => self.records.losses_mut().add(Loss::Essential, line),
             }
         }

@@ -1,6 +1,7 @@
 //! Zeek's connection logs: reading them in all their shapes, and what they tell about a connection.
 
 mod address;
+mod beside;
 mod columns;
 mod conn;
 mod digest;
@@ -19,6 +20,7 @@ mod verdict;
 use model::{Column, Schema};
 
 pub use self::{
+    beside::Application,
     conn::{Conn, Endpoint},
     digest::{Content, content},
     files::{conn_logs, is_conn_log, is_in_use},

@@ -335,6 +335,27 @@ features! {
     "failed", "1", Linear, yes, "this sensor",
         "1 if a TCP connection was not answered, rejected, or never got beyond its handshake."
         => |x| flag(Some(x.conn.protocol == 6 && !x.conn.is_served()));
+    "dns_name_length", "byte", SignedLog, yes, "Zeek dns.log query",
+        "Longest name asked for. Missing without dns.log."
+        => |x| x.conn.application.dns_name_length.unwrap_or(f32::NAN);
+    "dns_name_entropy", "1", Linear, yes, "Zeek dns.log query",
+        "Bits a character of it. Missing without dns.log."
+        => |x| x.conn.application.dns_name_entropy.unwrap_or(f32::NAN);
+    "dns_failed", "1", SignedLog, yes, "Zeek dns.log rcode_name",
+        "Questions not answered with NOERROR. Missing without dns.log."
+        => |x| x.conn.application.dns_failed.unwrap_or(f32::NAN);
+    "http_requests", "1", SignedLog, yes, "Zeek http.log",
+        "Requests. Missing without http.log."
+        => |x| x.conn.application.http_requests.unwrap_or(f32::NAN);
+    "http_failed", "1", SignedLog, yes, "Zeek http.log status_code",
+        "Requests answered with 400 or above. Missing without http.log."
+        => |x| x.conn.application.http_failed.unwrap_or(f32::NAN);
+    "ssl_named", "1", Linear, yes, "Zeek ssl.log server_name",
+        "1 if the client named the server. Missing without ssl.log."
+        => |x| x.conn.application.ssl_named.unwrap_or(f32::NAN);
+    "ssl_established", "1", Linear, yes, "Zeek ssl.log established",
+        "1 if the handshake came to its end. Missing without ssl.log."
+        => |x| x.conn.application.ssl_established.unwrap_or(f32::NAN);
     }
 
     Calendar: {
