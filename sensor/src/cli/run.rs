@@ -173,6 +173,9 @@ fn learn(
     Ok((learned.model, text))
 }
 
+/// Processes behind flows, by flow id.
+type Processes = HashMap<u64, String>;
+
 /// Flows of incidents whose process is remembered.
 const PROCESSES_MAX: usize = 1 << 16;
 
@@ -184,7 +187,7 @@ fn score(
     model: &Model,
     mut logs: Option<&mut HostLogs>,
     to_stdout: bool,
-) -> Result<(Summary, Vec<Scored>, HashMap<u64, String>), Fault> {
+) -> Result<(Summary, Vec<Scored>, Processes), Fault> {
     let bar = setup.progress("scoring", &inputs.inputs);
     let path = if to_stdout {
         PathBuf::from("-")
@@ -194,7 +197,7 @@ fn score(
     let failed = |error| Fault::file(&path, &error, code::FAILED);
     let mut table = FlowCsv::new(output(&path)?, true).map_err(failed)?;
     let mut top = Top::new(setup.config.output.top);
-    let mut processes = HashMap::new();
+    let mut processes = Processes::new();
     let summary = pipeline::score_capture(
         &inputs.inputs,
         &setup.stages(),

@@ -186,15 +186,15 @@ impl Findings {
         if event.is_refusal() {
             self.refused(event, &who, row);
         } else if event.is_logon() && value("addr_refused_then_logon") >= limit::GUESSES {
-            self.note(Kind::GuessedPassword, &who, event, String::new());
+            self.note(Kind::GuessedPassword, &who, event, "");
         }
         match event.id {
-            1102 => self.note(Kind::LogCleared, &event.computer, event, String::new()),
+            1102 => self.note(Kind::LogCleared, &event.computer, event, ""),
             4719 => self.note(
                 Kind::DefencesImpaired,
                 &event.computer,
                 event,
-                "audit policy changed".to_owned(),
+                "audit policy changed",
             ),
             4697 | 7045 if value("service_new") > 0.5 && is_command(event) => {
                 let name = event.get(Field::ServiceName).unwrap_or_default();
@@ -203,30 +203,30 @@ impl Findings {
                     Kind::RemoteService,
                     &who,
                     event,
-                    short(&format!("{name} runs {file}")),
+                    &short(&format!("{name} runs {file}")),
                 );
             }
             4688 => self.process(event, row),
             5145 if is_administrative(event) && !event.is_machine_account() => {
                 let pipe = event.get(Field::ShareTarget).unwrap_or_default();
-                self.note(Kind::RemoteAdministration, &who, event, short(pipe));
+                self.note(Kind::RemoteAdministration, &who, event, &short(pipe));
             }
             _ => {}
         }
         if let Some((kind, detail)) = techniques::of(event) {
-            self.note(kind, &who, event, short(&detail));
+            self.note(kind, &who, event, &short(&detail));
         }
         if event.id == 5145
             && !event.is_machine_account()
             && value("share_names_600s") >= limit::PIPES
         {
-            self.note(Kind::RemoteAdministration, &who, event, String::new());
+            self.note(Kind::RemoteAdministration, &who, event, "");
         }
         if event.id == 4769
             && value("tickets_600s") >= limit::TICKETS
             && !event.is_machine_account()
         {
-            self.note(Kind::Kerberoasting, &who, event, String::new());
+            self.note(Kind::Kerberoasting, &who, event, "");
         }
     }
 
@@ -290,7 +290,7 @@ impl Findings {
         } else {
             kind
         };
-        self.note(kind, who, event, String::new());
+        self.note(kind, who, event, "");
         let before = self.refusals.remove(who);
         if let (Some(finding), Some((events, first, accounts))) =
             (self.all.get_mut(&(kind, who.to_owned())), before)
@@ -318,7 +318,7 @@ impl Findings {
                 Kind::DefencesImpaired,
                 &event.computer,
                 event,
-                short(&command),
+                &short(&command),
             );
             return;
         }
@@ -330,12 +330,12 @@ impl Findings {
                 Kind::SuspiciousProcess,
                 &event.computer,
                 event,
-                short(&format!("{parent} > {process} {command}")),
+                &short(&format!("{parent} > {process} {command}")),
             );
         }
     }
 
-    fn note(&mut self, kind: Kind, actor: &str, event: &Event, detail: String) {
+    fn note(&mut self, kind: Kind, actor: &str, event: &Event, detail: &str) {
         let at = (kind, actor.to_owned());
         if !self.all.contains_key(&at) && self.all.len() >= FINDINGS_MAX {
             self.forgotten += 1;
@@ -370,13 +370,13 @@ impl Findings {
         }
         // What is new is added, as long as there is room.
         if !detail.is_empty()
-            && !finding.detail.contains(&detail)
+            && !finding.detail.contains(detail)
             && (finding.detail.is_empty() || finding.detail.len() + detail.len() < DETAIL_MAX)
         {
             if !finding.detail.is_empty() {
                 finding.detail.push_str("; ");
             }
-            finding.detail.push_str(&detail);
+            finding.detail.push_str(detail);
         }
     }
 
