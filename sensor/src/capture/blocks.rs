@@ -11,8 +11,8 @@ pub(super) struct Blocks {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// Bytes of the stream before `start`.
-    consumed: u64,
+    /// Bytes of the stream before the buffer.
+    before: u64,
 }
 
 impl Blocks {
@@ -22,13 +22,13 @@ impl Blocks {
             buffer: vec![0; BLOCK_BYTES],
             start: 0,
             end: 0,
-            consumed: 0,
+            before: 0,
         }
     }
 
     /// Offset in the stream of the next byte.
     pub(super) fn offset(&self) -> u64 {
-        self.consumed
+        self.before + self.start as u64
     }
 
     /// The next `count` bytes, or as many as there are before the end of the stream. The caller bounds `count`.
@@ -39,6 +39,14 @@ impl Blocks {
         }
         let until = self.end.min(self.start + count);
         Ok(&self.buffer[self.start..until])
+    }
+
+    /// What has been read already, from `from` behind the next byte on. Nothing where that is not there.
+    #[inline(always)]
+    pub(super) fn at_hand(&self, from: usize) -> &[u8] {
+        self.buffer
+            .get(self.start + from..self.end)
+            .unwrap_or_default()
     }
 
     /// A window that [`Self::peek`] has made available: `from..from + count` behind the next byte.
@@ -53,7 +61,6 @@ impl Blocks {
     pub(super) fn advance(&mut self, count: usize) {
         debug_assert!(count <= self.end - self.start);
         self.start += count;
-        self.consumed += count as u64;
     }
 
     /// Leaves behind `count` bytes that need not have been read yet; false where the stream ends before.
@@ -74,6 +81,7 @@ impl Blocks {
     #[cold]
     fn fill(&mut self, count: usize) -> io::Result<()> {
         self.buffer.copy_within(self.start..self.end, 0);
+        self.before += self.start as u64;
         self.end -= self.start;
         self.start = 0;
         if self.buffer.len() < count {

@@ -143,8 +143,21 @@ impl Container {
     }
 
     /// Moves to the next record.
-    #[inline]
+    #[inline(always)]
     pub(super) fn advance(&mut self) -> io::Result<()> {
+        // Nearly always the next record is whole in what has been read, and is found without a detour.
+        if let Format::Pcap(header) = &self.format
+            && let Some(Span { length, .. }) = self.current
+            && let Some(next) = header.at_hand(self.blocks.at_hand(length))
+        {
+            self.blocks.advance(length);
+            self.current = Some(next);
+            return Ok(());
+        }
+        self.search()
+    }
+
+    fn search(&mut self) -> io::Result<()> {
         if let Some(span) = self.current.take() {
             self.blocks.advance(span.length);
         }

@@ -93,12 +93,51 @@ impl Header {
         }))
     }
 
-    #[inline]
-    pub(super) fn next(&self, blocks: &mut Blocks) -> io::Result<Result<Span, Ending>> {
+    /// The record at the beginning of `window`, if it is whole and nothing is wrong with it; [`Self::next`] finds it
+    /// too, and says what is wrong.
+    #[inline(always)]
+    pub(super) fn at_hand(&self, window: &[u8]) -> Option<Span> {
+        let Order {
+            endian,
+            record_bytes,
+            ..
+        } = self.order;
+        let header = window.first_chunk::<RECORD_BYTES>()?;
+        let captured = endian.u32(header, 8);
+        let length = record_bytes + captured as usize;
+        if self.lengths != Lengths::CapturedFirst
+            || captured > FRAME_MAX_BYTES
+            || window.len() < length
+        {
+            return None;
+        }
+        Some(self.span(header, captured, endian.u32(header, 12)))
+    }
+
+    /// A record whose header has been read and believed.
+    #[inline(always)]
+    fn span(&self, header: &[u8], captured: u32, wire_length: u32) -> Span {
         let Order {
             endian,
             unit,
             record_bytes,
+        } = self.order;
+        let (seconds, fraction) = (endian.u32(header, 0), endian.u32(header, 4));
+        Span {
+            time: u64::from(seconds) * 1_000_000_000 + u64::from(fraction) * unit,
+            link: self.link,
+            wire_length: wire_length.max(captured),
+            frame_at: record_bytes,
+            frame_length: captured.min(self.snap_length) as usize,
+            length: record_bytes + captured as usize,
+        }
+    }
+
+    pub(super) fn next(&self, blocks: &mut Blocks) -> io::Result<Result<Span, Ending>> {
+        let Order {
+            endian,
+            record_bytes,
+            ..
         } = self.order;
         let header = blocks.peek(record_bytes)?;
         if header.len() < record_bytes {
@@ -112,8 +151,6 @@ impl Header {
                 Ending::Damage(damage(blocks, what))
             }));
         }
-        let seconds = endian.u32(header, 0);
-        let fraction = endian.u32(header, 4);
         let (mut captured, mut wire_length) = (endian.u32(header, 8), endian.u32(header, 12));
         if self.lengths == Lengths::WireFirst
             || (self.lengths == Lengths::Unsure && captured > wire_length)
@@ -126,22 +163,14 @@ impl Header {
             return Ok(Err(Ending::Damage(damage(blocks, what))));
         }
         let length = record_bytes + captured as usize;
-        let there = blocks.peek(length)?.len();
-        if there < length {
+        let window = blocks.peek(length)?;
+        if window.len() < length {
             let what = format!(
                 "a record of {captured} bytes is cut after {}",
-                there - record_bytes
+                window.len() - record_bytes
             );
             return Ok(Err(Ending::Damage(damage(blocks, what))));
         }
-        let frame_length = captured.min(self.snap_length) as usize;
-        Ok(Ok(Span {
-            time: u64::from(seconds) * 1_000_000_000 + u64::from(fraction) * unit,
-            link: self.link,
-            wire_length: wire_length.max(captured),
-            frame_at: record_bytes,
-            frame_length,
-            length,
-        }))
+        Ok(Ok(self.span(window, captured, wire_length)))
     }
 }
