@@ -20,6 +20,10 @@ pub struct Accountant {
     /// 0 for a free slot. A power of two, at most half full.
     slots: Vec<u64>,
     entries: Vec<(FlowKey, FlowCounters)>,
+    /// Where in `slots` each entry stands.
+    places: Vec<usize>,
+    /// The entry of the packet before: packets of a flow come in bursts.
+    latest: usize,
     ledger: Ledger,
     flows_max: usize,
     /// Keyed per process, so that nobody outside can choose colliding flows. What is handed over is sorted and
@@ -38,6 +42,8 @@ impl Accountant {
         Self {
             slots: vec![0; SLOTS_MIN],
             entries: Vec::new(),
+            places: Vec::new(),
+            latest: 0,
             ledger: Ledger::default(),
             flows_max: flows_max.clamp(1, (u32::MAX - 1) as usize),
             seeds: [random.hash_one(0), random.hash_one(1) | 1],
@@ -112,8 +118,20 @@ impl Accountant {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn entry(&mut self, key: &FlowKey) -> Option<&mut FlowCounters> {
+        let is_latest = self
+            .entries
+            .get(self.latest)
+            .is_some_and(|(latest, _)| words(latest) == words(key));
+        if !is_latest {
+            self.latest = self.find(key)?;
+        }
+        Some(&mut self.entries[self.latest].1)
+    }
+
+    /// Index of the entry of `key`, made if need be; `None` where there is no room for it.
+    fn find(&mut self, key: &FlowKey) -> Option<usize> {
         let hash = self.hash(key);
         let tag = hash & !u64::from(u32::MAX);
         let mask = self.slots.len() - 1;
@@ -125,19 +143,21 @@ impl Accountant {
             }
             let index = (slot as u32 - 1) as usize;
             if slot & !u64::from(u32::MAX) == tag && self.entries[index].0 == *key {
-                return Some(&mut self.entries[index].1);
+                return Some(index);
             }
             at = (at + 1) & mask;
         }
         if self.entries.len() == self.flows_max {
             return None;
         }
+        let index = self.entries.len();
         self.entries.push((*key, FlowCounters::EMPTY));
-        self.slots[at] = tag | self.entries.len() as u64;
+        self.places.push(at);
+        self.slots[at] = tag | (index as u64 + 1);
         if self.entries.len() * 2 > self.slots.len() {
             self.grow();
         }
-        self.entries.last_mut().map(|(_, counters)| counters)
+        Some(index)
     }
 
     #[cold]
@@ -152,6 +172,7 @@ impl Accountant {
                 at = (at + 1) & (length - 1);
             }
             self.slots[at] = (hash & !u64::from(u32::MAX)) | (index as u64 + 1);
+            self.places[index] = at;
         }
     }
 
@@ -162,17 +183,10 @@ impl Accountant {
             let product = u128::from(a) * u128::from(b);
             product as u64 ^ (product >> 64) as u64
         };
-        let [a, b] = &key.addresses;
-        let word = |bytes: &[u8; 16], at: usize| {
-            u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"))
-        };
-        let tail = u64::from(key.ports[0])
-            | u64::from(key.ports[1]) << 16
-            | u64::from(key.protocol) << 32
-            | u64::from(key.later_fragment) << 40;
+        let [a_high, a_low, b_high, b_low, tail] = words(key);
         let [first, second] = self.seeds;
-        let low = fold(word(a, 8) ^ first, word(b, 8) ^ second);
-        let high = fold(word(a, 0) ^ second, word(b, 0) ^ first.rotate_left(32));
+        let low = fold(a_low ^ first, b_low ^ second);
+        let high = fold(a_high ^ second, b_high ^ first.rotate_left(32));
         fold(low ^ tail ^ second, high ^ first)
     }
 
@@ -181,14 +195,16 @@ impl Accountant {
         let Some(index) = self.epoch.take() else {
             return false;
         };
-        if self.entries.len() * 8 < self.slots.len() {
+        if self.places.len() * 8 < self.slots.len() {
             // A large table that few flows used: freeing their slots costs less than clearing it.
-            for at in 0..self.entries.len() {
-                self.free(at);
+            for &at in &self.places {
+                self.slots[at] = 0;
             }
         } else {
             self.slots.fill(0);
         }
+        self.places.clear();
+        self.latest = 0;
         into.index = index;
         into.ledger = std::mem::take(&mut self.ledger);
         into.flows.clear();
@@ -196,17 +212,20 @@ impl Accountant {
         super::sort(&mut into.flows);
         true
     }
+}
 
-    /// Clears the slot of one entry, while all entries are being cleared: the search is for the entry's index, and
-    /// goes on over slots that are free already.
-    fn free(&mut self, index: usize) {
-        let mask = self.slots.len() - 1;
-        let mut at = self.hash(&self.entries[index].0) as usize & mask;
-        while self.slots[at] as u32 != index as u32 + 1 {
-            at = (at + 1) & mask;
-        }
-        self.slots[at] = 0;
-    }
+/// The key as words: two keys are equal if these are.
+#[inline(always)]
+fn words(key: &FlowKey) -> [u64; 5] {
+    let [[a_high, a_low], [b_high, b_low]] = key.addresses.each_ref().map(|address| {
+        let (high, low) = address.split_at(8);
+        [high, low].map(|half| u64::from_ne_bytes(half.try_into().expect("8 bytes")))
+    });
+    let tail = u64::from(key.ports[0])
+        | u64::from(key.ports[1]) << 16
+        | u64::from(key.protocol) << 32
+        | u64::from(key.later_fragment) << 40;
+    [a_high, a_low, b_high, b_low, tail]
 }
 
 #[cfg(test)]
