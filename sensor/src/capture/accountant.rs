@@ -7,12 +7,17 @@ use std::hash::{BuildHasher, RandomState};
 
 use sensor_ebpf::{
     account,
+    bounds::Cursor,
     flow::{FlowCounters, FlowKey, TimeNs, epoch_of, quality},
-    frame::{Malformed, Packet, Parsed},
+    frame::{Malformed, NoFlow, Packet, Parsed, parse_ethernet_into},
     maps::Ledger,
 };
 
-use super::{Epoch, container::Record};
+use super::{
+    Epoch,
+    container::Record,
+    link::{self, LinkType},
+};
 
 /// Counts packets into the deltas of the current epoch.
 pub struct Accountant {
@@ -69,15 +74,23 @@ impl Accountant {
         self.late_packets
     }
 
+    /// Parses and counts one captured frame, and marks the flow if the frame was cut.
+    #[inline(always)]
+    pub(super) fn count_frame(&mut self, record: &Record<'_>) {
+        if record.link != LinkType::ETHERNET {
+            return self.count_record(record, link::parse(record.link, record.frame));
+        }
+        let frame = Cursor::from_slice(record.frame);
+        // Parsed to where it is counted from: no copy of the packet in between.
+        let mut packet = Packet::EMPTY;
+        let outcome = parse_ethernet_into(frame, frame.remaining() as u32, &mut packet);
+        self.count_outcome(outcome, &packet, record.time, cut(record));
+    }
+
     /// Counts what the parser made of one captured frame, and marks the flow if the frame was cut.
     #[inline]
     pub fn count_record(&mut self, record: &Record<'_>, parsed: Parsed) {
-        let is_snapped = record.frame.len() < record.wire_length as usize;
-        self.count_marked(
-            parsed,
-            record.time,
-            if is_snapped { quality::SNAPPED } else { 0 },
-        );
+        self.count_marked(parsed, record.time, cut(record));
     }
 
     /// Counts what the parser made of one frame.
@@ -88,14 +101,31 @@ impl Accountant {
 
     #[inline]
     fn count_marked(&mut self, parsed: Parsed, time: TimeNs, quality: u16) {
+        let (outcome, packet) = match parsed {
+            Parsed::Flow(packet) => (Ok(()), packet),
+            Parsed::NotIp => (Err(NoFlow::NotIp), Packet::EMPTY),
+            Parsed::Probe => (Err(NoFlow::Probe), Packet::EMPTY),
+            Parsed::Malformed(reason) => (Err(NoFlow::Malformed(reason)), Packet::EMPTY),
+        };
+        self.count_outcome(outcome, &packet, time, quality);
+    }
+
+    #[inline(always)]
+    fn count_outcome(
+        &mut self,
+        outcome: Result<(), NoFlow>,
+        packet: &Packet,
+        time: TimeNs,
+        quality: u16,
+    ) {
         let open = *self.epoch.get_or_insert(epoch_of(time));
         self.late_packets += u64::from(epoch_of(time) < open);
         self.ledger.seen += 1;
-        match parsed {
-            Parsed::Flow(packet) => self.count_packet(&packet, time, quality),
-            Parsed::NotIp => self.ledger.not_ip += 1,
-            Parsed::Probe => self.ledger.probe += 1,
-            Parsed::Malformed(reason) => self.reject(reason),
+        match outcome {
+            Ok(()) => self.count_packet(packet, time, quality),
+            Err(NoFlow::NotIp) => self.ledger.not_ip += 1,
+            Err(NoFlow::Probe) => self.ledger.probe += 1,
+            Err(NoFlow::Malformed(reason)) => self.reject(reason),
         }
     }
 
@@ -103,7 +133,7 @@ impl Accountant {
         self.ledger.malformed[reason as usize] += 1;
     }
 
-    #[inline]
+    #[inline(always)]
     fn count_packet(&mut self, packet: &Packet, time: TimeNs, quality: u16) {
         match self.entry(&packet.key) {
             Some(counters) => {
@@ -211,6 +241,16 @@ impl Accountant {
         std::mem::swap(&mut into.flows, &mut self.entries);
         super::sort(&mut into.flows);
         true
+    }
+}
+
+/// The mark of a frame that was cut when it was captured.
+#[inline(always)]
+fn cut(record: &Record<'_>) -> u16 {
+    if record.frame.len() < record.wire_length as usize {
+        quality::SNAPPED
+    } else {
+        0
     }
 }
 

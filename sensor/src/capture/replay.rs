@@ -3,8 +3,8 @@
 use std::{fmt, path::PathBuf};
 
 use super::{
-    Accountant, Capture, CaptureError, Epoch, Progress, container::Damage, input, link,
-    merge::Merge, tunnel,
+    Accountant, Capture, CaptureError, Epoch, Progress, container::Damage, input, merge::Merge,
+    tunnel,
 };
 
 /// Bounds of a replay.
@@ -131,13 +131,12 @@ impl Capture for Replay {
                 *turn.packets += 1;
                 self.report.packets += 1;
                 self.report.bytes += record.frame.len() as u64;
-                // The usual case by its name, so that it is inlined.
-                let parsed = if self.inside_tunnels {
-                    tunnel::parse(record.link, record.frame)
+                if self.inside_tunnels {
+                    let parsed = tunnel::parse(record.link, record.frame);
+                    self.accountant.count_record(&record, parsed);
                 } else {
-                    link::parse(record.link, record.frame)
-                };
-                self.accountant.count_record(&record, parsed);
+                    self.accountant.count_frame(&record);
+                }
                 turn.container
                     .advance()
                     .map_err(|source| CaptureError::Io {
