@@ -1,4 +1,5 @@
 //! Open-addressing index from a hash to a slot number: linear probing, backward-shift deletion, at most half full.
+//! It is as large as what it has held at once, so that few flows stay in the cache however many there may be.
 
 /// Maps hashes to slot numbers; the keys themselves live in the caller's slots.
 #[derive(Debug)]
@@ -7,7 +8,11 @@ pub(crate) struct Index {
     /// the entry is at home, so that moving entries never needs the key.
     entries: Vec<u64>,
     mask: u32,
+    /// Entries in use.
+    held: u32,
 }
+
+const SIZE_MIN: usize = 1 << 10;
 
 #[inline(always)]
 const fn tag(hash: u64) -> u32 {
@@ -19,10 +24,11 @@ impl Index {
     pub(crate) fn new(capacity: u32) -> Self {
         let size = (u64::from(capacity.max(8)) * 2).next_power_of_two();
         assert!(size <= 1 << 31, "index capacity {capacity}");
-        // Zeroed pages are not touched until used, so a generous capacity costs only address space.
+        let size = (size as usize).min(SIZE_MIN);
         Self {
-            entries: vec![0; size as usize],
+            entries: vec![0; size],
             mask: (size - 1) as u32,
+            held: 0,
         }
     }
 
@@ -64,12 +70,33 @@ impl Index {
     /// Adds `slot`; the caller has made sure that there is room and that it is not there yet.
     #[inline]
     pub(crate) fn insert(&mut self, hash: u64, slot: u32) {
-        let tag = tag(hash);
-        let mut at = self.home(tag);
+        self.held += 1;
+        if self.held as usize * 2 > self.entries.len() {
+            self.grow();
+        }
+        self.put(u64::from(tag(hash)) << 32 | u64::from(slot + 1));
+    }
+
+    #[inline(always)]
+    fn put(&mut self, entry: u64) {
+        let mut at = self.home((entry >> 32) as u32);
         while self.entries[at as usize] != 0 {
             at = (at + 1) & self.mask;
         }
-        self.entries[at as usize] = u64::from(tag) << 32 | u64::from(slot + 1);
+        self.entries[at as usize] = entry;
+    }
+
+    /// Twice the size. The capacity bounds what is held and with it this.
+    #[cold]
+    fn grow(&mut self) {
+        let size = self.entries.len() * 2;
+        let entries = std::mem::replace(&mut self.entries, vec![0; size]);
+        self.mask = (size - 1) as u32;
+        for entry in entries {
+            if entry != 0 {
+                self.put(entry);
+            }
+        }
     }
 
     /// Removes `slot`, which is in the index under `hash`.
@@ -100,6 +127,7 @@ impl Index {
             }
         }
         self.entries[hole as usize] = 0;
+        self.held -= 1;
     }
 }
 
@@ -107,6 +135,27 @@ impl Index {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn grows_with_what_it_holds_and_loses_nothing() {
+        const CAPACITY: u32 = 5_000;
+        let hash = |slot: u32| crate::bounded::fixed_hash(&[u64::from(slot)]);
+        let mut index = Index::new(CAPACITY);
+        let at_first = index.entries.len();
+        for slot in 0..CAPACITY {
+            index.insert(hash(slot), slot);
+            if slot % 3 == 0 {
+                index.remove(hash(slot), slot);
+            }
+        }
+        for slot in 0..CAPACITY {
+            let expected = (slot % 3 != 0).then_some(slot);
+            assert_eq!(index.find(hash(slot), |found| found == slot), expected);
+        }
+        assert!(index.entries.len() > at_first);
+        // At most half full, and never larger than the capacity asks for.
+        assert_eq!(index.entries.len(), 8_192);
+    }
 
     proptest! {
         /// Against a plain map, with hashes drawn from so few values that they collide all the time.

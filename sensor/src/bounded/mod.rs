@@ -1,5 +1,5 @@
-//! Bounded containers for tables whose keys an attacker can choose: memory is fixed when they are made, no
-//! operation allocates afterwards, and what is pushed out is handed back to be counted.
+//! Bounded containers for tables whose keys an attacker can choose: memory is bounded when they are made and
+//! grows only with the most that they have held at once, and what is pushed out is handed back to be counted.
 
 mod hash;
 mod index;
