@@ -19,6 +19,7 @@ pub mod tunnel;
 pub mod xdp;
 
 pub use accountant::Accountant;
+pub(crate) use accountant::same;
 pub use container::{Damage, Record};
 use sensor_ebpf::{
     flow::{FlowCounters, FlowKey},

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     bounded::{Index, Lists, Seed, prefetch},
-    capture::Epoch,
+    capture::{Epoch, same},
 };
 
 /// Packets at which a flow first becomes due while it lives.
@@ -144,6 +144,9 @@ impl Table {
             self.index.prefetch(hash);
             self.hashes.push(hash);
         }
+        for position in 0..AHEAD {
+            self.look_ahead(position);
+        }
         for position in 0..epoch.flows.len() {
             self.look_ahead(position + AHEAD);
             let delta = at(position, &self.sequence);
@@ -174,7 +177,7 @@ impl Table {
     fn merge_one(&mut self, hash: u64, key: &FlowKey, delta: &FlowCounters) -> (u8, u8) {
         let Some(slot) = self
             .index
-            .find(hash, |slot| self.slots[slot as usize].key == *key)
+            .find(hash, |slot| same(&self.slots[slot as usize].key, key))
         else {
             return self.begin(hash, key, delta, None);
         };
