@@ -16,6 +16,7 @@ use serde::Serialize;
 mod boosting;
 mod peer;
 mod table;
+mod tables;
 mod zeek;
 
 pub(crate) use peer::{Peer, PeerError, Supervised};
@@ -208,7 +209,11 @@ pub(crate) enum QualityError {
 type Measure = fn(data: &Path, options: &Options) -> Result<Vec<ResultRow>, QualityError>;
 
 /// Kinds of data, in the order of the table.
-const GROUPS: &[(&str, Measure)] = &[("boosting", boosting::measure), ("zeek", zeek::measure)];
+const GROUPS: &[(&str, Measure)] = &[
+    ("tables", tables::measure),
+    ("boosting", boosting::measure),
+    ("zeek", zeek::measure),
+];
 
 /// Evidence of a run.
 #[derive(Serialize)]

@@ -253,7 +253,7 @@ fn sides(table: &LabelledTable, split: Split, seed: u32) -> Sides {
 }
 
 /// SplitMix64's finaliser.
-fn hash(value: u64) -> u64 {
+pub(super) fn hash(value: u64) -> u64 {
     let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
