@@ -241,16 +241,26 @@ impl Profile {
             Transform::Categorical => 1.0 - quantile,
             _ => 2.0 * quantile.min(1.0 - quantile),
         };
+        let seen = self.knots[0]..=self.knots[INTERVALS];
+        let beyond = if self.transform != Transform::Categorical && seen.contains(&value) {
+            0.0
+        } else {
+            self.beyond(value)
+        };
+        let finest = 1.0 / (2 * INTERVALS) as f32;
+        (ln(f64::from(1.0 + beyond)) - ln(f64::from((outer + finest).min(1.0)))) as f32
+    }
+
+    /// How far beyond all values seen a value lies, in units of the middle 98 %.
+    fn beyond(&self, value: f32) -> f32 {
         let (low, high) = (
             self.position(self.knots[0]),
             self.position(self.knots[INTERVALS]),
         );
         let place = self.position(value);
-        let beyond = (low - place).max(place - high).max(0.0);
         let (from, to) = self.tails();
         let unit = (self.position(to) - self.position(from)).max(1e-6);
-        let finest = 1.0 / (2 * INTERVALS) as f32;
-        (ln(f64::from(1.0 + beyond / unit)) - ln(f64::from((outer + finest).min(1.0)))) as f32
+        (low - place).max(place - high).max(0.0) / unit
     }
 }
 

@@ -61,8 +61,11 @@ impl Model {
             .map(|column| {
                 let removed = sums[column + 1][0] - sums[0][0];
                 let added = sums[0][1] - sums[column + 1][1];
+                if removed + added <= 0.0 {
+                    return 0.0;
+                }
                 let oddity = f64::from(self.profiles()[column].oddity(row[column]));
-                f64::max(0.0, removed + added) * oddity * oddity
+                (removed + added) * oddity * oddity
             })
             .collect();
         let total: f64 = gains.iter().sum();

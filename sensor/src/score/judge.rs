@@ -37,10 +37,10 @@ impl Judge {
             self.values.extend_from_slice(&model_row(row));
         }
         let scores = self.scores(model, batch.len());
-        for ((record, row), score) in batch.drain(..).zip(scores) {
+        out.extend(batch.drain(..).zip(scores).map(|((record, row), score)| {
             let p_value = model.p_value(*score);
             let anomalous = *score >= model.threshold();
-            out.push(Scored {
+            Scored {
                 record,
                 row,
                 score: *score,
@@ -49,8 +49,8 @@ impl Judge {
                 anomalous,
                 kind: None,
                 reasons: Vec::new(),
-            });
-        }
+            }
+        }));
     }
 
     /// Scores rows of the model's schema, row-major.
