@@ -14,6 +14,7 @@ use sensor::score::quality::{Judged, measure};
 use serde::Serialize;
 
 mod boosting;
+mod captures;
 mod peer;
 mod table;
 mod tables;
@@ -212,6 +213,7 @@ type Measure = fn(data: &Path, options: &Options) -> Result<Vec<ResultRow>, Qual
 const GROUPS: &[(&str, Measure)] = &[
     ("tables", tables::measure),
     ("boosting", boosting::measure),
+    ("captures", captures::measure),
     ("zeek", zeek::measure),
 ];
 
