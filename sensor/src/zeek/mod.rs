@@ -50,7 +50,10 @@ pub fn push_model_row(row: &Row, values: &mut Vec<f32>) {
     values.extend(seen.map(|(_, value)| *value));
 }
 
-/// How a model of connection logs is grown unless somebody says otherwise.
+/// How a model of connection logs is grown unless somebody says otherwise: as the commands' configuration has it.
 pub fn model_settings() -> model::Settings {
-    model::Settings::default()
+    model::Settings {
+        shape: model::Shape::Ordinary,
+        ..model::Settings::default()
+    }
 }
