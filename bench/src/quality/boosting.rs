@@ -174,7 +174,7 @@ fn one(
         f1: at[2],
     });
     let mut note = format!(
-        "trained in {:.1} s, scored in {:.0} ns a row on one thread",
+        "{splits} splits; trained in {:.1} s, scored in {:.0} ns a row on one thread",
         ns_training / count / 1e9,
         ns_ours / count
     );
