@@ -88,6 +88,14 @@ fn rows(store: &Path, query: &str) -> i64 {
         .expect("an answer")
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "another process is given time; nothing here could wake"
+)]
+fn pause(milliseconds: u64) {
+    thread::sleep(Duration::from_millis(milliseconds));
+}
+
 #[test]
 fn the_scan_is_on_top_with_its_reason() {
     let folder = place();
@@ -176,7 +184,7 @@ fn killed_at_any_moment_it_goes_on_where_it_was() {
             .stderr(Stdio::null())
             .spawn()
             .expect("the program starts");
-        thread::sleep(Duration::from_millis(wait));
+        pause(wait);
         child.kill().expect("SIGKILL");
         child.wait().expect("gone");
     }
@@ -213,7 +221,7 @@ fn a_file_that_appears_is_scored_while_watching() {
             })
     };
     while !taken() && begun.elapsed() < Duration::from_secs(20) {
-        thread::sleep(Duration::from_millis(20));
+        pause(20);
     }
     child.kill().expect("stopped");
     child.wait().expect("gone");

@@ -191,7 +191,7 @@ impl Background {
 }
 
 /// Asks the capture to end at the first signal or when the time is over; a second signal ends the process.
-async fn until_told(stop: Stop, duration: Option<Duration>) {
+pub(super) async fn until_told(stop: Stop, duration: Option<Duration>) {
     let over = async {
         match duration {
             Some(duration) => tokio::time::sleep(duration).await,

@@ -13,13 +13,17 @@ use std::{
 use model::Model;
 
 use super::{
-    super::setup::{Flags, make_folder},
+    super::{
+        live::until_told,
+        setup::{Flags, make_folder},
+    },
     Fault, Setup,
     args::ZeekWatch,
     code, damage, load, read,
     score::most_anomalous,
 };
 use crate::{
+    capture::Stop,
     score::count,
     sink::{
         self,
@@ -92,6 +96,7 @@ pub(super) fn run(args: &ZeekWatch) -> Result<u8, Fault> {
         waiting: BTreeMap::new(),
         done: BTreeMap::new(),
     };
+    let stop = told_to_stop()?;
     watch.warm()?;
     if !args.once {
         setup.note(&format!(
@@ -102,11 +107,26 @@ pub(super) fn run(args: &ZeekWatch) -> Result<u8, Fault> {
     }
     loop {
         watch.look()?;
-        if args.once {
+        if args.once || stop.wait(args.interval) {
             return Ok(0);
         }
-        std::thread::sleep(args.interval);
     }
+}
+
+/// A handle that the first signal triggers, so that a look in progress comes to its end; a second one ends the process.
+fn told_to_stop() -> Result<Stop, Fault> {
+    let failed = |error| Fault::new(code::FAILED, format!("cannot wait for signals: {error}"));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    let stop = Stop::default();
+    let told = stop.clone();
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || runtime.block_on(until_told(told, None)))
+        .map_err(failed)?;
+    Ok(stop)
 }
 
 impl Watch<'_> {
