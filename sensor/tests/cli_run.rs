@@ -201,6 +201,10 @@ fn eval_prints_the_agreed_keys() {
         "rows",
         "positives",
         "false_alarms_per_day",
+        "attacks_planted",
+        "attacks_found",
+        "seconds_to_detect",
+        "confusion",
     ];
     assert_eq!(keys, wanted);
     assert_eq!(
@@ -363,8 +367,8 @@ fn shared_captures_are_called_by_their_names() {
         ("iot23-34-1-mirai", "irc.pcap", "beaconing"),
         ("ddos", "pkt.TCP.synflood.spoofed.pcap", "flood"),
         ("ddos", "CIC-DDoS-2019-SynFlood.pcap", "flood"),
-        ("ddos", "amp.UDP.snmp.src161.pcapng", "flood"),
-        ("ddos", "amp.dns.RRSIG.fragmented.pcap", "flood"),
+        ("ddos", "amp.UDP.snmp.src161.pcapng", "amplification"),
+        ("ddos", "amp.dns.RRSIG.fragmented.pcap", "amplification"),
     ] {
         let Some(data) = support::shared(folder) else {
             return;

@@ -44,7 +44,7 @@ pub struct Finding {
     pub events: u64,
     /// Hosts it was seen on.
     pub hosts: BTreeSet<String>,
-    /// Accounts it was about; at most [`NAMES_MAX`] are kept.
+    /// Accounts it was about; at most `NAMES_MAX` are kept.
     pub accounts: BTreeSet<String>,
     /// Accounts beyond.
     pub more_accounts: bool,

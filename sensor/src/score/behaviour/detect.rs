@@ -40,7 +40,7 @@ const SOURCE: [[Known; 3]; 2] = [
 
 /// Distinct ports or hosts below which nothing is called a scan, however quiet the baseline.
 const LEAST_BREADTH: f32 = 6.0;
-/// What the shape of a scan is worth at most, where the baseline does not confirm that it is unusual.
+/// What the shape of a scan or a flood is worth at most, where the baseline does not confirm that it is unusual.
 const BY_SHAPE: f64 = 1e-6;
 /// Hosts below which logins at many hosts are no spraying.
 const SPRAYED: f32 = 5.0;
@@ -64,6 +64,10 @@ pub(super) fn flood(record: &FlowRecord, row: &Row, model: &Model) -> Option<(Ev
             DST_FLOWS_10S.tail(model, row),
             DST_FAILED_10S.tail(model, row),
         );
+        // Also where the baseline knows floods, as for scans below.
+        let flows = f64::from(DST_FLOWS_10S.of(row));
+        let failed = flows * f64::from(rule::in_vain(row));
+        let p = p.min(half_fails(flows, failed).max(BY_SHAPE));
         let evidence = Evidence::of(Kind::Flood, p).with(DST_FLOWS_10S.measure(model, row));
         return Some((evidence, victim));
     }

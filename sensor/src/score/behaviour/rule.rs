@@ -87,7 +87,7 @@ pub fn is_attack(record: &FlowRecord, row: &Row) -> bool {
 
 pub(super) fn flooded(record: &FlowRecord, row: &Row) -> Option<IpAddr> {
     let flows = row[DST_FLOWS_10S];
-    let failed = row[DST_FAILED_10S].max(row[DST_HALF_OPEN_10S]);
+    let failed = in_vain(row);
     if flows >= limit::FLOOD_FLOWS && failed >= limit::FLOOD_FAILED && has_failed(record) {
         let port_share = row[DST_PORTS_10S] / flows;
         // A scanner sends a probe once and repeats it after a second or so; a flooder fires bursts.
@@ -100,6 +100,11 @@ pub(super) fn flooded(record: &FlowRecord, row: &Row) -> Option<IpAddr> {
         }
     }
     None
+}
+
+/// Share of the flows to this destination in 10 s that failed or stayed half open.
+pub(super) fn in_vain(row: &Row) -> f32 {
+    row[DST_FAILED_10S].max(row[DST_HALF_OPEN_10S])
 }
 
 /// The host that answers pour in on that it did not ask for.
