@@ -5,8 +5,9 @@
 //! ```
 //!
 //! A stage knows the type it consumes and not the stage it came from; [`pipeline`] alone names more than two of
-//! them. [`config`], [`metrics`] and [`time`] are leaves.
+//! them. [`attack`], [`config`], [`metrics`] and [`time`] are leaves.
 
+pub mod attack;
 mod bounded;
 pub mod capture;
 pub mod cli;

@@ -190,7 +190,8 @@ pub(super) struct Flows {
     after_help = "Reads EVTX, JSON lines (Winlogbeat, nxlog, Sentinel) and CSV (Event Viewer, Export-Csv), also .gz and .zst.\n\n\
         Examples:\n  \
         anomaly-detect logs Security.evtx\n  \
-        anomaly-detect logs winlogbeat/ -o - > events.csv"
+        anomaly-detect logs winlogbeat/ -o - > events.csv\n  \
+        anomaly-detect logs --follow /var/log/winlogbeat/"
 )]
 pub(super) struct Logs {
     /// Event logs, or folders of them
@@ -205,6 +206,15 @@ pub(super) struct Logs {
     /// Incidents in the summary
     #[arg(long, value_name = "NUMBER", default_value_t = 20)]
     pub(super) top: usize,
+    /// Go on as the logs grow, and tell incidents as they come; rotated files are read to their end
+    #[arg(short, long)]
+    pub(super) follow: bool,
+    /// With --follow: time between two looks
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = crate::time::parse_duration)]
+    pub(super) interval: std::time::Duration,
+    /// With --follow: end after this time
+    #[arg(long, value_name = "TIME", value_parser = crate::time::parse_duration, requires = "follow")]
+    pub(super) duration: Option<std::time::Duration>,
     #[command(flatten)]
     pub(super) common: Common,
 }

@@ -190,8 +190,25 @@ impl Background {
     }
 }
 
+/// A handle that the first signal triggers, or the end of the time, so that a look in progress comes to its end; a
+/// second signal ends the process.
+pub(super) fn told_to_stop(duration: Option<Duration>) -> Result<Stop, Fault> {
+    let failed = |error| Fault::new(code::FAILED, format!("cannot wait for signals: {error}"));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    let stop = Stop::default();
+    let told = stop.clone();
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || runtime.block_on(until_told(told, duration)))
+        .map_err(failed)?;
+    Ok(stop)
+}
+
 /// Asks the capture to end at the first signal or when the time is over; a second signal ends the process.
-pub(super) async fn until_told(stop: Stop, duration: Option<Duration>) {
+async fn until_told(stop: Stop, duration: Option<Duration>) {
     let over = async {
         match duration {
             Some(duration) => tokio::time::sleep(duration).await,

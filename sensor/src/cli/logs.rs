@@ -1,5 +1,7 @@
 //! `logs`: events of Windows logs with their features as a table, and what they add up to.
 
+mod follow;
+
 use std::{io::Write, path::Path};
 
 use super::{
@@ -11,7 +13,7 @@ use crate::{
     config::Format,
     logs::{self, COLUMNS, Context, Event, Field, Finding, Findings, Losses, ReadError, Row},
     score::count,
-    sink::{csv, escape, table::Style},
+    sink::{csv, escape, json, table::Style},
     time::Stamp,
 };
 
@@ -25,6 +27,13 @@ const EVENTS_MAX: usize = 8_000_000;
 
 pub(super) fn run(args: &Logs) -> Result<u8, Fault> {
     let setup = Setup::new(&args.common, &Flags::default())?;
+    let path = args
+        .output
+        .clone()
+        .unwrap_or_else(|| setup.folder().join("logs.csv"));
+    if args.follow {
+        return follow::run(args, &setup, &path);
+    }
     let files = logs::inputs(&args.inputs)?;
     let bar = setup.progress("reading", &args.inputs);
     let (mut events, mut losses, mut total) = (Vec::new(), Losses::default(), 0_u64);
@@ -60,10 +69,6 @@ pub(super) fn run(args: &Logs) -> Result<u8, Fault> {
     bar.finish_and_clear();
     // Files come in any order, and so do events of several hosts. What has no time stays in front, in its file's order.
     events.sort_by_key(|event| event.time);
-    let path = args
-        .output
-        .clone()
-        .unwrap_or_else(|| setup.folder().join("logs.csv"));
     let findings = table(&events, &path)?;
     summary(
         args,
@@ -90,13 +95,17 @@ struct Counted<'a> {
     ids: &'a std::collections::BTreeMap<u32, u64>,
 }
 
-/// Writes a line for each event and collects what they add up to.
-fn table(events: &[Event], path: &Path) -> Result<Findings, Fault> {
-    let mut out = output(path)?;
+fn header() -> String {
     let columns = EVENT_COLUMNS
         .into_iter()
         .chain(COLUMNS.iter().map(|column| column.name));
-    writeln!(out, "{}", columns.collect::<Vec<_>>().join(","))?;
+    columns.collect::<Vec<_>>().join(",")
+}
+
+/// Writes a line for each event and collects what they add up to.
+fn table(events: &[Event], path: &Path) -> Result<Findings, Fault> {
+    let mut out = output(path)?;
+    writeln!(out, "{}", header())?;
     let (mut context, mut findings, mut line) =
         (Context::default(), Findings::default(), String::new());
     for event in events {
@@ -166,7 +175,7 @@ fn summary(
             "events": counted.total,
             "events_by_id": counted.ids,
             "lost": counted.losses.total(),
-            "incidents": ranked.iter().map(|finding| json(finding)).collect::<Vec<_>>(),
+            "incidents": ranked.iter().map(|finding| value(finding)).collect::<Vec<_>>(),
         });
         writeln!(out, "{value}")?;
         return Ok(());
@@ -214,7 +223,7 @@ fn summary(
     }
     for (at, finding) in ranked.iter().take(args.top).enumerate() {
         let kind = style.bold(finding.kind.name());
-        let techniques = style.faint(&finding.kind.techniques().join(" "));
+        let techniques = style.faint(&ids(finding).join(" "));
         writeln!(out, "{:3}. {kind}  {techniques}{}", at + 1, when(finding))?;
         writeln!(out, "     {}", escape::terminal(&finding.sentence()))?;
     }
@@ -249,11 +258,16 @@ fn when(finding: &Finding) -> String {
     }
 }
 
-fn json(finding: &Finding) -> serde_json::Value {
+fn ids(finding: &Finding) -> Vec<&'static str> {
+    let techniques = finding.kind.techniques();
+    techniques.iter().map(|found| found.id).collect()
+}
+
+fn value(finding: &Finding) -> serde_json::Value {
     let stamp = |time: Option<u64>| time.map(|time| Stamp(time).to_string());
     serde_json::json!({
         "kind": finding.kind.name(),
-        "techniques": finding.kind.techniques(),
+        "techniques": json::techniques(finding.kind.techniques()),
         "actor": finding.actor,
         "first": stamp(finding.first),
         "last": stamp(finding.last),

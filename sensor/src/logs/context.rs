@@ -26,7 +26,7 @@ const fn column(name: &'static str, about: &'static str) -> Column {
 }
 
 /// The features of an event, in the order of a [`Row`].
-pub const COLUMNS: [Column; 24] = [
+pub const COLUMNS: [Column; 25] = [
     column(
         "logon_type",
         "Logon type: 2 at the screen, 3 over the network, 4 batch, 5 service, 10 remote desktop. Missing for other events.",
@@ -102,6 +102,11 @@ pub const COLUMNS: [Column; 24] = [
         "Distinct service tickets (4769) that this account asked for in 10 min.",
     ),
     column(
+        "weak_tickets_600s",
+        "Distinct services run by people's accounts that this account was given tickets for in 10 min with the old cipher RC4, \
+         whose passwords can be guessed from the ticket.",
+    ),
+    column(
         "service_new",
         "1 if a service of this name was never installed before. Missing unless a service was installed (4697, 7045).",
     ),
@@ -130,6 +135,7 @@ pub struct Context {
     parents: Things<u32>,
     shares: Things<Recent>,
     tickets: Things<Recent>,
+    weak_tickets: Things<Recent>,
     services: Things<bool>,
     now: TimeNs,
 }
@@ -251,6 +257,11 @@ impl Context {
                     .entry(account, now)
                     .add(now, hash(event.get(Field::ServiceName)));
             }
+            if event.is_weak_ticket() {
+                self.weak_tickets
+                    .entry(account, now)
+                    .add(now, hash(event.get(Field::ServiceName)));
+            }
             if let Some(origin) = origin {
                 self.addresses_of_account
                     .entry(account, now)
@@ -284,6 +295,10 @@ impl Context {
             set(
                 "tickets_600s",
                 distinct(&self.tickets, account, TEN_MINUTES),
+            );
+            set(
+                "weak_tickets_600s",
+                distinct(&self.weak_tickets, account, TEN_MINUTES),
             );
         }
         if let Some(process) = event.get(Field::Process) {

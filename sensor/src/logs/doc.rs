@@ -21,7 +21,11 @@ pub fn markdown() -> String {
     }
     page.push_str("\n## Findings\n\n| kind | ATT&CK techniques |\n|---|---|\n");
     for kind in Kind::ALL {
-        let _ = writeln!(page, "| {kind} | {} |", kind.techniques().join(", "));
+        let techniques = kind.techniques().iter();
+        let named: Vec<_> = techniques
+            .map(|found| format!("{} {}", found.id, found.name))
+            .collect();
+        let _ = writeln!(page, "| {kind} | {} |", named.join("<br>"));
     }
     page
 }

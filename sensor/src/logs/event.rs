@@ -63,6 +63,7 @@ fields! {
     Privileges: "PrivilegeList";
     Attribute: "AttributeLDAPDisplayName";
     Object: "ObjectDN";
+    TicketEncryption: "TicketEncryptionType";
 }
 
 /// One event of a Windows log.
@@ -168,6 +169,19 @@ impl Event {
         }
     }
 
+    /// Whether a ticket (4769) was given for a service that is run by a person's account, with RC4 (encryption types 0x17 and
+    /// 0x18, RFC 4757): its key is the account's password, unsalted, and can be guessed from the ticket at leisure.
+    pub fn is_weak_ticket(&self) -> bool {
+        let is_persons = |service: &str| {
+            let name = service.split('@').next().unwrap_or_default();
+            !name.ends_with('$') && !name.eq_ignore_ascii_case("krbtgt")
+        };
+        self.id == 4769
+            && !self.is_refusal()
+            && matches!(self.number(Field::TicketEncryption), Some(0x17 | 0x18))
+            && self.get(Field::ServiceName).is_some_and(is_persons)
+    }
+
     /// Whether somebody logged on, over the network or at the screen.
     pub fn is_logon(&self) -> bool {
         self.id == 4624
@@ -222,5 +236,21 @@ mod tests {
         assert_eq!(event.address(), None);
         event.put(Field::Workstation, "\\\\KALI");
         assert_eq!(event.origin().as_deref(), Some("kali"));
+    }
+
+    #[test]
+    fn a_ticket_is_weak_by_its_cipher_and_a_persons_service() {
+        let weak = |service: &str, cipher: &str, status: &str| {
+            let mut event = Event::new(None, 4769, "dc", true);
+            event.put(Field::ServiceName, service);
+            event.put(Field::TicketEncryption, cipher);
+            event.put(Field::Status, status);
+            event.is_weak_ticket()
+        };
+        assert!(weak("sqlsvc", "0x17", "0x0"));
+        assert!(!weak("sqlsvc", "0x12", "0x0"), "AES");
+        assert!(!weak("sqlsvc", "0x17", "0x6"), "refused");
+        assert!(!weak("PC9$", "0x17", "0x0"), "a machine");
+        assert!(!weak("krbtgt", "0x17", "0x0"), "the realm itself");
     }
 }

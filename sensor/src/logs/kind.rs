@@ -2,6 +2,13 @@
 
 use std::fmt;
 
+use crate::attack::{
+    ACCOUNT_DISCOVERY, ADMIN_SHARES, APPLICATION_PROTOCOL, CLEARED_LOGS, CONNECTIONS_DISCOVERY,
+    DCSYNC, DISABLED_LOGGING, DISABLED_TOOLS, GUESSING, INTERPRETER, KERBEROASTING,
+    PASS_THE_TICKET, PERMISSIONS, REMOTE_SERVICES, SERVICE_EXECUTION, SHARE_DISCOVERY, SPRAYING,
+    TICKETS, Technique, VALID_ACCOUNTS, WINDOWS_SERVICE, WINRM, WMI,
+};
+
 /// What happened, by its name in the field and its ATT&CK technique.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -82,25 +89,25 @@ impl Kind {
         }
     }
 
-    /// ATT&CK technique ids.
-    pub const fn techniques(self) -> &'static [&'static str] {
+    /// ATT&CK techniques that it is evidence of; most telling first.
+    pub const fn techniques(self) -> &'static [Technique] {
         match self {
-            Self::GuessedPassword => &["T1110.001", "T1078"],
-            Self::PasswordSpraying => &["T1110.003"],
-            Self::PasswordGuessing => &["T1110.001"],
-            Self::LogCleared => &["T1070.001"],
-            Self::DefencesImpaired => &["T1562.001", "T1562.002"],
-            Self::RemoteService => &["T1543.003", "T1569.002"],
-            Self::SuspiciousProcess => &["T1059"],
-            Self::RemoteAdministration => &["T1021.002"],
-            Self::Kerberoasting => &["T1558.003"],
-            Self::DirectoryReplication => &["T1003.006"],
-            Self::ForeignTicketRequest => &["T1558", "T1550.003"],
-            Self::RemoteExecution => &["T1021.006", "T1047", "T1569.002"],
-            Self::RemoteTool => &["T1021", "T1047"],
-            Self::OddConnection => &["T1071", "T1059"],
-            Self::PermissionChange => &["T1222.001"],
-            Self::RemoteEnumeration => &["T1049", "T1135", "T1087.002"],
+            Self::GuessedPassword => &[GUESSING, VALID_ACCOUNTS],
+            Self::PasswordSpraying => &[SPRAYING],
+            Self::PasswordGuessing => &[GUESSING],
+            Self::LogCleared => &[CLEARED_LOGS],
+            Self::DefencesImpaired => &[DISABLED_TOOLS, DISABLED_LOGGING],
+            Self::RemoteService => &[WINDOWS_SERVICE, SERVICE_EXECUTION],
+            Self::SuspiciousProcess => &[INTERPRETER],
+            Self::RemoteAdministration => &[ADMIN_SHARES],
+            Self::Kerberoasting => &[KERBEROASTING],
+            Self::DirectoryReplication => &[DCSYNC],
+            Self::ForeignTicketRequest => &[TICKETS, PASS_THE_TICKET],
+            Self::RemoteExecution => &[WINRM, WMI, SERVICE_EXECUTION],
+            Self::RemoteTool => &[REMOTE_SERVICES, WMI],
+            Self::OddConnection => &[APPLICATION_PROTOCOL, INTERPRETER],
+            Self::PermissionChange => &[PERMISSIONS],
+            Self::RemoteEnumeration => &[CONNECTIONS_DISCOVERY, SHARE_DISCOVERY, ACCOUNT_DISCOVERY],
         }
     }
 

@@ -15,6 +15,7 @@ mod csv;
 mod doc;
 mod event;
 mod evtx;
+mod follow;
 mod hosts;
 mod join;
 mod json;
@@ -25,6 +26,7 @@ mod read;
 mod recent;
 mod rules;
 mod stamp;
+mod tail;
 mod techniques;
 mod view;
 mod words;
@@ -35,6 +37,7 @@ pub use self::{
     context::{COLUMNS, Column, Context, Row},
     doc::markdown,
     event::{Event, Field},
+    follow::Follow,
     hosts::Hosts,
     join::{Join, JoinReport},
     kind::Kind,

@@ -197,6 +197,56 @@ pub fn read(path: &Path, each: &mut dyn FnMut(Event)) -> Result<Report, ReadErro
     Ok(report)
 }
 
+/// How a file can be followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// It grows by records in chunks.
+    Evtx,
+    /// It grows by lines.
+    JsonLines,
+    /// It grows by rows.
+    Table,
+    /// It does not grow: packed, an array, UTF-16.
+    Whole,
+    /// Not a byte in it.
+    Empty,
+    /// None of these.
+    Nothing,
+}
+
+pub(super) fn form(path: &Path) -> io::Result<Form> {
+    let start = start(path)?;
+    Ok(if start.packed {
+        Form::Whole
+    } else if start.bytes.starts_with(evtx::MAGIC) {
+        Form::Evtx
+    } else {
+        match start.text.trim_start().bytes().next() {
+            None => Form::Empty,
+            Some(b'[' | b'{') if start.wide => Form::Whole,
+            Some(b'[') => Form::Whole,
+            Some(b'{') => Form::JsonLines,
+            Some(_) if !start.text.contains([',', ';']) => Form::Nothing,
+            Some(_) if start.wide => Form::Whole,
+            Some(_) => Form::Table,
+        }
+    })
+}
+
+/// Reads a file that does not grow.
+pub(super) fn whole_file(
+    path: &Path,
+    losses: &mut Losses,
+    each: &mut dyn FnMut(Event),
+) -> io::Result<()> {
+    match read(path, each) {
+        Ok(report) => losses.merge(&report.losses),
+        Err(ReadError::Io { source, .. }) => return Err(source),
+        Err(_) => losses.add(Loss::Rest),
+    }
+    Ok(())
+}
+
 /// What a file begins with.
 struct Start {
     bytes: Vec<u8>,
@@ -299,7 +349,7 @@ fn lines(path: &Path, losses: &mut Losses, each: &mut dyn FnMut(Event)) -> io::R
     }
 }
 
-fn object(line: &[u8], losses: &mut Losses, each: &mut dyn FnMut(Event)) {
+pub(super) fn object(line: &[u8], losses: &mut Losses, each: &mut dyn FnMut(Event)) {
     match serde_json::from_slice(line) {
         Ok(value) => match json::event(&value) {
             Some(event) => each(event),

@@ -25,6 +25,8 @@ mod limit {
     pub(super) const PIPES: f32 = 20.0;
     /// Distinct services asked tickets for in 10 min.
     pub(super) const TICKETS: f32 = 15.0;
+    /// Distinct ones that are run by people's accounts and answered with RC4.
+    pub(super) const WEAK_TICKETS: f32 = 3.0;
     /// Characters of a command line that hides something.
     pub(super) const COMMAND: f32 = 1000.0;
 }
@@ -223,7 +225,8 @@ impl Findings {
             self.note(Kind::RemoteAdministration, &who, event, "");
         }
         if event.id == 4769
-            && value("tickets_600s") >= limit::TICKETS
+            && (value("tickets_600s") >= limit::TICKETS
+                || event.is_weak_ticket() && value("weak_tickets_600s") >= limit::WEAK_TICKETS)
             && !event.is_machine_account()
         {
             self.note(Kind::Kerberoasting, &who, event, "");

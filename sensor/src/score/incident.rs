@@ -7,13 +7,15 @@ use model::Model;
 use sensor_ebpf::flow::TimeNs;
 
 use super::{
-    Kind, Reason, Scored, Severity, Subject, Tally, Technique,
-    attack::remote_service,
+    Kind, Reason, Scored, Severity, Subject, Tally,
     behaviour::{Behaviour, Finding, Measure, PAIR_FLOWS, PAIR_GAP_MEAN, PAIR_GAP_VARIATION},
     judge,
     kind::Role,
 };
-use crate::flow::ConnState;
+use crate::{
+    attack::{Technique, remote_service},
+    flow::ConnState,
+};
 
 /// Bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! Verdicts: a row gets a score and a p-value from the model, a severity from the p-value, reasons in plain words,
 //! and, with others of its kind, an incident.
 
-mod attack;
 mod behaviour;
 mod budget;
 mod incident;
@@ -13,11 +12,11 @@ pub mod rules;
 mod sentence;
 pub mod store;
 mod tally;
+mod techniques;
 
 use std::fmt;
 
 pub use self::{
-    attack::{Technique, remote_service},
     behaviour::{Measure, is_attack},
     budget::{Alert, Budget, Rate, Settings as BudgetSettings, Stats as BudgetStats},
     incident::{Incident, Incidents, Settings as IncidentSettings},

@@ -8,9 +8,10 @@ use super::{
     told::Told,
 };
 use crate::{
+    attack::Technique,
     features::{Row, TABLE},
     flow::FlowRecord,
-    score::{Incident, Reason, Scored, Technique},
+    score::{Incident, Reason, Scored},
     time::Stamp,
 };
 
@@ -93,7 +94,7 @@ pub fn told(told: &Told<'_>) -> Value {
         "role": told.role(),
         "sentence": finding.sentence(),
         "evidence": (told.evidence() * 100.0).round() / 100.0,
-        "techniques": finding.kind.techniques(),
+        "techniques": techniques(finding.kind.techniques()),
         "events": finding.events,
         "first_time": time(finding.first),
         "last_time": time(finding.last),
@@ -107,7 +108,7 @@ pub fn incident(incident: &Incident) -> Value {
     json!({
         "kind": incident.kind.name(),
         "severity": incident.severity().name(),
-        "techniques": techniques(incident),
+        "techniques": techniques(&incident.techniques()),
         "p_value": incident.p_value,
         "host": incident.subject.address.to_string(),
         "role": incident.subject.role.name(),
@@ -138,9 +139,9 @@ pub fn incident(incident: &Incident) -> Value {
 }
 
 /// Techniques of MITRE ATT&CK, by id and name.
-fn techniques(incident: &Incident) -> Value {
-    let one = |found: Technique| json!({"id": found.id, "name": found.name});
-    incident.techniques().into_iter().map(one).collect()
+pub fn techniques(techniques: &[Technique]) -> Value {
+    let one = |found: &Technique| json!({"id": found.id, "name": found.name});
+    techniques.iter().map(one).collect()
 }
 
 /// Where the packets went.

@@ -112,7 +112,7 @@ fn incidents(out: &mut dyn Write, findings: &Findings<'_>) -> io::Result<()> {
         if !techniques.is_empty() {
             let named: Vec<_> = techniques
                 .iter()
-                .map(|(id, name)| format!("{id} {}", html(name)).trim_end().to_owned())
+                .map(|found| format!("{} {}", found.id, html(found.name)))
                 .collect();
             writeln!(
                 out,

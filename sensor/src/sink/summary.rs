@@ -184,7 +184,7 @@ const EXPLAINED: usize = 3;
 /// Ids of the techniques that an incident is evidence of, behind `before` if there are any.
 pub(super) fn technique_ids(incident: &Told<'_>, before: &str, between: &str) -> String {
     let techniques = incident.techniques();
-    let ids: Vec<&str> = techniques.iter().map(|(id, _)| *id).collect();
+    let ids: Vec<&str> = techniques.iter().map(|found| found.id).collect();
     if ids.is_empty() {
         String::new()
     } else {

@@ -3,6 +3,7 @@
 use sensor_ebpf::flow::TimeNs;
 
 use crate::{
+    attack::Technique,
     logs,
     score::{Incident, Kind, Reason, Severity},
 };
@@ -83,20 +84,11 @@ impl Told<'_> {
         }
     }
 
-    /// ATT&CK techniques that it is evidence of: id, and name where it is known.
-    pub fn techniques(&self) -> Vec<(&'static str, &'static str)> {
+    /// ATT&CK techniques that it is evidence of.
+    pub fn techniques(&self) -> Vec<Technique> {
         match self {
-            Self::Flows(incident, _) => {
-                let techniques = incident.techniques();
-                techniques
-                    .iter()
-                    .map(|found| (found.id, found.name))
-                    .collect()
-            }
-            Self::Log(finding) => {
-                let techniques = finding.kind.techniques();
-                techniques.iter().map(|id| (*id, "")).collect()
-            }
+            Self::Flows(incident, _) => incident.techniques(),
+            Self::Log(finding) => finding.kind.techniques().to_vec(),
         }
     }
 

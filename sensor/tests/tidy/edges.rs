@@ -15,12 +15,13 @@ const CRATE_EDGES: &[(&str, &[&str])] = &[
 
 /// What each module of `sensor` may name among the others. A stage knows the type it consumes, not where it came from.
 const MODULE_EDGES: &[(&str, &[&str])] = &[
+    ("attack", &[]),
     ("bounded", &[]),
     ("config", &["time"]),
     ("metrics", &[]),
     ("time", &[]),
     ("lines", &[]),
-    ("logs", &["flow", "lines"]),
+    ("logs", &["attack", "flow", "lines"]),
     ("capture", &["time"]),
     ("flow", &["bounded", "capture"]),
     ("context", &["bounded", "capture", "flow"]),
@@ -33,11 +34,14 @@ const MODULE_EDGES: &[(&str, &[&str])] = &[
     ),
     ("features", &["context", "flow", "logs"]),
     // Of the context only the vocabulary of its explanations: service classes and names of windows.
-    ("score", &["bounded", "context", "features", "flow", "time"]),
+    (
+        "score",
+        &["attack", "bounded", "context", "features", "flow", "time"],
+    ),
     (
         "sink",
         &[
-            "config", "features", "flow", "logs", "metrics", "score", "time", "zeek",
+            "attack", "config", "features", "flow", "logs", "metrics", "score", "time", "zeek",
         ],
     ),
 ];

@@ -14,7 +14,7 @@ use model::Model;
 
 use super::{
     super::{
-        live::until_told,
+        live::told_to_stop,
         setup::{Flags, make_folder},
     },
     Fault, Setup,
@@ -23,7 +23,6 @@ use super::{
     score::most_anomalous,
 };
 use crate::{
-    capture::Stop,
     score::count,
     sink::{
         self,
@@ -96,7 +95,7 @@ pub(super) fn run(args: &ZeekWatch) -> Result<u8, Fault> {
         waiting: BTreeMap::new(),
         done: BTreeMap::new(),
     };
-    let stop = told_to_stop()?;
+    let stop = told_to_stop(None)?;
     watch.warm()?;
     if !args.once {
         setup.note(&format!(
@@ -111,22 +110,6 @@ pub(super) fn run(args: &ZeekWatch) -> Result<u8, Fault> {
             return Ok(0);
         }
     }
-}
-
-/// A handle that the first signal triggers, so that a look in progress comes to its end; a second one ends the process.
-fn told_to_stop() -> Result<Stop, Fault> {
-    let failed = |error| Fault::new(code::FAILED, format!("cannot wait for signals: {error}"));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(failed)?;
-    let stop = Stop::default();
-    let told = stop.clone();
-    std::thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || runtime.block_on(until_told(told, None)))
-        .map_err(failed)?;
-    Ok(stop)
 }
 
 impl Watch<'_> {

@@ -11,10 +11,10 @@ use super::{
     rule,
 };
 use crate::{
+    attack::remote_service,
     bounded::{Evicted, Seed, Store, fixed_hash},
     features::Row,
     flow::{ConnState, FlowRecord},
-    score::remote_service,
 };
 
 /// Sources remembered.
