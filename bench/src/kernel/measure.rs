@@ -2,10 +2,8 @@
 
 use std::{
     error::Error,
-    fs,
     os::fd::{AsFd as _, OwnedFd},
-    path::{Path, PathBuf},
-    process::Command,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -20,6 +18,7 @@ use sensor_ebpf::{
 };
 
 use super::{Args, Line, sys};
+use crate::{clang, netns};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -61,8 +60,8 @@ struct Target {
 
 pub(super) fn all(args: &Args) -> Result<Vec<Line>> {
     let cpus = aya::util::nr_cpus().map_err(|(what, error)| format!("{what}: {error}"))?;
-    sys::pin(cpus - 1)?;
-    let minimal = compile()?;
+    netns::pin(cpus - 1);
+    let minimal = clang::compile("minimal")?;
     let (_ours, _tables, mut ours) = load_ours(cpus)?;
     let mut peers = Vec::new();
     for peer in &args.peer {
@@ -234,25 +233,6 @@ fn sort_out_frags(minimal: &Path, targets: &mut [&mut Target]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Compiles the C programs beside this crate.
-fn compile() -> Result<PathBuf> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = here.join("../target/bench-c");
-    fs::create_dir_all(&folder)?;
-    let object = folder.join("minimal.bpf.o");
-    let status = Command::new("clang")
-        .args(["-O2", "-g", "-target", "bpf", "-mcpu=v3", "-c"])
-        .arg(here.join("c/minimal.bpf.c"))
-        .arg("-o")
-        .arg(&object)
-        .status()
-        .map_err(|error| format!("clang: {error}; the counter in C to compare with cannot be compiled (apt-get install clang)"))?;
-    if !status.success() {
-        return Err("clang could not compile bench/c/minimal.bpf.c".into());
-    }
-    Ok(object)
 }
 
 /// An ordinary packet: Ethernet, IPv4, TCP with ACK and a few bytes of payload.

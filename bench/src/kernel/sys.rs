@@ -86,16 +86,3 @@ pub(super) fn set_inner(outer: BorrowedFd<'_>, index: u32, inner: &OwnedFd) -> i
 pub(super) fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io::Result<u32> {
     bpf::test_run(program, frame, repeat).map(|ran| ran.duration_ns)
 }
-
-/// Keeps this thread on one CPU: the tables are per CPU.
-pub(super) fn pin(cpu: usize) -> io::Result<()> {
-    // SAFETY: an all-zero set is the empty set.
-    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the set is live, and the macro's function checks the index.
-    unsafe { libc::CPU_SET(cpu, &mut set) };
-    // SAFETY: the set is live and of the size given.
-    match unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}

@@ -85,7 +85,8 @@ impl Namespace {
         })
     }
 
-    fn enter(&self) -> io::Result<()> {
+    /// Brings the calling thread inside.
+    pub(crate) fn enter(&self) -> io::Result<()> {
         use std::os::fd::AsRawFd as _;
         let file = File::open(format!("/run/netns/{}", self.name))?;
         // SAFETY: a namespace file; only the calling thread moves.

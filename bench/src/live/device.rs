@@ -1,0 +1,70 @@
+//! The receiving end of the veth pair: its own counts, and the small programs that others are measured beside.
+
+use std::{error::Error, path::Path};
+
+use aya::{
+    Ebpf,
+    programs::{Xdp, XdpMode},
+};
+
+use crate::netns::{Namespace, Pair};
+
+/// What an interface counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    /// Packets its XDP program ran on.
+    pub(crate) packets: u64,
+    /// Packets it dropped: a veth because its ring was full, before XDP, or because a redirect failed, after.
+    pub(crate) dropped: u64,
+}
+
+impl Counts {
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            packets: self.packets - before.packets,
+            dropped: self.dropped - before.dropped,
+        }
+    }
+}
+
+/// What the interface has counted so far.
+pub(crate) fn counts(namespace: &Namespace, interface: &str) -> Counts {
+    let read = |what: &str| {
+        let path = format!("/sys/class/net/{interface}/statistics/{what}");
+        namespace
+            .exec(&["cat", &path])
+            .trim()
+            .parse()
+            .expect("a counter")
+    };
+    Counts {
+        packets: read("rx_packets"),
+        dropped: read("rx_dropped"),
+    }
+}
+
+/// A program of `c/traffic.bpf.c` on veth-b; it goes when this is dropped.
+pub(crate) struct Receiver {
+    pub(crate) ebpf: Ebpf,
+}
+
+impl Receiver {
+    pub(crate) fn attach(
+        object: &Path,
+        pair: &Pair,
+        program: &str,
+    ) -> Result<Self, Box<dyn Error>> {
+        let attached: Result<Ebpf, String> = pair.b.within(|| {
+            let mut ebpf = Ebpf::load_file(object).map_err(|error| error.to_string())?;
+            let xdp: &mut Xdp = ebpf
+                .program_mut(program)
+                .and_then(|program| program.try_into().ok())
+                .ok_or_else(|| format!("no program {program}"))?;
+            xdp.load().map_err(|error| error.to_string())?;
+            xdp.attach("veth-b", XdpMode::Driver)
+                .map_err(|error| error.to_string())?;
+            Ok(ebpf)
+        });
+        Ok(Self { ebpf: attached? })
+    }
+}
