@@ -22,7 +22,7 @@ use crate::{
     capture::Stop,
     config::Format,
     features::Row,
-    flow::FlowRecord,
+    flow::{FlowRecord, Stats},
     metrics::{self, Id, Metrics},
     pipeline::{Learning, Listener, Source, Watch, Watched},
     score::{Incident, Scored, count, store::Store},
@@ -415,6 +415,17 @@ impl Listener for Screen<'_> {
             }
         };
         self.say(&line);
+    }
+
+    fn pressed(&mut self, is_pressed: bool, stats: &Stats) {
+        self.setup.note(&if is_pressed {
+            "half-open flows pour in: those that repeat themselves are accounted by prefix until it is over".to_owned()
+        } else {
+            format!(
+                "the flood of half-open flows is over; {} packets so far were accounted by prefix",
+                count(stats.aggregated.packets as f64)
+            )
+        });
     }
 
     fn epoch(&mut self) {

@@ -130,6 +130,10 @@ impl Setup {
                 close_linger: flow.idle_timeout.and(flow.close_linger),
                 capacity: flow.capacity,
                 checkpoints: true,
+                emergency: (flow.half_open_share > 0.0).then(|| flow::Emergency {
+                    half_open: (f64::from(flow.capacity) * flow.half_open_share) as u32,
+                    idle_timeout: flow.emergency_timeout,
+                }),
             },
             context: context::Settings {
                 hosts: context.hosts,
@@ -251,6 +255,13 @@ impl Setup {
     pub(super) fn damage(&self, pass: &pipeline::Pass) {
         for warning in pass.replay.warnings() {
             self.note(&format!("warning: {warning}"));
+        }
+        let aggregated = pass.flows.aggregated;
+        if aggregated.packets > 0 {
+            self.note(&format!(
+                "{} of {} packets are of a flood of half-open flows and were accounted by prefix, without a record for each flow (flow.half_open_share)",
+                aggregated.packets, pass.ledger.seen
+            ));
         }
         let overflow = pass.ledger.overflow();
         if overflow > 0 {

@@ -72,6 +72,8 @@ keys! {
     "flow.active_timeout", Duration, "30m", "A longer flow is cut into records of this length; 0 switches that off.";
     "flow.close_linger", Duration, "1s", "How long a closed TCP connection waits for stragglers; 0 switches that off.";
     "flow.capacity", Integer, "262144", "Flows that may live at once; one more ends the flow idle longest.";
+    "flow.half_open_share", Float, "0.25", "Share of flow.capacity from which half-open flows are a flood: they expire sooner, not each gets a record; 0 switches that off.";
+    "flow.emergency_timeout", Duration, "5s", "Idle timeout of half-open flows in a flood.";
 
     "context.hosts", Integer, "65536", "Hosts remembered in each role, source and destination.";
     "context.conversations", Integer, "131072", "Conversations (source, destination, service) remembered.";

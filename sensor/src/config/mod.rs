@@ -67,6 +67,10 @@ pub struct Flow {
     pub close_linger: Option<Duration>,
     /// Flows that may live at once.
     pub capacity: u32,
+    /// Share of the capacity from which half-open flows are a flood; 0 for never.
+    pub half_open_share: f64,
+    /// Idle timeout of half-open flows in a flood.
+    pub emergency_timeout: Duration,
 }
 
 /// Section `context`.
@@ -184,6 +188,10 @@ impl Config {
                 active_timeout: layers.duration("flow.active_timeout")?,
                 close_linger: layers.duration("flow.close_linger")?,
                 capacity: layers.integer("flow.capacity", 1, 1 << 28)? as u32,
+                half_open_share: layers.float("flow.half_open_share", 0.0, 0.5)?,
+                emergency_timeout: layers
+                    .duration("flow.emergency_timeout")?
+                    .unwrap_or(Duration::ZERO),
             },
             context: Context {
                 hosts: layers.integer("context.hosts", 1, 1 << 26)? as u32,

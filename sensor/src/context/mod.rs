@@ -176,6 +176,9 @@ impl Context {
             delta.halves[responder].ip_bytes,
         );
         let class = ServiceClass::of(key.protocol, key.ports[responder]);
+        if change.what & (change::SOURCE_UNKEPT | change::DESTINATION_UNKEPT) != 0 {
+            return self.absorb_in_bulk(epoch, change, [&from, &to], [sent, received], class);
+        }
 
         let (source, evicted) = self
             .sources
@@ -200,6 +203,39 @@ impl Context {
         }
         self.count(evicted);
         self.count(evicted_too);
+    }
+
+    /// Absorbs a flow that the table had no place for: hosts that are one of very many leave no trace, lest they push out
+    /// those that matter; the host that they all talk to knows each of them.
+    #[cold]
+    fn absorb_in_bulk(
+        &mut self,
+        epoch: &Epoch,
+        change: Change,
+        [from, to]: [&[u64; 2]; 2],
+        [sent, received]: [u64; 2],
+        class: ServiceClass,
+    ) {
+        let (key, _) = &epoch.flows[change.delta as usize];
+        let port = fixed_hash(&[service(key, usize::from(change.originator))]);
+        if change.what & change::SOURCE_UNKEPT == 0 {
+            let (source, evicted) = self
+                .sources
+                .entry(from, epoch.index, || Host::new(&self.clock));
+            source.roll(&self.clock);
+            source.add(change.what, sent, received, class);
+            source.meet(fixed_hash(to), port);
+            self.count(evicted);
+        }
+        if change.what & change::DESTINATION_UNKEPT == 0 {
+            let (destination, evicted) = self
+                .destinations
+                .entry(to, epoch.index, || Host::new(&self.clock));
+            destination.roll(&self.clock);
+            destination.add(change.what, received, sent, class);
+            destination.meet(fixed_hash(from), port);
+            self.count(evicted);
+        }
     }
 
     #[inline]

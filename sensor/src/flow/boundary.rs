@@ -4,7 +4,7 @@ use sensor_ebpf::flow::{EPOCH_SHIFT, TimeNs};
 
 use super::{
     FlowEndReason, FlowRecord, Table,
-    table::{CLOSING, FIRST_CHECKPOINT_PACKETS, FREE, OPEN},
+    table::{CLOSING, FIRST_CHECKPOINT_PACKETS, FREE, HALF_OPEN, OPEN, REFUSED},
 };
 
 /// Boundaries after its first packet at which a flow first becomes due: 1.07 s to 1.61 s old.
@@ -45,7 +45,7 @@ impl Table {
 
     /// Ends every flow, for example because the capture has ended.
     pub fn flush(&mut self, reason: FlowEndReason, due: &mut Vec<FlowRecord>) {
-        for list in [CLOSING, OPEN] {
+        for list in [CLOSING, OPEN, HALF_OPEN, REFUSED] {
             while let Some((slot, _)) = self.lists.front(list) {
                 self.end_in_place(slot, reason);
             }
@@ -88,10 +88,15 @@ impl Table {
             .fresh
             .front()
             .map(|&(began, ..)| began + FIRST_CHECKPOINT_EPOCHS);
+        // Under pressure each epoch's end decides something, whether packets came or not.
+        let pressed = self.is_pressed().then(|| self.now.saturating_add(1));
         [
             ends(OPEN, self.idle_epochs),
+            ends(HALF_OPEN, self.idle_epochs),
             ends(CLOSING, self.linger_epochs),
+            ends(REFUSED, self.linger_epochs),
             fresh,
+            pressed,
         ]
         .into_iter()
         .flatten()
@@ -100,18 +105,28 @@ impl Table {
 
     /// Takes the decisions of the end of epoch `self.now`.
     pub(super) fn boundary(&mut self, due: &mut Vec<FlowRecord>) {
+        let half_open = match (self.is_pressed(), self.idle_epochs, self.emergency_epochs) {
+            (true, Some(idle), Some(emergency)) => Some(idle.min(emergency)),
+            _ => self.idle_epochs,
+        };
         let timeouts = [
             (CLOSING, self.linger_epochs, FlowEndReason::EndOfFlow),
+            (REFUSED, self.linger_epochs, FlowEndReason::EndOfFlow),
             (OPEN, self.idle_epochs, FlowEndReason::IdleTimeout),
+            (HALF_OPEN, half_open, FlowEndReason::IdleTimeout),
         ];
         for (list, after, reason) in timeouts {
             let Some(after) = after else { continue };
             while let Some((slot, touched)) = self.lists.front(list)
                 && touched.saturating_add(after) <= self.now
             {
+                let ordinary = self.idle_epochs.unwrap_or(u64::MAX);
+                self.stats.hurried +=
+                    u64::from(list == HALF_OPEN && touched.saturating_add(ordinary) > self.now);
                 self.end_in_place(slot, reason);
             }
         }
+        self.relieve();
         while let Some(&(began, slot, id)) = self.fresh.front()
             && began + FIRST_CHECKPOINT_EPOCHS <= self.now
         {
@@ -127,6 +142,23 @@ impl Table {
         }
         self.checkpoint_reached();
         self.hand_out(due);
+    }
+
+    /// Under pressure: ends half-open flows beyond those that are kept, oldest first, and sees whether it is over.
+    fn relieve(&mut self) {
+        if self.is_pressed() {
+            for _ in 0..self.pressure.ended_at_once() {
+                if self.half_open() <= self.pressure.kept() {
+                    break;
+                }
+                let Some(slot) = self.oldest(&[REFUSED, HALF_OPEN]) else {
+                    break;
+                };
+                self.stats.hurried += 1;
+                self.end_in_place(slot, FlowEndReason::LackOfResources);
+            }
+        }
+        self.pressure.end_epoch(self.half_open(), self.idle_epochs);
     }
 
     fn checkpoint_reached(&mut self) {

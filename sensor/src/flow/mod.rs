@@ -4,6 +4,7 @@
 mod boundary;
 mod community_id;
 mod originator;
+mod pressure;
 mod progress;
 mod record;
 mod settings;
@@ -12,8 +13,9 @@ mod state;
 mod table;
 
 pub(crate) use boundary::end_of;
+pub use pressure::{Aggregate, Aggregated, Prefix};
 pub use progress::{Change, change};
 pub use record::{FlowEndReason, FlowRecord, ip_address, protocol_name};
-pub use settings::{Settings, Stats};
+pub use settings::{Emergency, Settings, Stats};
 pub use state::ConnState;
 pub use table::Table;

@@ -16,6 +16,10 @@ pub mod change {
     pub const REJECTED: u8 = 1 << 4;
     /// The record goes on from one that the active timeout closed: [`BEGAN`] is not set again.
     pub const CONTINUED: u8 = 1 << 5;
+    /// The flow got no place in a pressed table, and its originator is one of too many to be remembered.
+    pub const SOURCE_UNKEPT: u8 = 1 << 6;
+    /// The same of its responder.
+    pub const DESTINATION_UNKEPT: u8 = 1 << 7;
 }
 
 /// What one delta of an epoch meant for its flow: what the context needs to absorb the delta.
@@ -27,6 +31,15 @@ pub struct Change {
     pub originator: u8,
     /// [`change`] bits.
     pub what: u8,
+}
+
+/// Whether a flow of `protocol` that has `reached` so much is half open: one side was not heard, or the handshake is not done.
+pub(super) fn is_half_open(protocol: u8, counters: &FlowCounters, reached: u8) -> bool {
+    const TCP: u8 = 6;
+    if protocol == TCP && reached & change::ATTEMPTED != 0 {
+        return reached & change::ESTABLISHED == 0;
+    }
+    counters.halves.iter().any(|half| half.packets == 0)
 }
 
 /// How far a flow has come: [`change`] bits that follow from its counters.

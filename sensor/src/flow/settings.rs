@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sensor_ebpf::flow::EPOCH_SHIFT;
 
-use super::FlowEndReason;
+use super::{Aggregated, FlowEndReason};
 
 /// When flows end, and how many may live. `None` switches that way of ending off.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,27 @@ pub struct Settings {
     pub capacity: u32,
     /// Whether flows become due while they live, not only when they end.
     pub checkpoints: bool,
+    /// What to do when half-open flows pour in; `None` treats them like all others.
+    pub emergency: Option<Emergency>,
+}
+
+/// What a table does against floods of flows that nobody completes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Emergency {
+    /// Half-open flows from which the table is pressed; at most half of its capacity.
+    pub half_open: u32,
+    /// Idle timeout of half-open flows while it is.
+    pub idle_timeout: Duration,
+}
+
+impl Emergency {
+    /// A quarter of the table, and five seconds: longer than the first repetitions of a SYN (1 s and 3 s, RFC 6298).
+    pub const fn of_capacity(capacity: u32) -> Self {
+        Self {
+            half_open: capacity / 4,
+            idle_timeout: Duration::from_secs(5),
+        }
+    }
 }
 
 impl Default for Settings {
@@ -30,6 +51,7 @@ impl Default for Settings {
             close_linger: Some(Duration::from_secs(1)),
             capacity: 1 << 18,
             checkpoints: true,
+            emergency: Some(Emergency::of_capacity(1 << 18)),
         }
     }
 }
@@ -41,6 +63,7 @@ impl Settings {
             idle_timeout: None,
             active_timeout: None,
             close_linger: None,
+            emergency: None,
             ..Self::default()
         }
     }
@@ -55,6 +78,12 @@ pub struct Stats {
     pub ended: [u64; 5],
     /// Checkpoints handed out.
     pub checkpoints: u64,
+    /// What got no record of its own while the table was pressed.
+    pub aggregated: Aggregated,
+    /// Half-open flows among those ended that would have lived on had the table not been pressed.
+    pub hurried: u64,
+    /// How often the table came under pressure.
+    pub pressed: u64,
 }
 
 impl Stats {

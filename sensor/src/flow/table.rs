@@ -4,14 +4,15 @@ use std::collections::VecDeque;
 
 use sensor_ebpf::{
     account,
-    flow::{FlowCounters, FlowKey, TimeNs},
+    flow::{FlowCounters, FlowKey, TimeNs, epoch_of},
 };
 
 use super::{
-    Change, FlowEndReason, FlowRecord, Settings, Stats,
+    Change, Emergency, FlowEndReason, FlowRecord, Settings, Stats,
     boundary::{DueSlot, end_of},
     originator::originator,
-    progress::{change, reached},
+    pressure::{Aggregate, Pressure},
+    progress::{change, is_half_open, reached},
     settings::{epochs, nanoseconds},
     slot::{Slot, flow_id, has_syn, is_closing, words},
 };
@@ -29,7 +30,11 @@ const AHEAD: usize = 6;
 pub(super) const OPEN: usize = 0;
 /// List of flows that wait for the end of the linger.
 pub(super) const CLOSING: usize = 1;
-/// In neither list.
+/// List of half-open flows: as [`OPEN`], but the first to go when the table is pressed.
+pub(super) const HALF_OPEN: usize = 2;
+/// List of flows refused before they were complete: as [`CLOSING`], and as dispensable as those half open.
+pub(super) const REFUSED: usize = 3;
+/// In no list.
 pub(super) const FREE: u8 = u8::MAX;
 
 /// Bidirectional flows that live now.
@@ -41,6 +46,9 @@ pub(super) const FREE: u8 = u8::MAX;
 pub struct Table {
     pub(super) settings: Settings,
     pub(super) idle_epochs: Option<u64>,
+    /// Of half-open flows while the table is pressed.
+    pub(super) emergency_epochs: Option<u64>,
+    pub(super) pressure: Pressure,
     pub(super) linger_epochs: Option<u64>,
     pub(super) active_ns: u64,
     pub(super) idle_ns: u64,
@@ -48,7 +56,7 @@ pub struct Table {
     pub(super) index: Index,
     pub(super) slots: Vec<Slot>,
     pub(super) free: Vec<u32>,
-    pub(super) lists: Lists<2>,
+    pub(super) lists: Lists<4>,
     /// Flows not yet due for the first time, in order of their first epoch; the id tells whether the slot was reused.
     pub(super) fresh: VecDeque<(u64, u32, u64)>,
     /// Flows that reached a checkpoint in the epoch being merged.
@@ -74,7 +82,17 @@ impl Table {
     fn with_seed(mut settings: Settings, seed: Seed) -> Self {
         settings.capacity = settings.capacity.clamp(1, 1 << 28);
         let capacity = settings.capacity;
+        // Without an idle timeout nothing is in a hurry.
+        let emergency = settings
+            .emergency
+            .filter(|_| settings.idle_timeout.is_some());
+        let limits = emergency.map(|emergency| Emergency {
+            half_open: emergency.half_open.clamp(1, (capacity / 2).max(1)),
+            ..emergency
+        });
         Self {
+            emergency_epochs: epochs(emergency.map(|emergency| emergency.idle_timeout)),
+            pressure: Pressure::new(limits),
             idle_epochs: epochs(settings.idle_timeout),
             linger_epochs: epochs(settings.close_linger),
             active_ns: nanoseconds(settings.active_timeout),
@@ -114,7 +132,27 @@ impl Table {
 
     /// Running totals.
     pub fn stats(&self) -> Stats {
-        self.stats
+        Stats {
+            aggregated: self.pressure.total,
+            pressed: self.pressure.times,
+            ..self.stats
+        }
+    }
+
+    /// Flows in the table that were never completed: half open, or refused a moment ago.
+    pub fn half_open(&self) -> u32 {
+        self.lists.len(HALF_OPEN) + self.lists.len(REFUSED)
+    }
+
+    /// Whether half-open flows pour in, so that they expire sooner and not each of them gets a place.
+    pub fn is_pressed(&self) -> bool {
+        self.pressure.is_on()
+    }
+
+    /// Appends what got no place in the epoch merged last, by prefix. Every packet of an epoch's deltas is in a flow or in
+    /// one of these.
+    pub fn aggregates(&mut self, into: &mut Vec<Aggregate>) {
+        self.pressure.take(into);
     }
 
     /// Merges the deltas of `epoch` in order of (first packet, key), writes one [`Change`] for each into `changes`
@@ -186,7 +224,7 @@ impl Table {
         let start = delta.first();
         let list = usize::from(flow.list);
         // The flow may have ended before this delta: by its own close, by a gap, or by its length.
-        let end = if list == CLOSING && start > last && has_syn(delta) {
+        let end = if matches!(list, CLOSING | REFUSED) && start > last && has_syn(delta) {
             Some(FlowEndReason::EndOfFlow)
         } else if start.saturating_sub(last) > self.idle_ns {
             Some(FlowEndReason::IdleTimeout)
@@ -215,8 +253,18 @@ impl Table {
     #[inline]
     fn settle(&mut self, slot: u32) {
         let flow = &mut self.slots[slot as usize];
-        let closing = self.linger_epochs.is_some() && is_closing(&flow.counters);
-        flow.list = if closing { CLOSING as u8 } else { OPEN as u8 };
+        let counters = &flow.counters;
+        let closing = self.linger_epochs.is_some() && is_closing(counters);
+        let lasts =
+            counters.packets() >= FIRST_CHECKPOINT_PACKETS && epoch_of(counters.first()) < self.now;
+        let half_open = !lasts && is_half_open(flow.key.protocol, counters, flow.reached);
+        let list = match (half_open, closing) {
+            (false, false) => OPEN,
+            (false, true) => CLOSING,
+            (true, false) => HALF_OPEN,
+            (true, true) => REFUSED,
+        };
+        flow.list = list as u8;
         self.lists.push_back(usize::from(flow.list), slot, self.now);
         let age = end_of(self.now).saturating_sub(flow.counters.first());
         if self.settings.checkpoints
@@ -238,6 +286,12 @@ impl Table {
             None => (originator(key, delta), 0),
         };
         let now = reached(delta, side);
+        if continued.is_none()
+            && is_half_open(key.protocol, delta, now)
+            && let Some(unkept) = self.pressure.turn_away(key, side, delta, self.half_open())
+        {
+            return (side as u8, change::BEGAN | now | unkept);
+        }
         let flow = Slot {
             counters: *delta,
             key: *key,
@@ -274,16 +328,24 @@ impl Table {
             self.slots.push(flow);
             return self.slots.len() as u32 - 1;
         }
-        let oldest = [CLOSING, OPEN]
-            .into_iter()
-            .filter_map(|list| self.lists.front(list));
-        let (victim, _) = oldest
-            .min_by_key(|&(_, touched)| touched)
-            .expect("a full table has flows");
+        let lists: &[usize] = if self.half_open() > self.pressure.kept() {
+            &[REFUSED, HALF_OPEN]
+        } else {
+            &[CLOSING, OPEN, REFUSED, HALF_OPEN]
+        };
+        let victim = self.oldest(lists).expect("a full table has flows");
         self.replace(victim, FlowEndReason::LackOfResources);
         let slot = self.free.pop().expect("replacing frees a slot");
         self.slots[slot as usize] = flow;
         slot
+    }
+
+    /// The flow of these lists that has been idle longest.
+    pub(super) fn oldest(&self, lists: &[usize]) -> Option<u32> {
+        let fronts = lists.iter().filter_map(|list| self.lists.front(*list));
+        fronts
+            .min_by_key(|&(_, touched)| touched)
+            .map(|(slot, _)| slot)
     }
 
     pub(super) fn unlink(&mut self, slot: u32) {

@@ -132,6 +132,13 @@ metrics! {
     FlowCheckpointsTotal, "anomaly_detect_flow_checkpoints_total", Counter, [], "Flows scored while they lived.";
     FlowTableFlows, "anomaly_detect_flow_table_flows", Gauge, [], "Flows that live now.";
     FlowTableCapacity, "anomaly_detect_flow_table_capacity", Gauge, [], "Flows that may live at once.";
+    FlowTableHalfOpen, "anomaly_detect_flow_table_half_open", Gauge, [], "Flows in the table that were never completed.";
+    FlowTablePressed, "anomaly_detect_flow_table_pressed", Gauge, [], "1 while half-open flows pour in: they expire sooner, and not each gets a record.";
+    FlowTablePressedTotal, "anomaly_detect_flow_table_pressed_total", Counter, [], "Times that the flow table came under pressure.";
+    FlowsHurriedTotal, "anomaly_detect_flows_hurried_total", Counter, [], "Half-open flows ended sooner than usual, because the table was pressed.";
+    FlowsAggregatedTotal, "anomaly_detect_aggregated_flows_total", Counter, [], "Half-open flows accounted by prefix only, because the table was pressed; one that goes on in a later epoch counts again.";
+    PacketsAggregatedTotal, "anomaly_detect_aggregated_packets_total", Counter, [], "Packets of these flows; they are among the packets counted.";
+    BytesAggregatedTotal, "anomaly_detect_aggregated_bytes_total", Counter, [], "IP bytes of these flows.";
     ContextEntries, "anomaly_detect_context_entries", Gauge, ["table": &["sources", "destinations", "conversations"]], "Entries of the context.";
     ContextEvictedTotal, "anomaly_detect_context_evicted_total", Counter, ["who": &["newcomer", "resident"]], "Entries forgotten for want of room.";
 

@@ -6,6 +6,7 @@ mod input;
 mod labelled;
 mod logs;
 mod offline;
+mod report;
 mod sample;
 mod source;
 mod stages;

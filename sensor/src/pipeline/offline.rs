@@ -12,7 +12,7 @@ use crate::{
         replay::{self, Replay},
     },
     features,
-    flow::{self, FlowRecord},
+    flow::{self, Aggregate, FlowRecord},
     score::{Budget, Incident, Incidents, Judge, Scored},
 };
 
@@ -118,27 +118,34 @@ pub fn flows(
     tick: &mut dyn FnMut(Tick),
     each: &mut dyn FnMut(&mut Batch) -> Result<(), Error>,
 ) -> Result<Pass, Error> {
-    batches(inputs, settings, 0, tick, each)
+    batches(inputs, settings, 0, tick, &mut |batch, _| each(batch))
 }
 
-/// As [`flows`], but waits until there are `least` rows, where the capture has that many.
+/// Takes a batch, and what a pressed flow table had no place for in its last epoch.
+type EachBatch<'a> = dyn FnMut(&mut Batch, &[Aggregate]) -> Result<(), Error> + 'a;
+
+/// As [`flows`], but waits until there are `least` rows, where the capture has that many, and hands over what a pressed flow
+/// table had no place for in the epoch of the batch.
 fn batches(
     inputs: &[PathBuf],
     settings: &Settings,
     least: usize,
     tick: &mut dyn FnMut(Tick),
-    each: &mut dyn FnMut(&mut Batch) -> Result<(), Error>,
+    each: &mut EachBatch<'_>,
 ) -> Result<Pass, Error> {
     let mut replay = Replay::open(inputs, replay::Settings::default())?;
     let mut stages = Stages::new(settings);
     let (mut epoch, mut batch) = (Epoch::default(), Batch::new());
     let (mut epochs, mut rows) = (0, 0);
+    let mut aggregates = Vec::new();
     while replay.next_epoch(&mut epoch)? == Progress::Epoch {
         stages.observe(&epoch, &mut batch);
-        if batch.len() >= least {
+        aggregates.extend(stages.aggregates());
+        if batch.len() >= least || !aggregates.is_empty() {
             rows += batch.len() as u64;
-            each(&mut batch)?;
+            each(&mut batch, &aggregates)?;
             batch.clear();
+            aggregates.clear();
         }
         epochs += 1;
         if epochs % TICK_EPOCHS == 0 {
@@ -151,7 +158,7 @@ fn batches(
         }
     }
     stages.finish(&mut batch);
-    each(&mut batch)?;
+    each(&mut batch, &[])?;
     Ok(Pass {
         replay: replay.report(),
         ledger: *stages.ledger(),
@@ -245,7 +252,7 @@ pub fn score_capture(
     let mut scored = Vec::new();
     let (mut ended, mut count, mut anomalous) = (0, 0, 0);
     let mut histogram = [0; 50];
-    let pass = batches(inputs, settings, BATCH_ROWS, tick, &mut |batch| {
+    let pass = batches(inputs, settings, BATCH_ROWS, tick, &mut |batch, rest| {
         judge.judge(model, batch, &mut scored);
         let now = scored.last().map(|last| last.record.due);
         for found in &mut scored {
@@ -259,6 +266,7 @@ pub fn score_capture(
             }
         }
         scored.clear();
+        incidents.absorb_rest(rest.iter().copied());
         if let (Some(budget), Some(now)) = (&mut budget, now) {
             budget.tell(now, &mut incidents);
         }

@@ -11,7 +11,7 @@ use crate::{
     capture::Epoch,
     context::{self, Context, ContextView},
     features::{self, COUNT, Family, Row, TABLE},
-    flow::{self, Change, FlowEndReason, FlowRecord, Table},
+    flow::{self, Aggregate, Change, FlowEndReason, FlowRecord, Table},
     score::BudgetSettings,
 };
 
@@ -50,6 +50,8 @@ pub struct Stages {
     seen: HashMap<u64, [f32; CONTEXT_COUNT], BuildHasherDefault<Unhashed>>,
     due: Vec<FlowRecord>,
     changes: Vec<Change>,
+    /// What the pressed table had no place for since it was asked for last.
+    aggregates: Vec<Aggregate>,
     ledger: Ledger,
     last_epoch: Option<u64>,
     first_epoch: Option<u64>,
@@ -64,6 +66,7 @@ impl Stages {
             seen: HashMap::default(),
             due: Vec::new(),
             changes: Vec::new(),
+            aggregates: Vec::new(),
             ledger: Ledger::default(),
             last_epoch: None,
             first_epoch: None,
@@ -72,11 +75,13 @@ impl Stages {
 
     /// Takes one epoch in and appends what became due before and at its end to `batch`, in order.
     pub fn observe(&mut self, epoch: &Epoch, batch: &mut Batch) {
+        self.aggregates.clear();
         while let Some(boundary) = self.table.advance(epoch.index, &mut self.due) {
             self.context.advance(boundary);
             self.hand_over(batch);
         }
         self.table.merge(epoch, &mut self.changes, &mut self.due);
+        self.table.aggregates(&mut self.aggregates);
         self.context.absorb(epoch, &self.changes);
         self.hand_over(batch);
         self.ledger.add(&epoch.ledger);
@@ -116,6 +121,16 @@ impl Stages {
             }
             batch.push((record, row));
         }
+    }
+
+    /// Takes what a pressed flow table had no place for in the epoch observed last, by prefix.
+    pub fn aggregates(&mut self) -> std::vec::Drain<'_, Aggregate> {
+        self.aggregates.drain(..)
+    }
+
+    /// Whether half-open flows pour in, and how many the table holds.
+    pub fn pressure(&self) -> (bool, u32) {
+        (self.table.is_pressed(), self.table.half_open())
     }
 
     /// Where the packets went so far.

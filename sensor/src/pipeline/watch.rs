@@ -4,9 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use hdrhistogram::Histogram;
 use model::{Model, Published};
-use sensor_ebpf::{flow::EPOCH_SHIFT, frame::Malformed, maps::Ledger};
+use sensor_ebpf::{flow::EPOCH_SHIFT, maps::Ledger};
 
-use super::{Batch, Error, Sample, Settings, Source, Stages, Training};
+use super::{
+    Batch, Error, Sample, Settings, Source, Stages, Training,
+    report::{report_budget, report_ledger, report_pressure},
+};
 use crate::{
     capture::{Capture, Epoch, Progress},
     features,
@@ -42,6 +45,8 @@ pub trait Listener {
     );
     /// An incident began, or grew to four times what was told last.
     fn incident(&mut self, incident: &Incident);
+    /// Half-open flows began to pour in, so that not each gets a record, or it is over; with the totals so far.
+    fn pressed(&mut self, is_pressed: bool, stats: &crate::flow::Stats);
     /// An epoch is over and everything about it was told.
     fn epoch(&mut self);
 }
@@ -83,6 +88,7 @@ pub struct Watch<'a> {
     latency: Histogram<u64>,
     batch: Batch,
     scored: Vec<Scored>,
+    was_pressed: bool,
     began: Option<u64>,
     watched: Watched,
 }
@@ -120,6 +126,7 @@ impl<'a> Watch<'a> {
             latency: Histogram::new_with_bounds(1, 600_000_000, 3).expect("valid bounds"),
             batch: Batch::new(),
             scored: Vec::new(),
+            was_pressed: false,
             began: None,
             watched: Watched {
                 ledger: Ledger::default(),
@@ -152,6 +159,11 @@ impl<'a> Watch<'a> {
                 .saturating_sub(due);
             self.began.get_or_insert(epoch.index);
             self.stages.observe(&epoch, &mut self.batch);
+            let (is_pressed, _) = self.stages.pressure();
+            if is_pressed != self.was_pressed {
+                self.was_pressed = is_pressed;
+                listener.pressed(is_pressed, &self.stages.flow_stats());
+            }
             self.digest(epoch.index, publish, listener)?;
             listener.epoch();
             self.report(
@@ -184,6 +196,7 @@ impl<'a> Watch<'a> {
             self.tell(&model, epoch, listener);
             return Ok(());
         }
+        self.stages.aggregates();
         let Some(sample) = &mut self.sample else {
             return Ok(());
         };
@@ -236,6 +249,7 @@ impl<'a> Watch<'a> {
                 listener.flow(&found.record, &found.row, Some(&found));
             }
         }
+        self.incidents.absorb_rest(self.stages.aggregates());
         match &mut self.budget {
             None => {
                 for incident in self.incidents.news() {
@@ -303,6 +317,7 @@ impl<'a> Watch<'a> {
         let (live, capacity) = self.stages.live_flows();
         metrics.set(Id::FlowTableFlows, &[], live as f64);
         metrics.set(Id::FlowTableCapacity, &[], f64::from(capacity));
+        report_pressure(metrics, &flows, self.stages.pressure());
         let context = self.stages.context_stats();
         for (table, entries) in [
             ("sources", context.sources),
@@ -330,47 +345,4 @@ impl<'a> Watch<'a> {
             self.incidents.forgotten() as f64,
         );
     }
-}
-
-/// What became of the candidates for an alert.
-fn report_budget(metrics: &Metrics, budget: &Budget) {
-    let stats = budget.stats();
-    for (state, number) in [
-        ("told", stats.alerts),
-        ("told_again", stats.again),
-        ("below_threshold", stats.below),
-        ("withheld", stats.withheld),
-    ] {
-        metrics.total(Id::AlertsTotal, &[state], number as f64);
-    }
-    for severity in &Severity::ALL[1..] {
-        if let Some(threshold) = budget.threshold(*severity) {
-            metrics.set(Id::AlertThreshold, &[severity.name()], threshold);
-        }
-    }
-    metrics.set(Id::AlertsWaiting, &[], budget.waiting() as f64);
-}
-
-/// Adds the ledger of one epoch.
-fn report_ledger(metrics: &Metrics, ledger: &Ledger) {
-    metrics.add(Id::PacketsSeenTotal, &[], ledger.seen as f64);
-    for (verdict, packets) in [
-        ("counted", ledger.counted),
-        ("overflow_full", ledger.overflow_full),
-        ("overflow_memory", ledger.overflow_memory),
-        ("overflow_other", ledger.overflow_other),
-        ("sampled_out", ledger.sampled_out),
-        ("not_ip", ledger.not_ip),
-        ("probe", ledger.probe),
-        ("malformed", ledger.malformed.iter().sum()),
-    ] {
-        metrics.add(Id::PacketsTotal, &[verdict], packets as f64);
-    }
-    for reason in Malformed::ALL {
-        let packets = ledger.malformed[reason as usize] as f64;
-        metrics.add(Id::MalformedPacketsTotal, &[reason.name()], packets);
-    }
-    metrics.add(Id::OverflowBytesTotal, &[], ledger.overflow_bytes as f64);
-    let unaccounted = ledger.unaccounted().unsigned_abs() as f64;
-    metrics.add(Id::UnaccountedPacketsTotal, &[], unaccounted);
 }

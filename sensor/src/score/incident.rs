@@ -11,10 +11,11 @@ use super::{
     behaviour::{Behaviour, Finding, Measure, PAIR_FLOWS, PAIR_GAP_MEAN, PAIR_GAP_VARIATION},
     judge,
     kind::Role,
+    rest::{self, Rest},
 };
 use crate::{
     attack::{Technique, remote_service},
-    flow::ConnState,
+    flow::{Aggregate, ConnState},
 };
 
 /// Bounds.
@@ -218,6 +219,7 @@ pub struct Incidents {
     /// Incidents that changed since they were told last.
     changed: BTreeSet<(Kind, Subject)>,
     behaviour: Behaviour,
+    rest: Rest,
 }
 
 impl Incidents {
@@ -232,6 +234,7 @@ impl Incidents {
             begun: 0,
             changed: BTreeSet::new(),
             behaviour: Behaviour::new(),
+            rest: Rest::default(),
         }
     }
 
@@ -265,6 +268,9 @@ impl Incidents {
         if began {
             self.begun += 1;
             incident.serial = self.begun;
+            if let Some(aggregate) = self.rest.claim(at) {
+                rest::add(incident, &aggregate);
+            }
         }
         let entry = add(incident, scored, at, anomalous);
         incident.weigh(found.filter(|found| (found.kind, found.subject) == at));
@@ -292,6 +298,27 @@ impl Incidents {
             self.open.insert(id, entry);
         }
         began
+    }
+
+    /// Takes in what a pressed flow table had no place for, to the incident it is part of: the numbers of a flood are those of
+    /// all of it.
+    pub fn absorb_rest(&mut self, aggregates: impl IntoIterator<Item = Aggregate>) {
+        for aggregate in aggregates {
+            let Some(host) = rest::host(&aggregate) else {
+                continue;
+            };
+            let at = rest::KINDS.map(|kind| (kind, rest::subject(host)));
+            let Some(at) = at.into_iter().find(|at| self.all.contains_key(at)) else {
+                self.rest.keep(host, &aggregate);
+                continue;
+            };
+            if let Some(incident) = self.all.get_mut(&at) {
+                rest::add(incident, &aggregate);
+                if incident.flows >= (4 * incident.told).max(1) {
+                    self.changed.insert(at);
+                }
+            }
+        }
     }
 
     fn take_back(&mut self, before: &Open, scored: &Scored) {

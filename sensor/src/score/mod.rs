@@ -8,6 +8,7 @@ mod judge;
 mod kind;
 mod phrase;
 pub mod quality;
+mod rest;
 pub mod rules;
 mod sentence;
 pub mod store;

@@ -114,6 +114,7 @@ fn a_continued_record_keeps_its_originator() {
 fn a_full_table_ends_the_flow_that_was_idle_longest() {
     let settings = Settings {
         capacity: 2,
+        emergency: None,
         ..quiet()
     };
     let from = |host, pause_ms| Event {

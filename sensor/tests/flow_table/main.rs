@@ -8,14 +8,14 @@ use std::{collections::BTreeMap, time::Duration};
 use proptest::prelude::*;
 use sensor::{
     capture::Epoch,
-    flow::{FlowEndReason, FlowRecord, Settings},
+    flow::{Emergency, FlowEndReason, FlowRecord, Settings},
 };
 use sensor_ebpf::{
     account,
     flow::{FlowCounters, FlowKey, epoch_of, quality},
 };
 
-use crate::traffic::{epochs, event, packet, run};
+use crate::traffic::{epochs, event, packet, run, run_pressed};
 
 fn settings() -> impl Strategy<Value = Settings> {
     let timeout = |longest: u64| {
@@ -38,6 +38,7 @@ fn settings() -> impl Strategy<Value = Settings> {
                 close_linger,
                 capacity,
                 checkpoints,
+                emergency: None,
             },
         )
 }
@@ -46,6 +47,37 @@ fn sorted_by_start(records: &[FlowRecord]) -> bool {
     records
         .chunk_by(|a, b| a.due == b.due)
         .all(|boundary| boundary.is_sorted_by_key(|record| (record.start(), record.key)))
+}
+
+/// With the epochs in which nothing came, as a live source hands them over.
+fn with_empty(skipping: &[Epoch]) -> Vec<Epoch> {
+    let mut stepping: Vec<Epoch> = Vec::new();
+    for epoch in skipping {
+        if let Some(last) = stepping.last() {
+            let empty = |index| Epoch {
+                index,
+                ..Epoch::default()
+            };
+            let missing: Vec<_> = (last.index + 1..epoch.index).map(empty).collect();
+            stepping.extend(missing);
+        }
+        stepping.push(epoch.clone());
+    }
+    stepping
+}
+
+/// As [`settings`], with a table that comes under pressure at once.
+fn pressed() -> impl Strategy<Value = Settings> {
+    (settings(), 1_u32..4, 1_u64..100, 10_u64..200).prop_map(
+        |(settings, half_open, emergency, idle)| Settings {
+            idle_timeout: Some(Duration::from_secs(idle)),
+            emergency: Some(Emergency {
+                half_open,
+                idle_timeout: Duration::from_secs(emergency),
+            }),
+            ..settings
+        },
+    )
 }
 
 proptest! {
@@ -118,19 +150,27 @@ proptest! {
         prop_assert_eq!(records, run(&settings, &one));
     }
 
+    /// Under pressure each packet is in a final record or in an aggregate, whatever the order of the deltas, and whether
+    /// epochs without packets are handed over or skipped.
+    #[test]
+    fn under_pressure_nothing_is_lost_and_nothing_depends_on_order(
+        settings in pressed(), events in prop::collection::vec(event(), 1..300)
+    ) {
+        let skipping = epochs(&events, |_| {});
+        let (records, rest) = run_pressed(&settings, &skipping);
+        let in_records: u64 = records.iter().filter(|record| record.is_final()).map(|record| record.counters.packets()).sum();
+        let in_aggregates: u64 = rest.iter().map(|aggregate| aggregate.packets).sum();
+        prop_assert_eq!(in_records + in_aggregates, events.len() as u64);
+        let reversed = run_pressed(&settings, &epochs(&events, |flows| flows.reverse()));
+        prop_assert_eq!(&(records.clone(), rest.clone()), &reversed);
+        let stepping = run_pressed(&settings, &with_empty(&skipping));
+        prop_assert_eq!(&(records, rest), &stepping);
+    }
+
     /// A live source hands over empty epochs, a replay skips them.
     #[test]
     fn empty_epochs_change_nothing(settings in settings(), events in prop::collection::vec(event(), 1..100)) {
         let skipping = epochs(&events, |_| {});
-        let mut stepping: Vec<Epoch> = Vec::new();
-        for epoch in &skipping {
-            if let Some(last) = stepping.last() {
-                let empty = |index| Epoch { index, ..Epoch::default() };
-                let missing: Vec<_> = (last.index + 1..epoch.index).map(empty).collect();
-                stepping.extend(missing);
-            }
-            stepping.push(epoch.clone());
-        }
-        prop_assert_eq!(run(&settings, &skipping), run(&settings, &stepping));
+        prop_assert_eq!(run(&settings, &skipping), run(&settings, &with_empty(&skipping)));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use sensor::{
     capture::Epoch,
-    flow::{FlowEndReason, FlowRecord, Settings, Table},
+    flow::{Aggregate, FlowEndReason, FlowRecord, Settings, Table},
 };
 use sensor_ebpf::{
     account,
@@ -116,6 +116,15 @@ pub(crate) fn epochs(
 
 /// All records, in the order in which they are handed out, with the boundary of each.
 pub(crate) fn run(settings: &Settings, epochs: &[Epoch]) -> Vec<FlowRecord> {
+    run_pressed(settings, epochs).0
+}
+
+/// The same, and what got no record of its own.
+pub(crate) fn run_pressed(
+    settings: &Settings,
+    epochs: &[Epoch],
+) -> (Vec<FlowRecord>, Vec<Aggregate>) {
+    let mut rest = Vec::new();
     let mut table = Table::new(settings.clone());
     let (mut changes, mut due) = (Vec::new(), Vec::new());
     for epoch in epochs {
@@ -125,6 +134,7 @@ pub(crate) fn run(settings: &Settings, epochs: &[Epoch]) -> Vec<FlowRecord> {
             last = boundary;
         }
         table.merge(epoch, &mut changes, &mut due);
+        table.aggregates(&mut rest);
         assert_eq!(changes.len(), epoch.flows.len());
         assert!(table.len() <= settings.capacity as usize);
     }
@@ -136,5 +146,5 @@ pub(crate) fn run(settings: &Settings, epochs: &[Epoch]) -> Vec<FlowRecord> {
         stats.ended.iter().sum::<u64>(),
         due.iter().filter(|record| record.is_final()).count() as u64
     );
-    due
+    (due, rest)
 }

@@ -112,7 +112,9 @@ impl Behaviour {
                 named = Some((evidence, subject));
             }
         };
-        if let Some((evidence, victim)) = detect::flood(record, row, model) {
+        if !rule::scans_amid_flood(record, row)
+            && let Some((evidence, victim)) = detect::flood(record, row, model)
+        {
             let role = Role::Victim;
             weigh(
                 evidence,

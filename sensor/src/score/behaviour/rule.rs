@@ -16,6 +16,8 @@ const DST_PEERS_10S: usize = at("dst_peers_10s");
 const DST_FAILED_10S: usize = at("dst_failed_share_10s");
 const DST_HALF_OPEN_10S: usize = at("dst_half_open_share_10s");
 const DST_PEERS_600S: usize = at("dst_peers_600s");
+const SRC_FLOWS_10S: usize = at("src_flows_10s");
+const SRC_FLOWS_60S: usize = at("src_flows_60s");
 const SRC_PEERS_10S: usize = at("src_peers_10s");
 const SRC_PEERS_60S: usize = at("src_peers_60s");
 const SRC_PORTS_60S: usize = at("src_ports_60s");
@@ -42,6 +44,8 @@ mod limit {
     pub(super) const FLOOD_PORT_SHARE: f32 = 0.5;
     /// Flows to one host in 10 s at which even a scan is a flood: 5,000 a second.
     pub(super) const FLOOD_ANYWAY: f32 = 50_000.0;
+    /// Share of a flood up to which one of its sources may be a scanner who uses the occasion.
+    pub(super) const AMID_FLOOD: f32 = 0.02;
     /// Nanoseconds after which a scanner may repeat a probe.
     pub(super) const PROBE_RETRY_NS: u64 = 500_000_000;
     /// Hosts that send one host answers it did not ask for, in 10 s.
@@ -83,6 +87,16 @@ pub fn is_attack(record: &FlowRecord, row: &Row) -> bool {
         || (is_probe(record, row) && scans(row))
         || guesses(record, row)
         || exfiltrates(record, row, 1.0)
+}
+
+/// Whether a flow to a flooded host belongs to its source's own scan of ports rather than to the flood: the source asks for
+/// a new port nearly each time, and hardly adds to what pours in.
+pub(super) fn scans_amid_flood(record: &FlowRecord, row: &Row) -> bool {
+    let (flows, ports) = (row[SRC_FLOWS_60S], row[SRC_PORTS_60S]);
+    is_probe(record, row)
+        && scans(row)
+        && ports >= flows * limit::FLOOD_PORT_SHARE
+        && row[SRC_FLOWS_10S] <= row[DST_FLOWS_10S] * limit::AMID_FLOOD
 }
 
 pub(super) fn flooded(record: &FlowRecord, row: &Row) -> Option<IpAddr> {

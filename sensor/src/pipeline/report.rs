@@ -1,0 +1,66 @@
+//! What a live sensor knows of itself, as metrics.
+
+use sensor_ebpf::{frame::Malformed, maps::Ledger};
+
+use crate::{
+    flow,
+    metrics::{Id, Metrics},
+    score::{Budget, Severity},
+};
+
+/// What the flow table does against a flood.
+pub(super) fn report_pressure(metrics: &Metrics, flows: &flow::Stats, pressure: (bool, u32)) {
+    let (is_pressed, half_open) = pressure;
+    metrics.set(Id::FlowTableHalfOpen, &[], f64::from(half_open));
+    let state = f64::from(u8::from(is_pressed));
+    metrics.set(Id::FlowTablePressed, &[], state);
+    metrics.total(Id::FlowTablePressedTotal, &[], flows.pressed as f64);
+    metrics.total(Id::FlowsHurriedTotal, &[], flows.hurried as f64);
+    let aggregated = flows.aggregated;
+    metrics.total(Id::FlowsAggregatedTotal, &[], aggregated.flows as f64);
+    metrics.total(Id::PacketsAggregatedTotal, &[], aggregated.packets as f64);
+    metrics.total(Id::BytesAggregatedTotal, &[], aggregated.ip_bytes as f64);
+}
+
+/// What became of the candidates for an alert.
+pub(super) fn report_budget(metrics: &Metrics, budget: &Budget) {
+    let stats = budget.stats();
+    for (state, number) in [
+        ("told", stats.alerts),
+        ("told_again", stats.again),
+        ("below_threshold", stats.below),
+        ("withheld", stats.withheld),
+    ] {
+        metrics.total(Id::AlertsTotal, &[state], number as f64);
+    }
+    for severity in &Severity::ALL[1..] {
+        if let Some(threshold) = budget.threshold(*severity) {
+            metrics.set(Id::AlertThreshold, &[severity.name()], threshold);
+        }
+    }
+    metrics.set(Id::AlertsWaiting, &[], budget.waiting() as f64);
+}
+
+/// Adds the ledger of one epoch.
+pub(super) fn report_ledger(metrics: &Metrics, ledger: &Ledger) {
+    metrics.add(Id::PacketsSeenTotal, &[], ledger.seen as f64);
+    for (verdict, packets) in [
+        ("counted", ledger.counted),
+        ("overflow_full", ledger.overflow_full),
+        ("overflow_memory", ledger.overflow_memory),
+        ("overflow_other", ledger.overflow_other),
+        ("sampled_out", ledger.sampled_out),
+        ("not_ip", ledger.not_ip),
+        ("probe", ledger.probe),
+        ("malformed", ledger.malformed.iter().sum()),
+    ] {
+        metrics.add(Id::PacketsTotal, &[verdict], packets as f64);
+    }
+    for reason in Malformed::ALL {
+        let packets = ledger.malformed[reason as usize] as f64;
+        metrics.add(Id::MalformedPacketsTotal, &[reason.name()], packets);
+    }
+    metrics.add(Id::OverflowBytesTotal, &[], ledger.overflow_bytes as f64);
+    let unaccounted = ledger.unaccounted().unsigned_abs() as f64;
+    metrics.add(Id::UnaccountedPacketsTotal, &[], unaccounted);
+}

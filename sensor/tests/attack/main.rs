@@ -1,0 +1,102 @@
+//! A SYN flood from invented sources: memory stays bounded, every packet is accounted for, a scan in its middle is told, and
+//! all is as before once it is over.
+
+mod sensor_under_attack;
+mod traffic;
+
+use std::sync::OnceLock;
+
+use model::Model;
+use sensor::{flow, pipeline, score::Kind};
+
+use crate::{
+    sensor_under_attack::{Attacked, learn},
+    traffic::{Flood, SCANNER, SECOND, START, VICTIM, epochs, merged, ordinary, scan},
+};
+
+static MODEL: OnceLock<Model> = OnceLock::new();
+
+fn settings() -> pipeline::Settings {
+    pipeline::Settings::default()
+}
+
+/// A minute of ordinary traffic with a flood of `packets` from its fifth second, in which a scan is hidden. Answers what a
+/// sensor made of it and when the flood ended.
+fn attacked(packets: u64, rate: u64, answers: u64, live: bool) -> (Attacked<'static>, u64, u64) {
+    let settings = settings();
+    let model = MODEL.get_or_init(|| learn(&settings));
+    let flood = Flood::new(START + 5 * SECOND, packets, rate, answers);
+    let end = flood.end();
+    let middle = START + 5 * SECOND + (end - START - 5 * SECOND) / 2;
+    let mut others = ordinary(3, START, (end - START) / SECOND + 10, 40);
+    others.extend(scan(VICTIM, middle, 400, 200));
+    others.sort_by_key(|(time, _)| *time);
+    let mut sensor = Attacked::new(&settings, model);
+    let sent = epochs(merged(flood, others), live, |epoch| sensor.observe(epoch));
+    sensor.finish();
+    (sensor, sent, end)
+}
+
+fn check(sensor: &Attacked<'_>, sent: u64, end: u64) {
+    // Every packet is in the ledger, and every packet of a flow is in a record or in an aggregate.
+    assert_eq!(sensor.ledger().seen, sent);
+    assert_eq!(sensor.ledger().unaccounted(), 0);
+    assert_eq!(sensor.ledger().overflow(), 0);
+    let stats = sensor.stats();
+    assert_eq!(
+        sensor.packets_in_records + stats.aggregated.packets,
+        sensor.ledger().counted
+    );
+    assert_eq!(sensor.packets_in_aggregates, stats.aggregated.packets);
+    assert!(stats.aggregated.flows > 0 && stats.pressed > 0);
+    // The table never held more half-open flows than its share and what one epoch may let in.
+    let share = flow::Emergency::of_capacity(1 << 18).half_open;
+    assert!(
+        sensor.half_open_most <= share + share / 4,
+        "{}",
+        sensor.half_open_most
+    );
+    // Nobody who talks was ended for want of room.
+    assert_eq!(sensor.cut_short, 0, "ordinary flows ended for want of room");
+    // One incident for the flood, with all of it, and the scan is told apart.
+    let floods = sensor.incidents_of(Kind::Flood);
+    assert_eq!(floods.len(), 1, "{floods:?}");
+    assert_eq!(floods[0].0, VICTIM);
+    let scans = sensor.incidents_of(Kind::PortScanVertical);
+    assert_eq!(
+        scans.iter().map(|scan| scan.0).collect::<Vec<_>>(),
+        [SCANNER],
+        "{scans:?}"
+    );
+    // Over when the flood is over.
+    let relieved = sensor.relieved.expect("the pressure ends");
+    assert!(
+        relieved <= (end >> 29) + 2,
+        "{} epochs late",
+        relieved - (end >> 29)
+    );
+}
+
+#[test]
+fn a_flood_is_bounded_told_once_and_over_when_it_ends() {
+    let (sensor, sent, end) = attacked(1_000_000, 200_000, 0, false);
+    check(&sensor, sent, end);
+    let [(_, flows)] = sensor.incidents_of(Kind::Flood)[..] else {
+        panic!()
+    };
+    assert!(flows > 990_000, "{flows}");
+}
+
+#[test]
+fn also_where_the_victim_answers() {
+    let (sensor, sent, end) = attacked(500_000, 150_000, 1, false);
+    check(&sensor, sent, end);
+}
+
+/// Live sources hand over empty epochs too; the decisions are the same, and two runs of one traffic are.
+#[test]
+fn live_and_replay_decide_alike() {
+    let (replay, ..) = attacked(300_000, 200_000, 0, false);
+    let (live, ..) = attacked(300_000, 200_000, 0, true);
+    assert_eq!(replay.digest(), live.digest());
+}
