@@ -1,7 +1,7 @@
 //! The stored form of a model: a header that people can read, a binary body, and checks over both.
 //!
 //! ```text
-//! anomaly-detect model 3\n
+//! anomaly-detect model 4\n
 //! {"schema_digest":…,"schema":…,"info":…}\n
 //! u64 length of the body, then the body:
 //!     baseline:     per column 129 f32 quantiles, u32 n, n x (f32 value, u32 count)
@@ -11,6 +11,9 @@
 //!                     ordinary:     u32 nodes, each u16 column and u8 threshold, or u16 0xffff and u32 count
 //!     calibration:  u32 rows, u32 n, n x (f32 score, u32 rank), u8 tail, then f32 and 3 x f64 if 1
 //!     exemplars:    u32 n, at most 128, n rows of f32
+//!     autoencoder:  u8 0, or 1 and u16 n, n x (u16 column, an f32 for each of its codes, f32 usual error), u8 layers,
+//!                     each u16 inputs, u16 outputs, f32 weights input by input, f32 biases; then the calibrations of
+//!                     the forest alone and of the autoencoder alone
 //! u32 CRC-32 (IEEE) of everything before
 //! 32 bytes SHA-256 of everything before: the model's digest
 //! ```
@@ -21,6 +24,7 @@ use crate::baseline::Profile;
 use crate::body::Body;
 use crate::boost::Classifier;
 use crate::calibrate::Calibration;
+use crate::ensemble::Ensemble;
 use crate::forest::{Node, Trees};
 use crate::quantise::Cuts;
 use crate::schema::hex;
@@ -34,7 +38,7 @@ use std::path::{Path, PathBuf};
 /// First bytes of every model.
 const MAGIC: &[u8] = b"anomaly-detect model ";
 /// Version this code writes, and the only one it reads.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 /// Largest model read, in bytes.
 const LARGEST: u64 = 1 << 30;
 /// Marks a leaf where a split has its column.
@@ -162,13 +166,18 @@ impl Model {
         let forest = body.forest(columns)?;
         let calibration = body.calibration()?;
         let exemplars = body.exemplars(columns)?;
+        let share = header.info.settings.autoencoder;
+        let ensemble = body.ensemble(share, &cuts)?;
         if !body.0.is_empty() {
             return Err(LoadError::Body("goes on after its end"));
         }
+        let sizes = (ensemble.as_ref()).map(|ensemble| ensemble.autoencoder.sizes());
         if header.info.rows_per_tree != forest.rows_per_tree()
             || header.info.settings.shape != forest.shape()
             || header.info.settings.trees != forest.len()
             || header.info.calibration_rows != calibration.rows()
+            || header.info.autoencoder.as_ref().map(|info| &info.sizes) != sizes.as_ref()
+            || ensemble.is_some() && share <= 0.0
         {
             return Err(LoadError::Header("says other than the body".into()));
         }
@@ -180,7 +189,8 @@ impl Model {
             forest,
             calibration,
             exemplars,
-        ))
+        )
+        .with_ensemble(ensemble))
     }
 
     /// Writes the model to a file: to a temporary one beside it first, so that no reader sees half a model.
@@ -252,7 +262,33 @@ impl Model {
                 .iter()
                 .flat_map(|value| value.to_le_bytes()),
         );
+        out.push(u8::from(self.ensemble().is_some()));
+        if let Some(ensemble) = self.ensemble() {
+            write_ensemble(&mut out, ensemble);
+        }
         out
+    }
+}
+
+fn write_ensemble(out: &mut Vec<u8>, ensemble: &Ensemble) {
+    let autoencoder = &ensemble.autoencoder;
+    out.extend((autoencoder.columns().len() as u16).to_le_bytes());
+    let columns = autoencoder.columns().iter().zip(autoencoder.places());
+    for ((column, places), spread) in columns.zip(autoencoder.spread()) {
+        out.extend(column.to_le_bytes());
+        out.extend(places.iter().flat_map(|place| place.to_le_bytes()));
+        out.extend(spread.to_le_bytes());
+    }
+    out.push(autoencoder.layers().len() as u8);
+    for layer in autoencoder.layers() {
+        out.extend((layer.inputs() as u16).to_le_bytes());
+        out.extend((layer.outputs() as u16).to_le_bytes());
+        let (weights, bias) = layer.numbers();
+        out.extend(weights.flat_map(f32::to_le_bytes));
+        out.extend(bias.iter().flat_map(|value| value.to_le_bytes()));
+    }
+    for member in &ensemble.members {
+        write_calibration(out, member);
     }
 }
 

@@ -1,8 +1,10 @@
 //! Reading the binary body of an artifact, believing nothing.
 
 use crate::artifact::{LEAF, LoadError};
+use crate::autoencoder::{Autoencoder, Layer, MAX_LAYERS};
 use crate::baseline::{INTERVALS, MAX_CATEGORIES, Profile};
 use crate::calibrate::{Calibration, Tail};
+use crate::ensemble::Ensemble;
 use crate::forest::{Forest, LEAVES, LEVELS, LevelTree, Node, Trees};
 use crate::quantise::{Cuts, MAX_CUTS};
 
@@ -145,5 +147,48 @@ impl Body<'_> {
         }
         let values = self.list(count * columns, 4, Self::f32)?;
         Ok(crate::Rows { values, columns })
+    }
+
+    /// What stands beside a forest with these cuts.
+    pub(crate) fn ensemble(
+        &mut self,
+        share: f32,
+        cuts: &[Cuts],
+    ) -> Result<Option<Ensemble>, LoadError> {
+        const IMPOSSIBLE: LoadError = LoadError::Body("impossible autoencoder");
+        match self.u8()? {
+            0 => return Ok(None),
+            1 => {}
+            _ => return Err(LoadError::Body("unknown form of ensemble")),
+        }
+        let count = usize::from(self.u16()?);
+        let columns = self.list(count, 10, |body| {
+            let column = body.u16()?;
+            let codes = cuts.get(usize::from(column)).ok_or(IMPOSSIBLE)?.len() + 1;
+            Ok((column, body.list(codes, 4, Self::f32)?, body.f32()?))
+        })?;
+        let layers = usize::from(self.u8()?);
+        if layers > MAX_LAYERS {
+            return Err(IMPOSSIBLE);
+        }
+        let layers = self.list(layers, 8, |body| {
+            let (inputs, outputs) = (usize::from(body.u16()?), usize::from(body.u16()?));
+            let weights = body.list(inputs * outputs, 4, Self::f32)?;
+            let bias = body.list(outputs, 4, Self::f32)?;
+            Layer::new(inputs, outputs, &weights, &bias).ok_or(IMPOSSIBLE)
+        })?;
+        let (mut names, mut places, mut spread) = (Vec::new(), Vec::new(), Vec::new());
+        for (column, of, usual) in columns {
+            names.push(column);
+            places.push(of);
+            spread.push(usual);
+        }
+        let autoencoder =
+            Autoencoder::assemble(names, places, spread, layers, cuts).ok_or(IMPOSSIBLE)?;
+        Ok(Some(Ensemble {
+            autoencoder,
+            members: [self.calibration()?, self.calibration()?],
+            share,
+        }))
     }
 }

@@ -33,6 +33,8 @@ impl Model {
     /// anomalous together (each is enough without the other); the second alone overlooks what is odd only in
     /// company. They are the first and the last term of the column's Shapley value.
     ///
+    /// Where an autoencoder stands beside the forest, its share of the weight goes to the columns it cannot read back.
+    ///
     /// The second factor is the surprisal of the value's tail. A forest knows no "farther": to it everything beyond
     /// the last cut is one place, and with dozens of columns the chance of the draw lifts middling values above a
     /// value outside all that was ever seen. People mean the latter when they ask why.
@@ -68,6 +70,7 @@ impl Model {
                 (removed + added) * oddity * oddity
             })
             .collect();
+        let gains = self.with_errors(row, gains);
         let total: f64 = gains.iter().sum();
         let mut order: Vec<usize> = (0..width).filter(|&column| gains[column] > 0.0).collect();
         order.sort_by(|&a, &b| gains[b].total_cmp(&gains[a]).then(a.cmp(&b)));
@@ -75,6 +78,23 @@ impl Model {
         order
             .into_iter()
             .map(|column| self.contribution(column, row[column], (gains[column] / total) as f32))
+            .collect()
+    }
+
+    /// Joins what the forest says of each column with the columns' shares in what the autoencoder could not read back,
+    /// by how surprised each of the two is.
+    fn with_errors(&self, row: &[f32], gains: Vec<f64>) -> Vec<f64> {
+        let Some(ensemble) = self.ensemble() else {
+            return gains;
+        };
+        let (forest, own, shares) = self.member_scores(ensemble, row);
+        let [forest, autoencoder] = ensemble.surprises(forest, own).map(f64::from);
+        let total: f64 = gains.iter().sum();
+        let unit = if total > 0.0 { forest / total } else { 0.0 };
+        gains
+            .iter()
+            .zip(shares)
+            .map(|(gain, share)| gain * unit + autoencoder * f64::from(share))
             .collect()
     }
 }

@@ -1,4 +1,5 @@
-//! Pure learning: an isolation forest over a declared schema, its calibration, explanation and artifact.
+//! Pure learning: an isolation forest over a declared schema, an autoencoder beside it where one is wanted, their
+//! calibration, explanation and artifact.
 //!
 //! Nothing here knows a network, a file format of captures, a clock or an operating system (the two
 //! convenience calls that read and write an artifact's file excepted). Training is deterministic from a
@@ -23,6 +24,7 @@
 //! ```
 
 mod artifact;
+mod autoencoder;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -33,6 +35,7 @@ mod body;
 mod boost;
 mod calibrate;
 mod control;
+mod ensemble;
 mod exemplars;
 mod explain;
 mod forest;
@@ -68,4 +71,4 @@ pub use rows::Rows;
 pub use schema::{Column, Schema, SchemaMismatch, Transform};
 pub use score::{Path, Scorer, Scratch};
 pub use settings::{Settings, Shape};
-pub use train::{Info, Model, TrainError};
+pub use train::{AutoencoderInfo, Info, Model, TrainError};

@@ -17,6 +17,8 @@ pub(crate) enum Purpose {
     Tree(u32),
     /// Which rows are held out.
     Holdout,
+    /// An autoencoder's first weights, and the order of its rows.
+    Autoencoder,
 }
 
 /// Seed of a stream, by hashing: `seed + tree` would give neighbouring seeds nearly all their trees in common.
@@ -24,6 +26,7 @@ pub(crate) fn stream(seed: u64, purpose: Purpose) -> u64 {
     let tag = match purpose {
         Purpose::Tree(tree) => u64::from(tree),
         Purpose::Holdout => 1 << 32,
+        Purpose::Autoencoder => 2 << 32,
     };
     mix(mix(seed) ^ mix(tag ^ 0x6973_6f6c_6174_696f))
 }

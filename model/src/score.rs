@@ -4,6 +4,7 @@
 //! trees and rows are visited cannot matter; only the finished sum becomes a float.
 
 use crate::Model;
+use crate::autoencoder::Room;
 use crate::walk::{BLOCK, Walker};
 #[cfg(target_arch = "x86_64")]
 use crate::{avx2, avx512, mux, walk::Compiled};
@@ -64,6 +65,8 @@ impl Path {
 pub struct Scratch {
     codes: Vec<u8>,
     room: Vec<f32>,
+    /// What rows go through an autoencoder in, where a model has one.
+    network: Room,
     /// What ordinary trees are walked in.
     #[cfg(target_arch = "x86_64")]
     operands: Vec<[u8; mux::LANES]>,
@@ -76,6 +79,7 @@ impl Scratch {
         Self {
             codes: Vec::new(),
             room: Vec::new(),
+            network: Room::default(),
             #[cfg(target_arch = "x86_64")]
             operands: Vec::new(),
             path: Path::best(),
@@ -87,6 +91,7 @@ impl Scratch {
         path.runs_here().then(|| Self {
             codes: Vec::new(),
             room: Vec::new(),
+            network: Room::default(),
             #[cfg(target_arch = "x86_64")]
             operands: Vec::new(),
             path,
@@ -146,18 +151,27 @@ impl Model {
     /// If `rows` does not hold `out.len()` rows of the model's width.
     pub fn score_with(&self, scratch: &mut Scratch, rows: &[f32], out: &mut [f32]) {
         let walker = self.walker();
-        self.sums(scratch, rows, out.len(), |row, sum| {
-            out[row] = walker.score(sum);
+        let mut own = [0.0; BLOCK];
+        self.blocks(scratch, rows, out.len(), |scratch, start, sums| {
+            let out = &mut out[start..start + sums.len()];
+            for (score, &sum) in out.iter_mut().zip(sums) {
+                *score = walker.score(sum);
+            }
+            if let Some(ensemble) = self.ensemble() {
+                let (codes, room) = (&scratch.codes, &mut scratch.network);
+                ensemble.join(scratch.path, codes, room, &mut own[..out.len()], out);
+            }
         });
     }
 
-    /// Hands the fixed-point sum of each row to `give`.
-    pub(crate) fn sums(
+    /// Hands the codes (in `Scratch`) and the fixed-point sums of each block of rows to `give`, with the number of rows
+    /// before it.
+    pub(crate) fn blocks(
         &self,
         scratch: &mut Scratch,
         rows: &[f32],
         count: usize,
-        mut give: impl FnMut(usize, u32),
+        mut give: impl FnMut(&mut Scratch, usize, &[u32]),
     ) {
         let width = self.schema().len();
         assert_eq!(
@@ -173,10 +187,16 @@ impl Model {
             self.quantiser()
                 .quantise(scratch.path, rows, &mut scratch.room, &mut scratch.codes);
             walk(self.walker(), scratch, sums);
-            for (row, &sum) in sums.iter().enumerate() {
-                give(block * BLOCK + row, sum);
-            }
+            give(scratch, block * BLOCK, sums);
         }
+    }
+
+    /// The codes of one row, as the first of a block.
+    pub(crate) fn codes_of<'a>(&self, scratch: &'a mut Scratch, row: &[f32]) -> &'a [u8] {
+        scratch.fit(self);
+        self.quantiser()
+            .quantise(scratch.path, row, &mut scratch.room, &mut scratch.codes);
+        &scratch.codes
     }
 }
 

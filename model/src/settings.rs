@@ -41,6 +41,11 @@ pub struct Settings {
     pub threads: usize,
     /// Share (0 to 0.9) of the rows held out of training for calibration.
     pub holdout: f64,
+    /// Weight (0 to 0.9) of an autoencoder beside the forest; 0 trains none.
+    pub autoencoder: f32,
+    /// Share (0 to 0.5) of the rows, those that the forest finds most anomalous, that the autoencoder does not learn
+    /// from; 0 where the baseline is known to hold no attacks.
+    pub trim: f32,
 }
 
 impl Default for Settings {
@@ -56,6 +61,8 @@ impl Default for Settings {
             contamination: 0.01,
             threads: 0,
             holdout: 0.2,
+            autoencoder: 0.0,
+            trim: 0.1,
         }
     }
 }
@@ -91,6 +98,10 @@ impl Settings {
             Some("contamination must be above 0 and at most 0.5")
         } else if !(0.0..=0.9).contains(&self.holdout) {
             Some("holdout must be 0 to 0.9")
+        } else if !(0.0..=0.9).contains(&self.autoencoder) {
+            Some("autoencoder must be 0 to 0.9")
+        } else if !(0.0..=0.5).contains(&self.trim) {
+            Some("trim must be 0 to 0.5")
         } else {
             None
         }

@@ -2,6 +2,7 @@
 
 use crate::baseline::{self, Profile};
 use crate::calibrate::{self, Calibration, CalibrationSource};
+use crate::ensemble::{self, Ensemble};
 use crate::exemplars::Exemplars;
 use crate::forest::{Forest, TreeView, Trees};
 use crate::grow::{Grown, grow};
@@ -65,6 +66,17 @@ pub struct Info {
     pub calibration: CalibrationSource,
     /// Number of calibration scores.
     pub calibration_rows: u32,
+    /// The autoencoder beside the forest, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoencoder: Option<AutoencoderInfo>,
+}
+
+/// What is known of a model's autoencoder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AutoencoderInfo {
+    /// Units of each layer: inputs, hidden layers, outputs.
+    pub sizes: Vec<usize>,
 }
 
 /// A trained forest with its schema, baseline and calibration.
@@ -77,6 +89,7 @@ pub struct Model {
     forest: Forest,
     calibration: Calibration,
     exemplars: Exemplars,
+    ensemble: Option<Ensemble>,
     // What follows is derived from what is above.
     threshold: f32,
     quantiser: Quantiser,
@@ -135,13 +148,20 @@ impl Model {
             columns_used,
             calibration: source,
             calibration_rows: 0,
+            autoencoder: None,
         };
         // Any calibration will do until the scores it is to be made of are there.
         let blank = Calibration::fit(vec![0.5]);
         let none = Rows::with_columns(schema.len());
         let mut model = Self::assemble(schema.clone(), info, profiles, cuts, forest, blank, none);
         let step = judges.len().div_ceil(calibrate::MOST).max(1);
-        let judges: Vec<u32> = judges.iter().copied().step_by(step).collect();
+        let mut judges: Vec<u32> = judges.iter().copied().step_by(step).collect();
+        if settings.autoencoder > 0.0 {
+            let (members, whole) = ensemble::halves(&judges);
+            let ensemble = model.learn_ensemble(rows, &chosen, &members, threads);
+            model = model.with_ensemble(ensemble);
+            judges = whole;
+        }
         let scores = model.calibration_scores(rows, &judges, threads);
         model.exemplars = Exemplars::pick(rows, &judges, &scores, &model.profiles);
         model.info.calibration_rows = scores.len() as u32;
@@ -172,6 +192,7 @@ impl Model {
             forest,
             calibration,
             exemplars,
+            ensemble: None,
             threshold,
             quantiser,
             digest: OnceLock::new(),
@@ -179,7 +200,21 @@ impl Model {
         }
     }
 
-    fn calibration_scores(&self, rows: &Rows, judges: &[u32], threads: usize) -> Vec<f32> {
+    /// Puts an autoencoder beside the forest.
+    pub(crate) fn with_ensemble(mut self, ensemble: Option<Ensemble>) -> Self {
+        self.info.autoencoder = ensemble.as_ref().map(|ensemble| AutoencoderInfo {
+            sizes: ensemble.autoencoder.sizes(),
+        });
+        self.ensemble = ensemble;
+        self
+    }
+
+    pub(crate) fn calibration_scores(
+        &self,
+        rows: &Rows,
+        judges: &[u32],
+        threads: usize,
+    ) -> Vec<f32> {
         const CHUNK: usize = 4096;
         parallel::map(threads, judges.len().div_ceil(CHUNK), |chunk| {
             let judges = &judges[chunk * CHUNK..judges.len().min((chunk + 1) * CHUNK)];
@@ -267,6 +302,10 @@ impl Model {
 
     pub(crate) fn exemplars(&self) -> &Exemplars {
         &self.exemplars
+    }
+
+    pub(crate) fn ensemble(&self) -> Option<&Ensemble> {
+        self.ensemble.as_ref()
     }
 
     pub(crate) fn quantiser(&self) -> &Quantiser {

@@ -115,6 +115,7 @@ fn model(fixture: &Fixture) -> Model {
         columns_used: columns,
         calibration: CalibrationSource::Training,
         calibration_rows: 1,
+        autoencoder: None,
     };
     let schema = Schema::new(
         (0..columns)

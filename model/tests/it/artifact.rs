@@ -6,11 +6,17 @@ use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 use std::sync::LazyLock;
 
-/// A small model of each shape.
-static MODELS: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
-    [Shape::LevelShared, Shape::Ordinary].map(|shape| {
+/// A small model of each shape, and one with an autoencoder.
+static MODELS: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| {
+    [
+        (Shape::LevelShared, 0.0),
+        (Shape::Ordinary, 0.0),
+        (Shape::Ordinary, 0.5),
+    ]
+    .map(|(shape, autoencoder)| {
         let settings = Settings {
             shape,
+            autoencoder,
             trees: 3,
             subsample: 64,
             ..Settings::default()
@@ -93,7 +99,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
-    fn damaged_bytes_are_an_error(which in 0usize..2, damage in prop::collection::vec(damage(), 1..4)) {
+    fn damaged_bytes_are_an_error(which in 0usize..3, damage in prop::collection::vec(damage(), 1..4)) {
         let mut bytes = MODELS[which].clone();
         damage.iter().for_each(|damage| apply(&mut bytes, damage));
         if bytes != MODELS[which] {
@@ -103,7 +109,7 @@ proptest! {
 
     #[test]
     fn forged_bytes_are_an_error_or_a_model_that_works(
-        which in 0usize..2,
+        which in 0usize..3,
         damage in prop::collection::vec(damage(), 1..4),
     ) {
         let mut bytes = MODELS[which].clone();
@@ -127,7 +133,7 @@ proptest! {
     #[test]
     fn noise_is_not_a_model(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         prop_assert!(Model::from_bytes(&bytes).is_err());
-        let headed = [b"anomaly-detect model 2\n", &bytes[..]].concat();
+        let headed = [b"anomaly-detect model 4\n", &bytes[..]].concat();
         prop_assert!(Model::from_bytes(&headed).is_err());
     }
 }
@@ -164,7 +170,7 @@ fn a_length_is_compared_with_what_is_left_before_memory_is_taken() {
 fn the_header_is_for_people() {
     let text = String::from_utf8_lossy(&MODELS[0]);
     let mut lines = text.lines();
-    assert_eq!(lines.next(), Some("anomaly-detect model 3"));
+    assert_eq!(lines.next(), Some("anomaly-detect model 4"));
     let header: serde_json::Value = serde_json::from_str(lines.next().unwrap()).unwrap();
     assert_eq!(header["schema_digest"], schema(6).digest());
     assert_eq!(header["schema"]["columns"][0]["name"], "bytes_0");
@@ -193,7 +199,7 @@ fn errors_say_what_is_wrong() {
     let version = b"anomaly-detect model 1\n{}\n".to_vec();
     assert_eq!(
         Model::from_bytes(&version).unwrap_err().to_string(),
-        "a model of format version 1; this program reads version 3"
+        "a model of format version 1; this program reads version 4"
     );
     let mut flipped = MODELS[0].clone();
     flipped[100] ^= 4;

@@ -2,6 +2,7 @@
 
 mod artifact;
 mod benchmarks;
+mod ensemble;
 mod npz;
 mod paths;
 mod support;

@@ -46,6 +46,7 @@ proptest! {
         subsample in prop_oneof![Just(256usize), 2usize..600],
         level_shared in any::<bool>(),
         range_share in 0f32..=1.0,
+        autoencoder in prop_oneof![5 => Just(0f32), 1 => Just(0.4)],
         seed in 0u64..1000,
         rows in 1usize..400,
     ) {
@@ -54,6 +55,7 @@ proptest! {
             subsample,
             seed,
             range_share,
+            autoencoder,
             shape: if level_shared { Shape::LevelShared } else { Shape::Ordinary },
             ..Settings::default()
         };

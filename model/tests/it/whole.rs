@@ -11,14 +11,22 @@ fn settings(shape: Shape) -> Settings {
     }
 }
 
+/// Each shape of tree, alone and beside an autoencoder.
+const KINDS: [(Shape, f32); 3] = [
+    (Shape::LevelShared, 0.0),
+    (Shape::Ordinary, 0.0),
+    (Shape::Ordinary, 0.4),
+];
+
 #[test]
 fn two_trainings_with_a_seed_give_the_same_bytes_whatever_the_threads() {
     let rows = traffic(3000, 12, 1);
-    for shape in [Shape::LevelShared, Shape::Ordinary] {
+    for (shape, autoencoder) in KINDS {
         let train = |threads, seed| {
             let settings = Settings {
                 threads,
                 seed,
+                autoencoder,
                 ..settings(shape)
             };
             Model::train(&rows, &schema(12), &settings)
@@ -36,8 +44,12 @@ fn two_trainings_with_a_seed_give_the_same_bytes_whatever_the_threads() {
 #[test]
 fn a_stored_model_scores_as_the_one_in_memory() {
     let rows = traffic(2000, 9, 2);
-    for shape in [Shape::LevelShared, Shape::Ordinary] {
-        let model = Model::train(&rows, &schema(9), &settings(shape)).unwrap();
+    for (shape, autoencoder) in KINDS {
+        let settings = Settings {
+            autoencoder,
+            ..settings(shape)
+        };
+        let model = Model::train(&rows, &schema(9), &settings).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         model.save(file.path()).unwrap();
         let loaded = Model::load(file.path()).unwrap();

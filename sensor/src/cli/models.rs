@@ -131,6 +131,22 @@ pub(super) fn show(args: &ModelShow) -> Result<u8, Fault> {
             ),
         ),
         (
+            "autoencoder",
+            info.autoencoder.as_ref().map_or_else(
+                || "none".to_owned(),
+                |autoencoder| {
+                    let sizes: Vec<String> =
+                        autoencoder.sizes.iter().map(ToString::to_string).collect();
+                    let (weight, trim) = (settings.autoencoder, settings.trim);
+                    format!(
+                        "{}, weight {weight}; {} % left out of its training",
+                        sizes.join("-"),
+                        (f64::from(trim) * 1000.0).round() / 10.0
+                    )
+                },
+            ),
+        ),
+        (
             "learned from",
             format!(
                 "{} flow records, {} held out",

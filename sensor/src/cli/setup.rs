@@ -69,6 +69,7 @@ impl Flags {
                 training.contamination,
                 "--contamination",
             )
+            .add("model.autoencoder", training.autoencoder, "--autoencoder")
     }
 
     pub(super) fn alerts(self, alerts: &Alerts) -> Self {
@@ -170,6 +171,8 @@ impl Setup {
                 contamination: model.contamination,
                 threads: model.threads,
                 holdout: model.holdout,
+                autoencoder: model.autoencoder,
+                trim: model.trim,
             },
             rows: model.sample_rows,
             trusting: model.trusting,

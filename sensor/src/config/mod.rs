@@ -103,6 +103,10 @@ pub struct Model {
     pub contamination: f64,
     /// Share of the rows held out for calibration.
     pub holdout: f64,
+    /// Weight of an autoencoder beside the forest; 0 for none.
+    pub autoencoder: f32,
+    /// Share of the rows, the most anomalous, that it does not learn from.
+    pub trim: f32,
     /// Threads to train with; 0 for all.
     pub threads: usize,
     /// Rows sampled for training, at most.
@@ -213,6 +217,8 @@ impl Config {
                 beyond: layers.float("model.beyond", 0.0, 1.0)? as f32,
                 contamination: layers.float("model.contamination", 1e-9, 0.5)?,
                 holdout: layers.float("model.holdout", 0.0, 0.9)?,
+                autoencoder: layers.float("model.autoencoder", 0.0, 0.9)? as f32,
+                trim: layers.float("model.trim", 0.0, 0.5)? as f32,
                 threads: layers.integer("model.threads", 0, 4096)? as usize,
                 sample_rows: layers.integer("model.sample_rows", 2, 100_000_000)? as usize,
                 trusting: layers.flag_of("model.trusting")?,

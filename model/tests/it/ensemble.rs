@@ -1,0 +1,152 @@
+//! What an autoencoder beside the forest adds, and that it keeps the forest's promises.
+
+use crate::support::Dice;
+use model::{Column, Model, Rows, Schema, Settings, Transform};
+
+const COLUMNS: usize = 8;
+
+fn schema() -> Schema {
+    Schema::new(
+        (0..COLUMNS)
+            .map(|at| Column::new(format!("size_{at}"), "byte", Transform::SignedLog))
+            .collect(),
+    )
+}
+
+/// Rows in which every column follows from two numbers: a relation that no single column shows.
+fn related(rows: usize, seed: u64) -> Rows {
+    let mut dice = Dice(seed);
+    let mut table = Rows::with_columns(COLUMNS);
+    for _ in 0..rows {
+        let (a, b) = (6.0 * dice.unit(), 6.0 * dice.unit());
+        let row: Vec<f32> = (0..COLUMNS)
+            .map(|at| {
+                let place = if at % 2 == 0 { a } else { b };
+                (2.0 + place + 0.05 * dice.normal()).exp() as f32
+            })
+            .collect();
+        table.push(&row);
+    }
+    table
+}
+
+/// Such rows, in each of which one column has the value that it has in another row: usual by itself, not beside the
+/// others. With the columns.
+fn broken(rows: usize, seed: u64) -> (Rows, Vec<usize>) {
+    let mut dice = Dice(seed + 1);
+    let (mut table, others) = (related(rows, seed), related(rows, seed + 2));
+    let columns: Vec<usize> = (0..rows)
+        .map(|row| {
+            let column = (dice.unit() * COLUMNS as f64) as usize;
+            table.values[row * COLUMNS + column] = others.row(row)[column];
+            column
+        })
+        .collect();
+    (table, columns)
+}
+
+fn train(autoencoder: f32) -> Model {
+    let settings = Settings {
+        autoencoder,
+        trim: 0.0,
+        ..Settings::default()
+    };
+    Model::train(&related(6000, 1), &schema(), &settings).unwrap()
+}
+
+fn scores(model: &Model, rows: &Rows) -> Vec<f32> {
+    let mut out = vec![0.0; rows.len()];
+    model.scorer().score(rows, &mut out);
+    out
+}
+
+/// Share of these rows rarer than one in a hundred.
+fn found(model: &Model, rows: &Rows) -> f64 {
+    let scores = scores(model, rows);
+    let rare = scores.iter().filter(|score| model.p_value(**score) <= 0.01);
+    rare.count() as f64 / rows.len() as f64
+}
+
+#[test]
+fn a_relation_that_breaks_is_seen_and_its_column_named() {
+    let (rows, columns) = broken(400, 7);
+    let (alone, beside) = (train(0.0), train(0.8));
+    let (without, with) = (found(&alone, &rows), found(&beside, &rows));
+    assert!(
+        with > 0.6 && with > 2.0 * without,
+        "{with}, alone {without}"
+    );
+    // A column that broke drags those it follows from along; of those seen it is mostly first.
+    let (mut named, mut seen) = (0, 0);
+    for ((row, column), score) in rows.iter().zip(columns).zip(scores(&beside, &rows)) {
+        if beside.p_value(score) <= 0.01 {
+            seen += 1;
+            named += u32::from(beside.explain(row, 1)[0].column == column);
+        }
+    }
+    assert!(
+        f64::from(named) > 0.7 * f64::from(seen),
+        "{named} of {seen}"
+    );
+}
+
+#[test]
+fn p_values_of_the_two_together_are_calibrated() {
+    let model = train(0.8);
+    let fresh = scores(&model, &related(40_000, 99));
+    for target in [0.1, 0.01] {
+        let rare = fresh
+            .iter()
+            .filter(|score| model.p_value(**score) <= target);
+        let rate = rare.count() as f64 / fresh.len() as f64;
+        assert!((0.7..1.4).contains(&(rate / target)), "{rate} for {target}");
+    }
+}
+
+#[test]
+fn attacks_in_the_baseline_are_trimmed_away() {
+    // One row in twenty is broken in the same way: an autoencoder that learns from all learns that way too.
+    let mut rows = related(6000, 3);
+    let spoil = |row: &mut [f32]| {
+        row[0] = 1e6;
+        row[1] = 1.0;
+    };
+    rows.values
+        .chunks_exact_mut(COLUMNS)
+        .step_by(20)
+        .for_each(spoil);
+    let mut asked = related(500, 4);
+    asked.values.chunks_exact_mut(COLUMNS).for_each(spoil);
+    let model = |trim| {
+        let settings = Settings {
+            autoencoder: 0.9,
+            trim,
+            ..Settings::default()
+        };
+        Model::train(&rows, &schema(), &settings).unwrap()
+    };
+    let mean = |model: &Model| {
+        let scores = scores(model, &asked);
+        let ps = scores.iter().map(|score| model.p_value(*score));
+        ps.sum::<f64>() / asked.len() as f64
+    };
+    let (all, trimmed) = (mean(&model(0.0)), mean(&model(0.1)));
+    assert!(
+        trimmed < 0.06 && trimmed < all,
+        "{trimmed}, untrimmed {all}"
+    );
+}
+
+#[test]
+fn columns_without_a_cut_leave_the_forest_alone() {
+    let mut rows = Rows::with_columns(COLUMNS);
+    (0..500).for_each(|_| rows.push(&[1.0; COLUMNS]));
+    let settings = Settings {
+        autoencoder: 0.5,
+        beyond: 0.0,
+        ..Settings::default()
+    };
+    let model = Model::train(&rows, &schema(), &settings).unwrap();
+    assert_eq!(model.info().autoencoder, None);
+    assert!(Model::from_bytes(&model.to_bytes()).is_ok());
+}
