@@ -31,6 +31,7 @@ mod avx2;
 mod avx512;
 mod axis;
 mod baseline;
+mod bins;
 mod body;
 mod boost;
 mod calibrate;
@@ -61,6 +62,7 @@ mod usual;
 mod walk;
 
 pub use artifact::{LoadError, SaveError};
+pub use bins::{BINS, Bins};
 pub use boost::{BoostError, BoostInfo, BoostSettings, Classifier, Labelled, Sureness};
 pub use calibrate::CalibrationSource;
 pub use control::{Allowance, Control, ControlSettings};

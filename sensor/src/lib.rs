@@ -16,6 +16,7 @@ pub mod context;
 pub mod features;
 pub mod flow;
 mod lines;
+pub mod learn;
 pub mod logs;
 pub mod metrics;
 pub mod pipeline;

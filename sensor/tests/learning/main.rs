@@ -1,4 +1,5 @@
 //! What the sensor tells and what it learns, over days that are made up here and in traffic time only.
 
 mod budget;
+mod day;
 mod made;

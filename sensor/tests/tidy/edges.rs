@@ -38,6 +38,8 @@ const MODULE_EDGES: &[(&str, &[&str])] = &[
         "score",
         &["attack", "bounded", "context", "features", "flow", "time"],
     ),
+    // Beside the stages: what scored flows teach.
+    ("learn", &["features", "score"]),
     (
         "sink",
         &[
