@@ -23,6 +23,7 @@ use crate::{
     config::Format,
     features::Row,
     flow::{FlowRecord, Stats},
+    learn::{self, Decision},
     metrics::{self, Id, Metrics},
     pipeline::{Learning, Listener, Source, Watch, Watched},
     score::{Incident, Scored, count, store::Store},
@@ -91,6 +92,11 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
         training: setup.training(),
         flows: setup.config.live.learn_flows,
         time: setup.config.live.learn_time,
+        retrain: setup.config.live.retrain.map(|every| learn::Settings {
+            model: setup.training().model,
+            every_ns: u64::try_from(every.as_nanos()).unwrap_or(u64::MAX),
+            ..learn::Settings::default()
+        }),
     };
     let mut screen = Screen::new(&setup, to_stdout, &metrics)?;
     let watch = Watch::new(&setup.stages(), published, &learning, &metrics);
@@ -389,6 +395,29 @@ impl Listener for Screen<'_> {
             None => self.log.unscored(record, row),
         };
         self.wrote(&result);
+    }
+
+    fn decided(&mut self, decision: &Decision) {
+        let store = self.setup.store();
+        match decision {
+            Decision::Promoted(model) => {
+                describe_model(self.metrics, model);
+                self.setup
+                    .note("learned anew from this traffic; in use now");
+                keep(self.setup, &store, model, self.to_stdout);
+            }
+            Decision::Refused(why) => self.setup.note(&format!(
+                "learned anew, and kept the model in use: {}",
+                why.name()
+            )),
+            Decision::RolledBack(model, times) => {
+                describe_model(self.metrics, model);
+                self.setup.note(&format!(
+                    "warning: the new model raised {times:.0} times the alarms it promised; the one before is in use again"
+                ));
+                keep(self.setup, &store, model, self.to_stdout);
+            }
+        }
     }
 
     fn incident(&mut self, incident: &Incident) {

@@ -136,6 +136,8 @@ pub struct Score {
 pub struct Live {
     /// Flow records to learn a baseline from when no model is given.
     pub learn_flows: usize,
+    /// How often to train anew on the traffic that is watched; `None` for never.
+    pub retrain: Option<Duration>,
     /// Longest time to learn; `None` for as long as it takes.
     pub learn_time: Option<Duration>,
 }
@@ -228,6 +230,7 @@ impl Config {
             },
             live: Live {
                 learn_flows: layers.integer("live.learn_flows", 10, 100_000_000)? as usize,
+                retrain: layers.duration("live.retrain")?,
                 learn_time: layers.duration("live.learn_time")?,
             },
             output: Output {

@@ -24,7 +24,10 @@ impl Drift {
     pub fn new(model: &Model) -> Self {
         let bins: Vec<Bins> = (0..MODEL_COUNT).map(|column| model.bins(column)).collect();
         Self {
-            counts: bins.iter().map(|bins| vec![0.0; bins.expected().len()]).collect(),
+            counts: bins
+                .iter()
+                .map(|bins| vec![0.0; bins.expected().len()])
+                .collect(),
             bins,
             p_values: [0.0; STEPS],
             rows: 0.0,

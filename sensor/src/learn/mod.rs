@@ -209,9 +209,12 @@ impl Learner {
     }
 
     /// Takes in an incident that was told: its actor teaches nothing, and what it taught is forgotten, unless it was
-    /// merely unusual or came back like a clock.
+    /// merely unusual, came back like a clock, or fetched much.
     pub fn heed(&mut self, incident: &Incident, now: TimeNs) {
-        let mild = matches!(incident.kind, Kind::UnusualFlow | Kind::Beaconing);
+        let mild = matches!(
+            incident.kind,
+            Kind::UnusualFlow | Kind::Beaconing | Kind::Download
+        );
         if mild || incident.subject.role != Role::Actor {
             return;
         }
@@ -276,11 +279,10 @@ impl Learner {
                 self.probation = None;
             }
         }
-        let verdict = self.shadow.as_ref()?.verdict(
-            &self.champion,
-            &self.canaries,
-            &self.settings.rules,
-        )?;
+        let verdict =
+            self.shadow
+                .as_ref()?
+                .verdict(&self.champion, &self.canaries, &self.settings.rules)?;
         let challenger = self.shadow.take()?;
         Some(match verdict {
             Err(refusal) => Decision::Refused(refusal),

@@ -120,7 +120,11 @@ impl Reservoir {
 
     /// A copy to train on, in order of arrival: the order of a file or of keys is no matter.
     pub fn snapshot(&self) -> Rows {
-        let mut order: Vec<_> = self.rows.iter().map(|(place, row)| (place.1, row)).collect();
+        let mut order: Vec<_> = self
+            .rows
+            .iter()
+            .map(|(place, row)| (place.1, row))
+            .collect();
         order.sort_unstable_by_key(|(arrived, _)| *arrived);
         let mut rows = Rows::with_columns(MODEL_COUNT);
         for (_, (_, values)) in order {
@@ -147,7 +151,12 @@ impl Reservoir {
         let mut bytes = Vec::with_capacity(128 + self.rows.len() * (32 + 4 * MODEL_COUNT));
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(features::schema().digest().as_bytes());
-        for number in [self.origin.unwrap_or(0), self.state, self.arrived, self.rows.len() as u64] {
+        for number in [
+            self.origin.unwrap_or(0),
+            self.state,
+            self.arrived,
+            self.rows.len() as u64,
+        ] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         for ((key, arrived), (host, values)) in &self.rows {
@@ -251,12 +260,20 @@ mod tests {
         for step in 0..20_000_u64 {
             reservoir.offer(host(1), step * 1000, &[1.0; MODEL_COUNT]);
             if step % 10 == 0 {
-                reservoir.offer(host(2 + (step / 10 % 50) as u8), step * 1000, &[0.0; MODEL_COUNT]);
+                reservoir.offer(
+                    host(2 + (step / 10 % 50) as u8),
+                    step * 1000,
+                    &[0.0; MODEL_COUNT],
+                );
             }
         }
         let rows = reservoir.snapshot();
         let talker = rows.iter().filter(|row| row[0] == 1.0).count();
-        assert!(rows.len() == 1000 && talker == 100, "{talker} of {}", rows.len());
+        assert!(
+            rows.len() == 1000 && talker == 100,
+            "{talker} of {}",
+            rows.len()
+        );
         reservoir.forget(&host(1));
         assert!(reservoir.snapshot().iter().all(|row| row[0] == 0.0));
     }
@@ -266,7 +283,11 @@ mod tests {
         let mut reservoir = Reservoir::new(2000, HOUR, 1.0, 3);
         for step in 0..40_000_u64 {
             let hour = (step / 10_000) as f32;
-            reservoir.offer(host((step % 200) as u8), step * HOUR / 10_000, &[hour; MODEL_COUNT]);
+            reservoir.offer(
+                host((step % 200) as u8),
+                step * HOUR / 10_000,
+                &[hour; MODEL_COUNT],
+            );
         }
         let mut counts = [0_usize; 4];
         for row in reservoir.snapshot().iter() {

@@ -88,7 +88,12 @@ impl Shadow {
     }
 
     /// The verdict, once enough was seen.
-    pub fn verdict(&self, champion: &Model, canaries: &[Box<Values>], rules: &Rules) -> Option<Result<(), Refusal>> {
+    pub fn verdict(
+        &self,
+        champion: &Model,
+        canaries: &[Box<Values>],
+        rules: &Rules,
+    ) -> Option<Result<(), Refusal>> {
         if self.rows < rules.rows {
             return None;
         }
@@ -106,7 +111,11 @@ impl Shadow {
             .filter(|(before, now)| **before && !now)
             .count();
         let most = rules.canaries_lost * found.iter().filter(|found| **found).count() as f64;
-        Some(if lost as f64 > most { Err(Refusal::Canaries) } else { Ok(()) })
+        Some(if lost as f64 > most {
+            Err(Refusal::Canaries)
+        } else {
+            Ok(())
+        })
     }
 
     /// The challenger.

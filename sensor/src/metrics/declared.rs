@@ -148,6 +148,12 @@ metrics! {
     Incidents, "anomaly_detect_incidents", Gauge, ["kind": KINDS], "Incidents going on, by kind.";
     IncidentsTotal, "anomaly_detect_incidents_total", Counter, ["kind": KINDS], "Incidents begun, by kind.";
     IncidentsForgottenTotal, "anomaly_detect_incidents_forgotten_total", Counter, [], "Incidents forgotten for want of room.";
+    LearnRowsTotal, "anomaly_detect_learn_rows_total", Counter, ["state": &["learned", "waited", "habit", "refused"]], "Flow records by what they may teach a sensor that trains anew.";
+    ReservoirRows, "anomaly_detect_reservoir_rows", Gauge, [], "Flow records remembered to train on.";
+    DriftIndex, "anomaly_detect_drift_index", Gauge, ["feature": &[]], "Population stability index of a feature against the baseline of the model in use.";
+    DriftMovedRatio, "anomaly_detect_drift_moved_ratio", Gauge, [], "Share of the features whose index is above 0.25.";
+    DriftDistance, "anomaly_detect_drift_distance", Gauge, [], "Greatest difference between the distribution of p-values and the uniform one, 0 to 1.";
+    ModelDecisionsTotal, "anomaly_detect_model_decisions_total", Counter, ["decision": &["promoted", "refused", "rolled_back"]], "What became of models trained while watching.";
     AlertsTotal, "anomaly_detect_alerts_total", Counter, ["state": &["told", "told_again", "below_threshold", "withheld"]], "Incidents by what the alert budget did with them; `told` are the alerts it counts.";
     AlertThreshold, "anomaly_detect_alert_threshold", Gauge, ["severity": SEVERITIES], "Evidence from which an incident is told, under the alert budget.";
     AlertsWaiting, "anomaly_detect_alerts_waiting", Gauge, [], "Incidents that wait for the alert budget.";

@@ -7,6 +7,7 @@ mod labelled;
 mod logs;
 mod offline;
 mod report;
+mod retrain;
 mod sample;
 mod source;
 mod stages;

@@ -9,11 +9,13 @@ use sensor_ebpf::{flow::EPOCH_SHIFT, maps::Ledger};
 use super::{
     Batch, Error, Sample, Settings, Source, Stages, Training,
     report::{report_budget, report_ledger, report_pressure},
+    retrain::Retrain,
 };
 use crate::{
     capture::{Capture, Epoch, Progress},
     features,
     flow::FlowEndReason,
+    learn::{self, Decision},
     metrics::{Id, Metrics},
     score::{Budget, Incident, IncidentSettings, Incidents, Judge, Kind, Scored, Severity},
     time,
@@ -28,6 +30,8 @@ pub struct Learning {
     pub flows: usize,
     /// Longest packet time to learn.
     pub time: Option<Duration>,
+    /// How to learn on from the traffic that is watched; nothing keeps the first model.
+    pub retrain: Option<learn::Settings>,
 }
 
 /// What happens while watching.
@@ -47,6 +51,8 @@ pub trait Listener {
     fn incident(&mut self, incident: &Incident);
     /// Half-open flows began to pour in, so that not each gets a record, or it is over; with the totals so far.
     fn pressed(&mut self, is_pressed: bool, stats: &crate::flow::Stats);
+    /// A challenger took over or did not, or a champion was sent back.
+    fn decided(&mut self, decision: &Decision);
     /// An epoch is over and everything about it was told.
     fn epoch(&mut self);
 }
@@ -83,6 +89,7 @@ pub struct Watch<'a> {
     budget: Option<Budget>,
     model: Option<Arc<Published>>,
     sample: Option<Sample>,
+    retrain: Option<Retrain>,
     learning: &'a Learning,
     metrics: &'a Metrics,
     latency: Histogram<u64>,
@@ -118,6 +125,8 @@ impl<'a> Watch<'a> {
             judge: Judge::default(),
             incidents: Incidents::new(IncidentSettings::default()),
             budget: settings.alerts.as_ref().map(Budget::new),
+            retrain: (learning.retrain.as_ref().zip(model.as_ref()))
+                .map(|(settings, model)| Retrain::new(settings, &model.pin())),
             model,
             sample,
             learning,
@@ -194,6 +203,7 @@ impl<'a> Watch<'a> {
             let model = published.pin();
             self.judge.judge(&model, &mut self.batch, &mut self.scored);
             self.tell(&model, epoch, listener);
+            self.turn(epoch, listener);
             return Ok(());
         }
         self.stages.aggregates();
@@ -226,13 +236,29 @@ impl<'a> Watch<'a> {
         let model = Model::train(&rows, &features::schema(), &self.learning.training.model)?;
         listener.learned(&model);
         self.metrics.set(Id::LearningRatio, &[], 1.0);
+        self.retrain = (self.learning.retrain.as_ref()).map(|how| Retrain::new(how, &model));
         self.model = Some(publish(model));
         Ok(())
+    }
+
+    fn turn(&mut self, epoch: u64, listener: &mut dyn Listener) {
+        if !epoch.is_multiple_of(SWEEP_EPOCHS) {
+            return;
+        }
+        if let (Some(retrain), Some(published)) = (&mut self.retrain, &self.model)
+            && let Some(decision) =
+                retrain.turn((epoch + 1) << EPOCH_SHIFT, published, self.metrics)
+        {
+            listener.decided(&decision);
+        }
     }
 
     fn tell(&mut self, model: &Model, epoch: u64, listener: &mut dyn Listener) {
         for mut found in self.scored.drain(..) {
             let began = self.incidents.absorb(&mut found, model);
+            if let Some(retrain) = &mut self.retrain {
+                retrain.observe(&found);
+            }
             self.metrics.add(Id::FlowsScoredTotal, &[], 1.0);
             self.metrics.observe(Id::Score, f64::from(found.score));
             if found.severity > Severity::Info {
@@ -253,11 +279,17 @@ impl<'a> Watch<'a> {
         match &mut self.budget {
             None => {
                 for incident in self.incidents.news() {
+                    if let Some(retrain) = &mut self.retrain {
+                        retrain.heed(incident, (epoch + 1) << EPOCH_SHIFT);
+                    }
                     listener.incident(incident);
                 }
             }
             Some(budget) => {
                 for alert in budget.tell((epoch + 1) << EPOCH_SHIFT, &mut self.incidents) {
+                    if let Some(retrain) = &mut self.retrain {
+                        retrain.heed(alert.incident, (epoch + 1) << EPOCH_SHIFT);
+                    }
                     listener.incident(alert.incident);
                 }
                 report_budget(self.metrics, budget);

@@ -43,28 +43,76 @@ fn row(habit: Habit, dice: &mut Dice) -> Row {
         let spread = (0..6).map(|_| dice.unit() - 0.5).sum::<f64>();
         row[at(name)] = (median * 2f64.powf(spread)) as f32;
     };
-    let scale = if matches!(habit, Habit::Moved) { 100.0 } else { 1.0 };
-    set("duration", if matches!(habit, Habit::Tunnel) { 20_000.0 } else { 2.0 * scale });
-    set("orig_payload", match habit {
-        Habit::Backup => 5e8,
-        Habit::Tunnel => 4e6,
-        _ => 900.0 * scale,
-    });
-    set("resp_payload", if matches!(habit, Habit::Tunnel) { 4e6 } else { 9000.0 * scale });
-    set("orig_packets", match habit {
-        Habit::Backup => 4e5,
-        Habit::Tunnel => 3e5,
-        _ => 9.0 * scale,
-    });
-    set("resp_packets", match habit {
-        Habit::Backup => 2e5,
-        Habit::Tunnel => 3e5,
-        _ => 11.0 * scale,
-    });
-    set("src_flows_60s", if matches!(habit, Habit::Tunnel) { 60.0 } else { 4.0 });
-    set("src_ports_60s", if matches!(habit, Habit::Probe) { 300.0 } else { 2.0 });
+    let scale = if matches!(habit, Habit::Moved) {
+        100.0
+    } else {
+        1.0
+    };
+    set(
+        "duration",
+        if matches!(habit, Habit::Tunnel) {
+            20_000.0
+        } else {
+            2.0 * scale
+        },
+    );
+    set(
+        "orig_payload",
+        match habit {
+            Habit::Backup => 5e8,
+            Habit::Tunnel => 4e6,
+            _ => 900.0 * scale,
+        },
+    );
+    set(
+        "resp_payload",
+        if matches!(habit, Habit::Tunnel) {
+            4e6
+        } else {
+            9000.0 * scale
+        },
+    );
+    set(
+        "orig_packets",
+        match habit {
+            Habit::Backup => 4e5,
+            Habit::Tunnel => 3e5,
+            _ => 9.0 * scale,
+        },
+    );
+    set(
+        "resp_packets",
+        match habit {
+            Habit::Backup => 2e5,
+            Habit::Tunnel => 3e5,
+            _ => 11.0 * scale,
+        },
+    );
+    set(
+        "src_flows_60s",
+        if matches!(habit, Habit::Tunnel) {
+            60.0
+        } else {
+            4.0
+        },
+    );
+    set(
+        "src_ports_60s",
+        if matches!(habit, Habit::Probe) {
+            300.0
+        } else {
+            2.0
+        },
+    );
     set("src_peers_60s", 2.0);
-    set("src_failed_share_60s", if matches!(habit, Habit::Probe) { 0.95 } else { 0.02 });
+    set(
+        "src_failed_share_60s",
+        if matches!(habit, Habit::Probe) {
+            0.95
+        } else {
+            0.02
+        },
+    );
     row
 }
 
@@ -126,7 +174,10 @@ impl Sensor {
         for alert in self.budget.tell(found.record.due, &mut self.incidents) {
             if !alert.again {
                 let incident = alert.incident;
-                self.log.push(format!("alert {} {}", incident.kind, incident.subject.address));
+                self.log.push(format!(
+                    "alert {} {}",
+                    incident.kind, incident.subject.address
+                ));
             }
             self.learner.heed(alert.incident, found.record.due);
         }
@@ -138,10 +189,19 @@ impl Sensor {
     fn hour(&mut self, hour: u64, usual: Habit, also: &[(Habit, u32, u64)]) -> f64 {
         let begin = START + hour * HOUR;
         let mut events: Vec<(u64, Habit, u32, bool)> = (0..600)
-            .map(|step| (begin + step * HOUR / 600, usual, 100 + (step % 40) as u32, false))
+            .map(|step| {
+                (
+                    begin + step * HOUR / 600,
+                    usual,
+                    100 + (step % 40) as u32,
+                    false,
+                )
+            })
             .collect();
         for (habit, host, flows) in also {
-            events.extend((0..*flows).map(|step| (begin + step * HOUR / flows + 1, *habit, *host, true)));
+            events.extend(
+                (0..*flows).map(|step| (begin + step * HOUR / flows + 1, *habit, *host, true)),
+            );
         }
         events.sort_by_key(|event| event.0);
         let (mut odd, mut all) = (0.0, 0.0);
@@ -164,9 +224,15 @@ impl Sensor {
             self.log.push(format!("{hour}: trained"));
         }
         match self.learner.decide(now) {
-            Some(Decision::Promoted(model)) => self.log.push(format!("{hour}: promoted {}", model.digest())),
-            Some(Decision::Refused(why)) => self.log.push(format!("{hour}: refused {}", why.name())),
-            Some(Decision::RolledBack(model, _)) => self.log.push(format!("{hour}: back to {}", model.digest())),
+            Some(Decision::Promoted(model)) => self
+                .log
+                .push(format!("{hour}: promoted {}", model.digest())),
+            Some(Decision::Refused(why)) => {
+                self.log.push(format!("{hour}: refused {}", why.name()))
+            }
+            Some(Decision::RolledBack(model, _)) => {
+                self.log.push(format!("{hour}: back to {}", model.digest()))
+            }
             None => {}
         }
     }
@@ -183,7 +249,11 @@ impl Sensor {
             values.extend_from_slice(&model_row(&row(habit, &mut self.dice)));
         }
         let scores = self.judge.score_values(&champion, &values);
-        scores.iter().filter(|score| **score >= champion.threshold()).count() as f64 / 200.0
+        scores
+            .iter()
+            .filter(|score| **score >= champion.threshold())
+            .count() as f64
+            / 200.0
     }
 }
 
@@ -237,26 +307,45 @@ fn day(seed: u64, poison: bool) -> (Sensor, f64, f64) {
 fn a_shift_is_absorbed_an_attack_alerted_and_poison_not_learned() {
     let (mut sensor, backup_first, backup_last) = day(1, true);
     let log = sensor.log.join("\n");
-    assert!(backup_first > 0.9, "the backup job was no news: {backup_first}");
+    assert!(
+        backup_first > 0.9,
+        "the backup job was no news: {backup_first}"
+    );
     assert!(backup_last < 0.35, "it is still news: {backup_last}\n{log}");
     assert!(sensor.logged("promoted"), "{log}");
     let scan = format!("alert {} 10.0.0.66", Kind::PortScanVertical);
     assert!(sensor.logged(&scan), "{log}");
-    assert!(sensor.logged("10.0.0.77"), "the tunnels were told of:\n{log}");
+    assert!(
+        sensor.logged("10.0.0.77"),
+        "the tunnels were told of:\n{log}"
+    );
     let tunnels = sensor.would_find(Habit::Tunnel);
     // What a sensor finds that lived the same day without the attempt.
     let clean = day(1, false).0.would_find(Habit::Tunnel);
-    assert!(clean > 0.9 && tunnels > 0.9, "the poison worked: {tunnels}, {clean} without\n{log}");
+    assert!(
+        clean > 0.9 && tunnels > 0.9,
+        "the poison worked: {tunnels}, {clean} without\n{log}"
+    );
     let again = format!("alert {} 10.0.0.67", Kind::PortScanVertical);
-    assert!(sensor.logged(&again), "the second scan was not told:\n{log}");
-    assert!(sensor.learner.stats().refused >= 400, "{:?}", sensor.learner.stats());
+    assert!(
+        sensor.logged(&again),
+        "the second scan was not told:\n{log}"
+    );
+    assert!(
+        sensor.learner.stats().refused >= 400,
+        "{:?}",
+        sensor.learner.stats()
+    );
 }
 
 #[test]
 fn the_same_day_gives_the_same_decisions() {
     let (first, second) = (day(2, true).0, day(2, true).0);
     assert_eq!(first.log, second.log);
-    assert_eq!(first.learner.champion().digest(), second.learner.champion().digest());
+    assert_eq!(
+        first.learner.champion().digest(),
+        second.learner.champion().digest()
+    );
 }
 
 /// The network moves for a day and the sensor follows; then it moves back, and the new model cries wolf.

@@ -51,8 +51,8 @@ const MODULE_EDGES: &[(&str, &[&str])] = &[
 /// The stages, in the order in which data runs.
 const STAGES: &[&str] = &["capture", "flow", "context", "features", "score", "sink"];
 
-/// Sources beside the stages, which speak their words.
-const SOURCES: &[&str] = &["logs", "zeek"];
+/// Beside the stages, and speaking their words: sources, and what learns.
+const SOURCES: &[&str] = &["learn", "logs", "zeek"];
 
 /// These put the stages together and may name any module.
 const ASSEMBLY: &[&str] = &["pipeline", "cli", "lib", "bin"];
