@@ -13,6 +13,7 @@ use std::sync::Arc;
 use model::{Model, TrainError};
 use sensor_ebpf::flow::TimeNs;
 
+use self::quarantine::{attacks, is_mild};
 pub use self::{
     drift::Drift,
     quarantine::{Lesson, Patience, Quarantine},
@@ -21,7 +22,7 @@ pub use self::{
 };
 use crate::{
     features::{self, model_row},
-    score::{Incident, Kind, Role, Scored},
+    score::{Incident, Role, Scored},
 };
 
 /// How to learn.
@@ -177,9 +178,9 @@ impl Learner {
         self.trained.get_or_insert(time);
         if let Some(probation) = &mut self.probation {
             probation.rows += 1;
-            probation.alarms += u64::from(scored.anomalous && !is_attack(scored));
+            probation.alarms += u64::from(scored.anomalous && !attacks(scored));
         }
-        if is_attack(scored) {
+        if attacks(scored) {
             self.keep_canary(&values);
         } else {
             // Whether it is this one's turn must not hang on how often a host sends: a count would beat with a clock.
@@ -211,11 +212,7 @@ impl Learner {
     /// Takes in an incident that was told: its actor teaches nothing, and what it taught is forgotten, unless it was
     /// merely unusual, came back like a clock, or fetched much.
     pub fn heed(&mut self, incident: &Incident, now: TimeNs) {
-        let mild = matches!(
-            incident.kind,
-            Kind::UnusualFlow | Kind::Beaconing | Kind::Download
-        );
-        if mild || incident.subject.role != Role::Actor {
+        if is_mild(incident.kind) || incident.subject.role != Role::Actor {
             return;
         }
         let host = match incident.subject.address {
@@ -350,8 +347,4 @@ const fn mixed(number: u64) -> u64 {
     let mixed = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ mixed >> 31
-}
-
-fn is_attack(scored: &Scored) -> bool {
-    scored.kind.is_some_and(|kind| kind != Kind::UnusualFlow)
 }

@@ -39,6 +39,16 @@ const HOUR_NS: u64 = 3_600_000_000_000;
 /// Banned hosts that are remembered, at most: beyond, the one that attacked longest ago is pardoned.
 const BANNED: usize = 65_536;
 
+/// Whether a kind is merely worth a look: programs of an ordinary network also come back like a clock and fetch much.
+pub(super) const fn is_mild(kind: Kind) -> bool {
+    matches!(kind, Kind::UnusualFlow | Kind::Beaconing | Kind::Download)
+}
+
+/// Whether a flow is part of something that nobody does by accident.
+pub(super) fn attacks(scored: &Scored) -> bool {
+    scored.kind.is_some_and(|kind| !is_mild(kind))
+}
+
 /// Who does it, to whom, by which service.
 type Habit = (Host, Host, u16);
 
@@ -105,13 +115,12 @@ impl Quarantine {
             }
             self.banned.remove(&source);
         }
-        let attack = scored.kind.is_some_and(|kind| kind != Kind::UnusualFlow);
-        if attack || is_attack(record, &scored.row) {
+        if attacks(scored) || is_attack(record, &scored.row) {
             return Lesson::Never;
         }
         let target = record.key.addresses[record.responder()];
         let habit = (source, target, record.destination_port());
-        if !scored.anomalous {
+        if !scored.anomalous && scored.kind.is_none() {
             // Where much is unusual, what just passes as ordinary is the same thing, and waits with it.
             return match self.habits.get_mut(&habit) {
                 Some(held) if held.hours.len() < self.patience.hours => {

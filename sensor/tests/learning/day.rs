@@ -113,6 +113,10 @@ fn row(habit: Habit, dice: &mut Dice) -> Row {
             0.02
         },
     );
+    // What is always known of addresses: hosts of this network, no group.
+    row[at("src_private")] = 1.0;
+    row[at("dst_private")] = 1.0;
+    row[at("dst_group")] = 0.0;
     row
 }
 
@@ -308,7 +312,7 @@ fn a_shift_is_absorbed_an_attack_alerted_and_poison_not_learned() {
     let (mut sensor, backup_first, backup_last) = day(1, true);
     let log = sensor.log.join("\n");
     assert!(
-        backup_first > 0.9,
+        backup_first > 0.8,
         "the backup job was no news: {backup_first}"
     );
     assert!(backup_last < 0.35, "it is still news: {backup_last}\n{log}");
@@ -353,8 +357,11 @@ fn the_same_day_gives_the_same_decisions() {
 fn a_champion_that_cries_wolf_is_sent_back() {
     let mut sensor = Sensor::new(
         Settings {
-            rows: 1000,
-            half_life_ns: HOUR / 2,
+            // So short a memory that it holds nothing but what the network moved to.
+            rows: 500,
+            half_life_ns: HOUR / 12,
+            every_ns: 6 * HOUR,
+            fewest: 300,
             probation_ns: 100 * HOUR,
             ..settings()
         },
