@@ -139,7 +139,7 @@ pub struct Learner {
     champion: Arc<Model>,
     shadow: Option<Shadow>,
     probation: Option<Probation>,
-    canaries: Vec<Box<Values>>,
+    canaries: Vec<Values>,
     offered_canaries: u64,
     training: bool,
     trained: Option<TimeNs>,
@@ -227,10 +227,10 @@ impl Learner {
     fn keep_canary(&mut self, values: &Values) {
         self.offered_canaries += 1;
         if self.canaries.len() < CANARIES {
-            self.canaries.push(Box::new(*values));
+            self.canaries.push(*values);
         } else if self.offered_canaries.is_power_of_two() {
             let at = self.offered_canaries.trailing_zeros() as usize % CANARIES;
-            self.canaries[at] = Box::new(*values);
+            self.canaries[at] = *values;
         }
     }
 

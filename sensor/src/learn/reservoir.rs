@@ -290,7 +290,7 @@ mod tests {
             );
         }
         let mut counts = [0_usize; 4];
-        for row in reservoir.snapshot().iter() {
+        for row in &reservoir.snapshot() {
             counts[row[0] as usize] += 1;
         }
         // Nearly 8 : 4 : 2 : 1, less for those that are all taken.

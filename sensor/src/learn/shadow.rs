@@ -91,7 +91,7 @@ impl Shadow {
     pub fn verdict(
         &self,
         champion: &Model,
-        canaries: &[Box<Values>],
+        canaries: &[Values],
         rules: &Rules,
     ) -> Option<Result<(), Refusal>> {
         if self.rows < rules.rows {
@@ -124,7 +124,7 @@ impl Shadow {
     }
 }
 
-fn found(model: &Model, canaries: &[Box<Values>]) -> Vec<bool> {
+fn found(model: &Model, canaries: &[Values]) -> Vec<bool> {
     let mut scratch = Scratch::default();
     let mut score = [0.0];
     let each = canaries.iter().map(|values| {

@@ -83,11 +83,8 @@ impl Retrain {
             }
         }
         let decision = self.learner.decide(now);
-        match &decision {
-            Some(Decision::Promoted(model) | Decision::RolledBack(model, _)) => {
-                published.publish(Model::clone(model));
-            }
-            _ => {}
+        if let Some(Decision::Promoted(model) | Decision::RolledBack(model, _)) = &decision {
+            published.publish(Model::clone(model));
         }
         self.report(metrics, decision.as_ref());
         decision

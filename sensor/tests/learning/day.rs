@@ -232,10 +232,10 @@ impl Sensor {
                 .log
                 .push(format!("{hour}: promoted {}", model.digest())),
             Some(Decision::Refused(why)) => {
-                self.log.push(format!("{hour}: refused {}", why.name()))
+                self.log.push(format!("{hour}: refused {}", why.name()));
             }
             Some(Decision::RolledBack(model, _)) => {
-                self.log.push(format!("{hour}: back to {}", model.digest()))
+                self.log.push(format!("{hour}: back to {}", model.digest()));
             }
             None => {}
         }
