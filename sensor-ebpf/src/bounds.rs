@@ -39,6 +39,16 @@ pub fn opaque<T>(mut pointer: *const T) -> *const T {
     pointer
 }
 
+/// The same for a number: what is compared is then the very register that is used.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+pub fn opaque_number(number: u32) -> u32 {
+    let mut number = u64::from(number);
+    // SAFETY: a register is moved to itself.
+    unsafe { core::arch::asm!("{0} = {0}", inout(reg) number, options(nostack, preserves_flags)) };
+    number as u32
+}
+
 impl<'a> Cursor<'a> {
     /// All of a captured frame.
     #[inline(always)]

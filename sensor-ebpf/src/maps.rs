@@ -16,10 +16,33 @@ pub const BELL_BYTES: usize = 65_536;
 pub const CLOCK_OFFSET: &str = "CLOCK_OFFSET";
 /// Name of the load-time constant that takes packet times from the frame (tests).
 pub const CLOCK_FROM_FRAME: &str = "CLOCK_FROM_FRAME";
-/// Name of the load-time constant that drops after counting.
-pub const TAP: &str = "TAP";
-/// Name of the XDP program.
+/// Name of the map of AF_XDP sockets that taps hand frames over to, indexed by slot: [`TAPS`] of the interface plus receive queue.
+pub const XSKS: &str = "XSKS";
+/// Sockets, and with them receive queues, that all taps together may have.
+pub const XSKS_MAX: usize = 256;
+/// Name of the map from a tap's interface index to its first slot in [`XSKS`]. A tap that is not in it has no sockets.
+pub const TAPS: &str = "TAPS";
+/// Taps that may have sockets.
+pub const TAPS_MAX: usize = 64;
+/// Name of the map of watched flows: [`crate::flow::FlowKey`] to packets (`i64`) that are still to be copied.
+pub const WATCH: &str = "WATCH";
+/// Flows that can be watched at once.
+pub const WATCH_MAX: usize = 8192;
+/// Name of the ring buffer that copies of packets go through: an [`EvidenceHeader`] and so many bytes of the frame as it says.
+pub const EVIDENCE: &str = "EVIDENCE";
+/// Size of [`EVIDENCE`] as the object declares it; the loader makes it small where nothing is copied.
+pub const EVIDENCE_RING_BYTES: usize = 1 << 22;
+/// Name of the load-time constant that says how many bytes of a packet are copied at most; 0 copies none, and costs nothing.
+pub const EVIDENCE_BYTES: &str = "EVIDENCE_BYTES";
+/// The most it may be.
+pub const EVIDENCE_BYTES_MAX: usize = 2048;
+/// Name of the load-time constant that says how many packets are copied of each flow in each epoch, watched or not.
+pub const FIRST_PACKETS: &str = "FIRST_PACKETS";
+/// Name of the XDP program of a host's interface: counts, and lets pass.
 pub const PROGRAM_INGRESS: &str = "flow_ingress";
+/// Name of the XDP program of a tap, a mirror port that must not reach the stack: hands frames over to AF_XDP where there is
+/// a socket for the queue, else counts; then drops.
+pub const PROGRAM_TAP: &str = "flow_tap";
 /// Name of the TC program.
 pub const PROGRAM_EGRESS: &str = "flow_egress";
 
@@ -44,6 +67,39 @@ pub enum Hook {
     Egress = 1,
 }
 
+/// What stands in front of the copy of a packet.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EvidenceHeader {
+    /// The time the packet was counted with.
+    pub time: u64,
+    /// Index of the interface.
+    pub interface: u32,
+    /// [`Hook`] it was seen at.
+    pub hook: u32,
+    /// Length of the frame, of which a super-packet has many times a wire's.
+    pub frame_length: u32,
+    /// Bytes of it that follow.
+    pub captured: u32,
+}
+
+/// Room for one copy on its way to the ring.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence {
+    /// In front.
+    pub header: EvidenceHeader,
+    /// The frame's first bytes.
+    pub bytes: [u8; EVIDENCE_BYTES_MAX],
+}
+
+const _: () = assert!(size_of::<EvidenceHeader>() == 24);
+const _: () = assert!(size_of::<Evidence>() == 24 + EVIDENCE_BYTES_MAX);
+
+/// Bytes a tap puts in front of a frame that it hands over: the packet's time, nanoseconds since the Unix epoch, in the byte
+/// order of the machine (`bpf_xdp_adjust_meta`).
+pub const HANDED_OVER_META_BYTES: usize = 8;
+
 /// What a hook keeps on each CPU.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +108,10 @@ pub struct HookState {
     pub ledger: Ledger,
     /// Flows this hook has added to this CPU's tables of this parity, ever.
     pub inserted: u64,
+    /// Packets copied to [`EVIDENCE`].
+    pub copied: u64,
+    /// Packets that were to be copied and found the ring full.
+    pub copies_lost: u64,
     /// The packet being counted. It passes through memory because there the verifier forgets how it was parsed,
     /// and checks the accounting once instead of once for every way through the parser.
     pub packet: Packet,
@@ -80,7 +140,7 @@ pub const FLOW_TABLE_FLAGS: u32 = 0;
 
 /// The ledger of one CPU and hook, or summed: where each packet seen at the hook went. Packets on the wire.
 ///
-/// `seen == counted + overflow_full + overflow_memory + overflow_other + not_ip + probe + Σ malformed + sampled_out`, always.
+/// `seen == counted + overflow_full + overflow_memory + overflow_other + not_ip + probe + Σ malformed + sampled_out + handed_over`, always.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
@@ -104,9 +164,11 @@ pub struct Ledger {
     pub malformed: [u64; MALFORMED_REASONS],
     /// IP bytes of the packets in the three overflow counters.
     pub overflow_bytes: u64,
+    /// Frames handed over to AF_XDP, whose reader accounts for each of them. It takes them out of this counter as it does.
+    pub handed_over: u64,
 }
 
-const _: () = assert!(size_of::<Ledger>() == 16 * 8);
+const _: () = assert!(size_of::<Ledger>() == 17 * 8);
 
 impl Ledger {
     /// Packets that are in no counter: 0, or a defect.
@@ -117,7 +179,8 @@ impl Ledger {
             + self.overflow_other
             + self.sampled_out
             + self.not_ip
-            + self.probe;
+            + self.probe
+            + self.handed_over;
         let mut reason = 0;
         while reason < MALFORMED_REASONS {
             sum += self.malformed[reason];
@@ -140,6 +203,7 @@ impl Ledger {
             *sum += more;
         }
         self.overflow_bytes += other.overflow_bytes;
+        self.handed_over += other.handed_over;
     }
 
     /// What has come since an `earlier` reading of the same counters.
@@ -160,6 +224,7 @@ impl Ledger {
             probe: self.probe - earlier.probe,
             malformed,
             overflow_bytes: self.overflow_bytes - earlier.overflow_bytes,
+            handed_over: self.handed_over - earlier.handed_over,
         }
     }
 

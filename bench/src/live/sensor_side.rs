@@ -20,7 +20,7 @@ pub(super) struct Kernel {
 impl Kernel {
     pub(super) fn start(pair: &Pair, tap: bool) -> Result<Self, Box<dyn Error>> {
         let settings = Settings {
-            tap,
+            taps: tap.then(|| "veth-b".to_owned()).into_iter().collect(),
             ..Settings::on(["veth-b"])
         };
         let mut capture = pair.b.within(|| Xdp::start(&settings))?;

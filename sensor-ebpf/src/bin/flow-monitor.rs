@@ -8,21 +8,30 @@ fn main() {}
 
 #[cfg(target_arch = "bpf")]
 mod programs {
+    use core::ffi::c_void;
+
     use aya_ebpf::{
         bindings::{self, BPF_NOEXIST, BPF_RB_FORCE_WAKEUP, TC_ACT_UNSPEC, xdp_action},
-        btf_maps::{ArrayOfMaps, HashMap, PerCpuArray, RingBuf},
-        helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns, generated::bpf_skb_pull_data},
+        btf_maps::{ArrayOfMaps, HashMap, PerCpuArray, RingBuf, XskMap},
+        helpers::{
+            bpf_get_smp_processor_id, bpf_ktime_get_ns,
+            generated::{
+                bpf_skb_load_bytes, bpf_skb_pull_data, bpf_xdp_adjust_meta, bpf_xdp_get_buff_len,
+                bpf_xdp_load_bytes,
+            },
+        },
         macros::{btf_map, xdp},
         programs::XdpContext,
     };
     use sensor_ebpf::{
         account::{self, Segments},
-        bounds::{Cursor, opaque},
+        bounds::{Cursor, opaque, opaque_number},
         flow::{FlowCounters, FlowKey, TimeNs, epoch_of},
         frame::{self, Malformed, NoFlow, Packet},
         maps::{
-            BELL_BYTES, FLOW_TABLE_FLAGS, FLOWS_PER_TABLE, HOOK_STATES_LENGTH, Hook, HookState,
-            Ledger, TABLES_MAX, hook_index, table_index,
+            BELL_BYTES, EVIDENCE_BYTES_MAX, EVIDENCE_RING_BYTES, Evidence, EvidenceHeader,
+            FLOW_TABLE_FLAGS, FLOWS_PER_TABLE, HANDED_OVER_META_BYTES, HOOK_STATES_LENGTH, Hook,
+            HookState, Ledger, TABLES_MAX, TAPS_MAX, WATCH_MAX, XSKS_MAX, hook_index, table_index,
         },
     };
 
@@ -42,6 +51,26 @@ mod programs {
     #[btf_map]
     static BELL: RingBuf<u64, BELL_BYTES> = RingBuf::new();
 
+    /// AF_XDP sockets of taps.
+    #[btf_map]
+    static XSKS: XskMap<XSKS_MAX> = XskMap::new();
+
+    /// First slot in [`XSKS`] by interface index.
+    #[btf_map]
+    static TAPS: HashMap<u32, u32, TAPS_MAX> = HashMap::new();
+
+    /// Packets still to be copied, by flow.
+    #[btf_map]
+    static WATCH: HashMap<FlowKey, i64, WATCH_MAX> = HashMap::new();
+
+    /// Copies of packets on their way to the agent.
+    #[btf_map]
+    static EVIDENCE: RingBuf<u8, EVIDENCE_RING_BYTES> = RingBuf::new();
+
+    /// Where a copy is put together.
+    #[btf_map]
+    static SCRATCH: PerCpuArray<Evidence, 1> = PerCpuArray::new();
+
     /// What a new flow starts from. In read-only data, because 248 bytes are half of the stack.
     static EMPTY: FlowCounters = FlowCounters::EMPTY;
 
@@ -53,13 +82,16 @@ mod programs {
     /// 1: a packet's time is in the first eight bytes of the frame, where its MAC addresses were. For tests.
     #[unsafe(no_mangle)]
     static CLOCK_FROM_FRAME: u8 = 0;
-    /// 1: drop each packet after counting, because this interface is a tap (mirror port).
-    #[unsafe(no_mangle)]
-    static TAP: u8 = 0;
-
     /// The bell rings each time this many flows and one more, a power of two, have been added.
     #[unsafe(no_mangle)]
     static BELL_MASK: u64 = u64::MAX;
+
+    /// Bytes of a packet that are copied at most; 0: none is.
+    #[unsafe(no_mangle)]
+    static EVIDENCE_BYTES: u32 = 0;
+    /// Packets of each flow and epoch that are copied, watched or not.
+    #[unsafe(no_mangle)]
+    static FIRST_PACKETS: u64 = 0;
 
     #[inline(always)]
     fn constant<T: Copy>(of: &'static T) -> T {
@@ -81,24 +113,96 @@ mod programs {
         unsafe { Cursor::from_raw(start, end) }
     }
 
+    /// The program of a host's interface.
     #[xdp(frags)]
     pub(crate) fn flow_ingress(context: XdpContext) -> u32 {
+        let now = time_of_xdp(&context);
+        if let Some(state) = state(Hook::Ingress, now) {
+            count_xdp(&context, state, now);
+        }
+        xdp_action::XDP_PASS
+    }
+
+    /// The program of a tap: nothing that arrives here may reach the stack.
+    #[xdp(frags)]
+    pub(crate) fn flow_tap(context: XdpContext) -> u32 {
+        let now = time_of_xdp(&context);
+        let Some(state) = state(Hook::Ingress, now) else {
+            return xdp_action::XDP_DROP;
+        };
+        if let Some(slot) = socket(&context)
+            && stamp(&context, now)
+        {
+            state.ledger.seen += 1;
+            state.ledger.handed_over += 1;
+            // From here on the socket counts what becomes of the frame (`struct xdp_statistics`).
+            return XSKS
+                .redirect(slot, u64::from(xdp_action::XDP_DROP))
+                .unwrap_or(xdp_action::XDP_DROP);
+        }
+        count_xdp(&context, state, now);
+        xdp_action::XDP_DROP
+    }
+
+    #[inline(always)]
+    fn time_of_xdp(context: &XdpContext) -> TimeNs {
         // SAFETY: the context the kernel passed.
         let context = unsafe { &*context.ctx };
         // SAFETY: fresh from the context.
+        time(unsafe { frame_between(context.data, context.data_end) })
+    }
+
+    #[inline(always)]
+    fn count_xdp(context: &XdpContext, state: &mut HookState, now: TimeNs) {
+        let raw = context.ctx;
+        // SAFETY: the context the kernel passed.
+        let context = unsafe { &*raw };
+        // SAFETY: fresh from the context.
         let frame = unsafe { frame_between(context.data, context.data_end) };
-        let now = time(frame);
-        if let Some(state) = state(Hook::Ingress, now) {
-            let outcome =
-                frame::parse_ethernet_into(frame, frame.remaining() as u32, &mut state.packet);
-            let interface = || context.ingress_ifindex;
-            count(outcome, state, now, interface, |_| Segments::ONE);
+        let outcome =
+            frame::parse_ethernet_into(frame, frame.remaining() as u32, &mut state.packet);
+        let seen = Seen {
+            hook: Hook::Ingress,
+            now,
+            interface: || context.ingress_ifindex,
+            // SAFETY: the context the kernel passed.
+            length: || unsafe { bpf_xdp_get_buff_len(raw) as u32 },
+            // SAFETY: the context, and so many bytes of room as said.
+            load: |to, length| unsafe { bpf_xdp_load_bytes(raw, 0, to, length) },
+        };
+        count(outcome, state, &seen, |_| Segments::ONE);
+    }
+
+    /// The slot of the socket for this interface and queue, if there is one.
+    #[inline(always)]
+    fn socket(context: &XdpContext) -> Option<u32> {
+        // SAFETY: the context the kernel passed.
+        let context = unsafe { &*context.ctx };
+        // Opaque, so that the key is looked up where it was copied to: a helper takes no pointer into the context.
+        let interface = opaque_number(context.ingress_ifindex);
+        // SAFETY: the agent writes the entry once, when the sockets are there.
+        let first = unsafe { TAPS.get(&interface) }?;
+        let slot = *first + context.rx_queue_index;
+        XSKS.get(slot).map(|_| slot)
+    }
+
+    /// Puts the time in front of the frame; false where the driver leaves no room for it.
+    #[inline(always)]
+    fn stamp(context: &XdpContext, now: TimeNs) -> bool {
+        let raw = context.ctx;
+        // SAFETY: the context the kernel passed.
+        if unsafe { bpf_xdp_adjust_meta(raw, -(HANDED_OVER_META_BYTES as i32)) } != 0 {
+            return false;
         }
-        if constant(&TAP) == 1 {
-            xdp_action::XDP_DROP
-        } else {
-            xdp_action::XDP_PASS
+        // SAFETY: as above; the call has moved `data_meta`.
+        let (meta, data) = unsafe { ((*raw).data_meta, (*raw).data) };
+        let meta = opaque(meta as usize as *const u8);
+        if meta.wrapping_add(HANDED_OVER_META_BYTES) > opaque(data as usize as *const u8) {
+            return false;
         }
+        // SAFETY: eight bytes between `data_meta` and `data`, as was just compared.
+        unsafe { meta.cast_mut().cast::<u64>().write_unaligned(now) };
+        true
     }
 
     /// Headers a parser may want to look at: tags, IPv6 with some extensions, TCP.
@@ -148,9 +252,16 @@ mod programs {
             // The driver is going to add the outermost tag.
             state.packet.vlan = tag as u16 & 0x0fff;
         }
-        // SAFETY: as above.
-        let interface = || unsafe { (*skb).ifindex };
-        count(outcome, state, now, interface, |packet| {
+        let seen = Seen {
+            hook: Hook::Egress,
+            now,
+            // SAFETY: as above.
+            interface: || unsafe { (*skb).ifindex },
+            length: || length,
+            // SAFETY: as above, and so many bytes of room as said.
+            load: |to, bytes| unsafe { bpf_skb_load_bytes(skb.cast(), 0, to, bytes) },
+        };
+        count(outcome, state, &seen, |packet| {
             // SAFETY: as above.
             segments(packet, unsafe { (*skb).gso_size })
         });
@@ -193,17 +304,34 @@ mod programs {
         }
     }
 
+    /// A frame, as far as the hook matters.
+    struct Seen<I, N, L> {
+        hook: Hook,
+        now: TimeNs,
+        /// Index of the interface.
+        interface: I,
+        /// Length of the frame.
+        length: N,
+        /// Copies the frame's first bytes; not 0 where that fails.
+        load: L,
+    }
+
     #[inline(always)]
-    fn count(
+    fn count<I, N, L>(
         outcome: Result<(), NoFlow>,
         state: &mut HookState,
-        now: TimeNs,
-        interface: impl Fn() -> u32,
+        seen: &Seen<I, N, L>,
         cut: impl Fn(&Packet) -> Segments,
-    ) {
+    ) where
+        I: Fn() -> u32,
+        N: Fn() -> u32,
+        L: Fn(*mut c_void, u32) -> i64,
+    {
         let HookState {
             ledger,
             inserted,
+            copied,
+            copies_lost,
             packet,
         } = state;
         match outcome {
@@ -212,8 +340,17 @@ mod programs {
                 let packet = unsafe { &*opaque(packet) };
                 let segments = cut(packet);
                 ledger.seen += u64::from(segments.count);
-                match count_flow(packet, segments, now, interface, inserted) {
-                    Ok(()) => ledger.counted += u64::from(segments.count),
+                match count_flow(packet, segments, seen.now, &seen.interface, inserted) {
+                    Ok(first) => {
+                        ledger.counted += u64::from(segments.count);
+                        if constant(&EVIDENCE_BYTES) != 0 && (first || is_watched(&packet.key)) {
+                            if copy(seen) {
+                                *copied += 1;
+                            } else {
+                                *copies_lost += 1;
+                            }
+                        }
+                    }
                     Err(error) => {
                         let headers = packet.ip_length - packet.payload_length;
                         let bytes = packet.ip_length + (segments.count - 1) * headers;
@@ -239,6 +376,57 @@ mod programs {
         }
     }
 
+    /// Whether a packet of this flow is to be copied; counts it off.
+    #[inline(always)]
+    fn is_watched(key: &FlowKey) -> bool {
+        let Some(left) = WATCH.get_ptr_mut(key) else {
+            return false;
+        };
+        // SAFETY: an aligned value of a map. Other CPUs may count off at the same time, and one of the two be forgotten:
+        // then a packet more is copied than was asked for.
+        let left = unsafe { &mut *left };
+        if *left <= 0 {
+            return false;
+        }
+        *left -= 1;
+        true
+    }
+
+    /// Copies the frame's beginning to the agent; false where the ring is full.
+    #[inline(always)]
+    fn copy<I, N, L>(seen: &Seen<I, N, L>) -> bool
+    where
+        I: Fn() -> u32,
+        N: Fn() -> u32,
+        L: Fn(*mut c_void, u32) -> i64,
+    {
+        let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
+            return false;
+        };
+        // SAFETY: the element of this CPU; no other program run touches it, because bottom halves are off.
+        let scratch = unsafe { &mut *scratch };
+        let length = (seen.length)();
+        // Opaque, so that the bound stays a bound of the register that is used.
+        let captured = opaque_number(length.min(constant(&EVIDENCE_BYTES)));
+        if captured == 0 || captured > EVIDENCE_BYTES_MAX as u32 {
+            return false;
+        }
+        scratch.header = EvidenceHeader {
+            time: seen.now,
+            interface: (seen.interface)(),
+            hook: seen.hook as u32,
+            frame_length: length,
+            captured,
+        };
+        if (seen.load)((&raw mut scratch.bytes).cast(), captured) != 0 {
+            return false;
+        }
+        let bytes = size_of::<EvidenceHeader>() + captured as usize;
+        // SAFETY: the scratch is as long as the longest copy.
+        let copy = unsafe { core::slice::from_raw_parts((&raw const *scratch).cast(), bytes) };
+        EVIDENCE.output_untyped::<[u8]>(copy, 0).is_ok()
+    }
+
     #[inline(always)]
     fn time(frame: Cursor<'_>) -> TimeNs {
         if constant(&CLOCK_FROM_FRAME) == 1 {
@@ -248,14 +436,15 @@ mod programs {
         unsafe { bpf_ktime_get_ns() }.wrapping_add(constant(&CLOCK_OFFSET))
     }
 
+    /// Adds a packet to its flow; true if it is among the first that are copied.
     #[inline(always)]
     fn count_flow(
         packet: &Packet,
         segments: Segments,
         time: TimeNs,
-        interface: impl Fn() -> u32,
+        interface: &impl Fn() -> u32,
         inserted: &mut u64,
-    ) -> Result<(), i32> {
+    ) -> Result<bool, i32> {
         // SAFETY: the helper takes no argument and always succeeds.
         let cpu = unsafe { bpf_get_smp_processor_id() };
         let table = FLOW_TABLES.get(table_index(cpu, epoch_of(time))).ok_or(0)?;
@@ -276,8 +465,10 @@ mod programs {
         };
         // SAFETY: a table belongs to one CPU, on which programs do not interrupt each other, and the agent reads it
         // only after the kernel has waited for all of them.
-        account::add_segments(unsafe { &mut *counters }, packet, segments, time);
-        Ok(())
+        let counters = unsafe { &mut *counters };
+        account::add_segments(counters, packet, segments, time);
+        let first = constant(&FIRST_PACKETS);
+        Ok(first > 0 && counters.halves[0].packets + counters.halves[1].packets <= first)
     }
 
     #[inline(always)]

@@ -1,6 +1,7 @@
 //! Tests of the kernel program in namespaces of their own. They need root and are run by `cargo xtask test`.
 #![cfg(target_os = "linux")]
 
+mod copies;
 mod exact;
 mod links;
 mod netns;
@@ -10,4 +11,5 @@ mod same_bits;
 mod sockets;
 #[path = "../support/mod.rs"]
 mod support;
+mod taps;
 mod verdicts;

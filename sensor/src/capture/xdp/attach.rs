@@ -12,7 +12,7 @@ use aya::{
         tc::{NlOptions, TcAttachOptions},
     },
 };
-use sensor_ebpf::maps::{PROGRAM_EGRESS, PROGRAM_INGRESS};
+use sensor_ebpf::maps::{PROGRAM_EGRESS, PROGRAM_INGRESS, PROGRAM_TAP};
 
 use super::{
     XdpError,
@@ -35,6 +35,17 @@ pub enum Mode {
     Clsact(String),
     /// Not at all, on a loopback interface: what leaves it arrives on it, and would be counted twice.
     Loopback,
+    /// Not at all, on a tap: nothing is sent there, and the interface is not to be sent to.
+    Tap,
+}
+
+/// What an interface is to the sensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A host's or a router's own: packets go their way.
+    Host,
+    /// A mirror port: its packets are other people's, and never reach the stack.
+    Tap,
 }
 
 impl Mode {
@@ -45,7 +56,7 @@ impl Mode {
             Self::Generic(_) => "xdp_generic",
             Self::Tcx => "tcx",
             Self::Clsact(_) => "tc_clsact",
-            Self::Loopback => "none",
+            Self::Loopback | Self::Tap => "none",
         }
     }
 }
@@ -57,6 +68,7 @@ impl fmt::Display for Mode {
             Self::Generic(reason) => write!(f, "generic XDP ({reason})"),
             Self::Tcx => f.write_str("TCX"),
             Self::Clsact(reason) => write!(f, "TC clsact ({reason})"),
+            Self::Tap => f.write_str("nothing (it is a tap)"),
             Self::Loopback => f.write_str("nothing (what leaves a loopback arrives on it)"),
         }
     }
@@ -75,10 +87,11 @@ pub struct Attached {
     pub egress: Mode,
 }
 
-/// Attaches both programs to the interface called `name`. Nobody else's program is replaced.
+/// Attaches both programs to the interface called `name`, of a tap the one for ingress. Nobody else's program is replaced.
 pub(super) fn attach(
     object: &mut Ebpf,
     name: &str,
+    role: Role,
     clsact: bool,
     links: &mut Vec<OwnedFd>,
 ) -> Result<Attached, XdpError> {
@@ -93,8 +106,14 @@ pub(super) fn attach(
             kind: hardware.kind,
         });
     }
-    let ingress = attach_ingress(object, name, index, links)?;
-    let egress = if hardware.is_loopback() {
+    let program = match role {
+        Role::Host => PROGRAM_INGRESS,
+        Role::Tap => PROGRAM_TAP,
+    };
+    let ingress = attach_ingress(object, name, index, program, links)?;
+    let egress = if role == Role::Tap {
+        Mode::Tap
+    } else if hardware.is_loopback() {
         Mode::Loopback
     } else {
         attach_egress(object, name, index, clsact, links)?
@@ -111,9 +130,10 @@ fn attach_ingress(
     object: &mut Ebpf,
     name: &str,
     index: u32,
+    called: &'static str,
     links: &mut Vec<OwnedFd>,
 ) -> Result<Mode, XdpError> {
-    let program: &mut Xdp = program(object, PROGRAM_INGRESS)?;
+    let program: &mut Xdp = program(object, called)?;
     let program = loaded(program.fd())?;
     let native = match bpf::link(program, index, LinkTo::XdpNative) {
         Ok(link) => {

@@ -5,30 +5,35 @@ mod bell;
 pub mod bpf;
 mod clock;
 mod error;
+mod evidence;
 mod interface;
 mod probe;
 mod tables;
+mod taps;
 
 use std::{
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     time::Duration,
 };
 
-pub use attach::{Attached, Mode};
+pub use attach::{Attached, Mode, Role};
 use aya::{
     Ebpf, EbpfLoader,
     programs::{SchedClassifier, Xdp as XdpProgram},
 };
 use bell::{Bell, Woken};
 pub use error::XdpError;
+use evidence::Evidence;
+pub use evidence::{Copied, Copies, EvidenceSettings};
 pub use interface::interface_index;
 pub use probe::{Proof, Proved};
 use sensor_ebpf::{
-    flow::{EPOCH_SHIFT, epoch_of},
+    flow::{EPOCH_SHIFT, FlowKey, epoch_of},
     maps::{self, Hook, Ledger},
 };
 pub use tables::DrainReport;
 use tables::Tables;
+use taps::Taps;
 
 use super::{Capture, CaptureError, Epoch, Progress, Stop};
 
@@ -39,8 +44,10 @@ pub struct Settings {
     pub interfaces: Vec<String>,
     /// Flows that a flow table of one CPU has room for. A table that fills is emptied before its epoch is over.
     pub flows_per_table: u32,
-    /// Whether the interfaces are taps: count, then drop.
-    pub tap: bool,
+    /// Those of them that are taps (mirror ports): what arrives is counted, or handed over to sockets, and then dropped.
+    pub taps: Vec<String>,
+    /// Which packets are copied to the agent while they pass, if any.
+    pub evidence: Option<EvidenceSettings>,
     /// Packet times come from the frames themselves, for tests.
     pub clock_from_frame: bool,
     /// Egress by a filter on the clsact qdisc even where the kernel has TCX.
@@ -53,7 +60,8 @@ impl Settings {
         Self {
             interfaces: interfaces.into_iter().map(Into::into).collect(),
             flows_per_table: Tables::default_flows(cpus().unwrap_or(1), memory_bytes()),
-            tap: false,
+            taps: Vec::new(),
+            evidence: None,
             clock_from_frame: false,
             clsact: false,
         }
@@ -81,6 +89,29 @@ pub struct Xdp {
     bell: Bell,
     stop: Stop,
     report: DrainReport,
+    evidence: Evidence,
+    taps: Taps,
+}
+
+/// What the loader writes where copies are wanted, or not.
+fn evidence_constants(wanted: Option<EvidenceSettings>) -> EvidenceSettings {
+    /// A ring is whole pages, a power of two of them; no machine has larger ones.
+    const PAGE_BYTES: u32 = 65_536;
+    match wanted {
+        Some(wanted) => EvidenceSettings {
+            bytes: wanted.bytes.clamp(1, maps::EVIDENCE_BYTES_MAX as u32),
+            ring_bytes: wanted
+                .ring_bytes
+                .clamp(PAGE_BYTES, 1 << 30)
+                .next_power_of_two(),
+            ..wanted
+        },
+        None => EvidenceSettings {
+            bytes: 0,
+            first_packets: 0,
+            ring_bytes: PAGE_BYTES,
+        },
+    }
 }
 
 impl Xdp {
@@ -96,7 +127,13 @@ impl Xdp {
         }
         for name in &settings.interfaces {
             if let Some(object) = &mut capture.object {
-                let attached = attach::attach(object, name, settings.clsact, &mut capture.links)?;
+                let role = if settings.taps.contains(name) {
+                    Role::Tap
+                } else {
+                    Role::Host
+                };
+                let attached =
+                    attach::attach(object, name, role, settings.clsact, &mut capture.links)?;
                 log::info!(
                     "{}: ingress by {}, egress by {}",
                     attached.interface,
@@ -133,6 +170,7 @@ impl Xdp {
         } else {
             clock::offset()
         };
+        let evidence = evidence_constants(settings.evidence);
         let mut object = EbpfLoader::new()
             .map_max_entries(maps::FLOW_TABLES, cpus * 2)
             .override_global(maps::CLOCK_OFFSET, &clock_offset, true)
@@ -141,7 +179,13 @@ impl Xdp {
                 &u8::from(settings.clock_from_frame),
                 true,
             )
-            .override_global(maps::TAP, &u8::from(settings.tap), true)
+            .map_max_entries(maps::EVIDENCE, evidence.ring_bytes)
+            .override_global(maps::EVIDENCE_BYTES, &evidence.bytes, true)
+            .override_global(
+                maps::FIRST_PACKETS,
+                &u64::from(evidence.first_packets),
+                true,
+            )
             .override_global(
                 maps::BELL_MASK,
                 &Tables::bell_mask(settings.flows_per_table),
@@ -152,9 +196,13 @@ impl Xdp {
         let tables = Tables::new(&mut object, cpus, settings.flows_per_table)?;
         let stop = Stop::default();
         let bell = Bell::new(&mut object, stop.clone())?;
-        attach::program::<XdpProgram>(&mut object, maps::PROGRAM_INGRESS)?
-            .load()
-            .map_err(|error| XdpError::of_program(maps::PROGRAM_INGRESS, error))?;
+        let evidence = Evidence::new(&mut object)?;
+        let taps = Taps::new(&mut object)?;
+        for name in [maps::PROGRAM_INGRESS, maps::PROGRAM_TAP] {
+            attach::program::<XdpProgram>(&mut object, name)?
+                .load()
+                .map_err(|error| XdpError::of_program(name, error))?;
+        }
         attach::program::<SchedClassifier>(&mut object, maps::PROGRAM_EGRESS)?
             .load()
             .map_err(|error| XdpError::of_program(maps::PROGRAM_EGRESS, error))?;
@@ -170,7 +218,48 @@ impl Xdp {
             bell,
             stop,
             report: DrainReport::default(),
+            evidence,
+            taps,
         })
+    }
+
+    /// Has the next `packets` of a flow copied, or changes how many are still to be. Takes effect with the next packet.
+    ///
+    /// # Errors
+    /// The watch list is full ([`maps::WATCH_MAX`] flows).
+    pub fn watch(&mut self, key: &FlowKey, packets: u32) -> Result<(), XdpError> {
+        self.evidence.watch(key, packets)
+    }
+
+    /// Has no more packets of a flow copied, and makes room on the watch list.
+    pub fn unwatch(&mut self, key: &FlowKey) {
+        self.evidence.unwatch(key);
+    }
+
+    /// Hands on the copies of packets made since the last call, in the order in which the kernel made them.
+    pub fn copies(&mut self, each: &mut dyn FnMut(Copied<'_>)) {
+        self.evidence.take(each);
+    }
+
+    /// How many packets were copied since the start, and how many were lost because nobody took the copies away in time.
+    ///
+    /// # Errors
+    /// A failing system call.
+    pub fn copies_made(&self) -> Result<Copies, XdpError> {
+        self.tables.copies()
+    }
+
+    /// Has frames that arrive at a tap handed over to AF_XDP sockets, one for each receive queue from the first on. They are
+    /// in [`Ledger::handed_over`] until their reader has accounted for them.
+    ///
+    /// # Errors
+    /// A failing system call; more than [`maps::XSKS_MAX`] sockets or [`maps::TAPS_MAX`] taps.
+    pub fn hand_over(
+        &mut self,
+        interface: u32,
+        sockets: &[BorrowedFd<'_>],
+    ) -> Result<(), XdpError> {
+        self.taps.hand_over(interface, sockets)
     }
 
     /// Proves, for each interface and hook, that the program is not only attached but runs.
@@ -228,6 +317,10 @@ impl Xdp {
             Hook::Ingress => maps::PROGRAM_INGRESS,
             Hook::Egress => maps::PROGRAM_EGRESS,
         };
+        self.program_called(name)
+    }
+
+    fn program_called(&self, name: &str) -> Result<BorrowedFd<'_>, XdpError> {
         self.object
             .as_ref()
             .and_then(|object| object.program(name))
@@ -236,6 +329,14 @@ impl Xdp {
             .ok_or(XdpError::Object {
                 what: "the program is not loaded",
             })
+    }
+
+    /// The program of taps, for running it on frames of one's own.
+    ///
+    /// # Errors
+    /// [`XdpError::Object`] once the programs are detached.
+    pub fn tap_program(&self) -> Result<BorrowedFd<'_>, XdpError> {
+        self.program_called(maps::PROGRAM_TAP)
     }
 
     /// Drains one epoch of packet time now, whether it is over or not. For tests that bring their own time.

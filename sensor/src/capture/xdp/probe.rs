@@ -73,7 +73,7 @@ pub(super) fn prove(attached: &Attached, tables: &Tables) -> Result<Proof, XdpEr
         let now = (tables.peek(Hook::Ingress)?, tables.peek(Hook::Egress)?);
         if now.1.probe > before.1.probe {
             proof.egress = Proved::Runs;
-        } else if is_sent && attached.egress != Mode::Loopback {
+        } else if is_sent && !matches!(attached.egress, Mode::Loopback | Mode::Tap) {
             proof.egress = Proved::DoesNotRun;
         }
         if now.0.seen > before.0.seen {

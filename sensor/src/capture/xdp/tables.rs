@@ -23,7 +23,7 @@ use sensor_ebpf::{
     maps::{self, Hook, HookState, Ledger, hook_index, table_index},
 };
 
-use super::{XdpError, bpf};
+use super::{Copies, XdpError, bpf};
 use crate::capture::{Epoch, sort};
 
 /// How a drain went.
@@ -281,6 +281,22 @@ impl Tables {
             self.before[index as usize] = now;
             self.totals[hook as usize].add(&delta);
             sum.add(&delta);
+        }
+        Ok(sum)
+    }
+
+    /// Packets copied for evidence so far, and those lost.
+    pub(super) fn copies(&self) -> Result<Copies, XdpError> {
+        let mut sum = Copies::default();
+        for index in 0..maps::HOOK_STATES_LENGTH as u32 {
+            let values = self.states.get(&index, 0).map_err(|error| XdpError::Map {
+                what: "read how many packets were copied",
+                error,
+            })?;
+            for state in values.iter() {
+                sum.copied += state.copied;
+                sum.lost += state.copies_lost;
+            }
         }
         Ok(sum)
     }

@@ -1,0 +1,79 @@
+//! A tap: what arrives is counted and goes no further.
+
+use std::{io::ErrorKind, net::UdpSocket, time::Duration};
+
+use sensor::capture::{
+    Capture as _, Epoch, Progress,
+    xdp::{Mode, Settings, Xdp},
+};
+
+use crate::netns::{Pair, Serial};
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_tap_counts_every_packet_and_hands_none_to_the_stack() {
+    const PACKETS: u64 = 100;
+    let _serial = Serial::take();
+    let pair = Pair::new();
+    // Nobody behind a tap answers for addresses.
+    let link = pair.b.ip(&["-o", "link", "show", "veth-b"]);
+    let words: Vec<&str> = link.split_whitespace().collect();
+    let at = words.iter().position(|word| *word == "link/ether");
+    let address = words[at.expect("an Ethernet address") + 1];
+    pair.a.ip(&[
+        "neigh",
+        "replace",
+        "10.77.0.2",
+        "lladdr",
+        address,
+        "dev",
+        "veth-a",
+    ]);
+    let listener = pair
+        .b
+        .within(|| UdpSocket::bind("10.77.0.2:5000").expect("bind"));
+    listener
+        .set_read_timeout(Some(Duration::from_millis(300)))
+        .expect("timeout");
+    let settings = Settings {
+        taps: vec!["veth-b".to_owned()],
+        ..Settings::on(["veth-b"])
+    };
+    let mut capture = pair.b.within(|| Xdp::start(&settings).expect("start"));
+    assert_eq!(capture.attached()[0].egress, Mode::Tap);
+    pair.a.within(|| {
+        let socket = UdpSocket::bind("10.77.0.1:0").expect("bind");
+        for _ in 0..PACKETS {
+            socket
+                .send_to(b"for the mirror", "10.77.0.2:5000")
+                .expect("sent");
+        }
+    });
+    let heard = listener
+        .recv(&mut [0; 64])
+        .expect_err("nothing reaches the stack");
+    assert!(matches!(
+        heard.kind(),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut
+    ));
+    capture.stop_handle().stop();
+    let (mut epoch, mut counted) = (Epoch::default(), 0);
+    while capture.next_epoch(&mut epoch).expect("drain") == Progress::Epoch {
+        assert_eq!(capture.drain_report().unaccounted, 0);
+        let ours = epoch
+            .flows
+            .iter()
+            .filter(|(key, _)| key.ports.contains(&5000));
+        counted += ours.map(|(_, counters)| counters.packets()).sum::<u64>();
+    }
+    assert_eq!(counted, PACKETS);
+    drop(capture);
+    // Without the program the same packet arrives.
+    pair.a.within(|| {
+        let socket = UdpSocket::bind("10.77.0.1:0").expect("bind");
+        socket
+            .send_to(b"for the host", "10.77.0.2:5000")
+            .expect("sent");
+    });
+    listener.recv(&mut [0; 64]).expect("it arrives");
+}
