@@ -296,9 +296,15 @@ pub(super) struct Live {
     /// How to capture
     #[arg(long, value_enum, value_name = "HOW")]
     pub(super) capture: Option<CaptureMode>,
-    /// Model file, or name from `model list`; without one a baseline is learned first
+    /// Model file, or name from `model list`; without one a baseline is learned first, or gone on with
     #[arg(short, long, value_name = "MODEL")]
     pub(super) model: Option<String>,
+    /// Learn a baseline from the beginning, though there is one of an earlier watch in the output folder
+    #[arg(long, conflicts_with = "model")]
+    pub(super) anew: bool,
+    /// Train anew on the traffic that is watched, for example 6h; 0 keeps the first model [default: 24h]
+    #[arg(long, value_name = "TIME")]
+    pub(super) retrain_every: Option<String>,
     /// Stop after this long, for example 10m
     #[arg(long, value_name = "TIME")]
     pub(super) duration: Option<String>,

@@ -17,6 +17,7 @@ use super::{
     args::Live,
     fault::{Fault, code},
     setup::{Flags, Setup, make_folder, output},
+    swap,
 };
 use crate::{
     capture::Stop,
@@ -25,8 +26,11 @@ use crate::{
     flow::{FlowRecord, Stats},
     learn::{self, Decision},
     metrics::{self, Id, Metrics},
-    pipeline::{Learning, Listener, Source, Watch, Watched},
-    score::{Incident, Scored, count, store::Store},
+    pipeline::{Learning, Listener, Memory, Retraining, Source, Watch, Watched},
+    score::{
+        Incident, Scored, count,
+        store::{self, Store},
+    },
     sink::{csv::FlowCsv, json, table::Style},
     time::{self, Stamp},
 };
@@ -44,6 +48,11 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
     let flags = Flags::default()
         .timeouts(&args.timeouts)
         .training(&args.training)
+        .add(
+            "live.retrain_every",
+            args.retrain_every.as_ref(),
+            "--retrain-every",
+        )
         .alerts(&args.alerts)
         .format(args.format)
         .add("capture.interfaces", interfaces, "--iface")
@@ -66,9 +75,19 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
             "no interface to watch: name one with --iface (see `anomaly-detect doctor`)",
         ));
     }
-    let given = match &args.model {
-        Some(wanted) => Some(setup.model(Some(wanted))?),
+    let path = match &args.model {
+        Some(wanted) => Some(setup.model_path(Some(wanted))?),
         None => None,
+    };
+    let store = setup.store();
+    let memory = (!to_stdout).then(|| store.folder().join("memory.bin"));
+    let given = match &path {
+        Some(path) => Some(store::load(path)?),
+        None if args.anew => None,
+        None => memory
+            .as_deref()
+            .filter(|memory| memory.exists())
+            .and_then(|_| go_on(&setup, &store)),
     };
     let metrics = Metrics::new();
     let listener = match setup.config.metrics.listen {
@@ -92,15 +111,14 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
         training: setup.training(),
         flows: setup.config.live.learn_flows,
         time: setup.config.live.learn_time,
-        retrain: setup.config.live.retrain.map(|every| learn::Settings {
-            model: setup.training().model,
-            every_ns: u64::try_from(every.as_nanos()).unwrap_or(u64::MAX),
-            ..learn::Settings::default()
-        }),
+        retrain: retraining(&setup, memory),
     };
     let mut screen = Screen::new(&setup, to_stdout, &metrics)?;
-    let watch = Watch::new(&setup.stages(), published, &learning, &metrics);
-    let store = setup.store();
+    let mut watch = Watch::new(&setup.stages(), published, &learning, &metrics);
+    if !to_stdout || path.is_some() {
+        let stop = source.stop_handle();
+        watch = watch.heeding(swap::follow(store.clone(), path, metrics.clone(), stop)?);
+    }
     let watched = watch.run(
         &mut source,
         &mut |model| {
@@ -114,6 +132,40 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
     let watched = watched?;
     screen.finish(&watched)?;
     Ok(0)
+}
+
+/// The model of an earlier watch in this folder, if it can be used.
+fn go_on(setup: &Setup, store: &Store) -> Option<Model> {
+    let path = store.current_path().ok()?;
+    match store::load(&path) {
+        Ok(model) => {
+            setup.note(&format!(
+                "going on with {} (--anew learns from the beginning)",
+                path.display()
+            ));
+            Some(model)
+        }
+        Err(error) => {
+            setup.note(&format!("warning: {error}"));
+            None
+        }
+    }
+}
+
+/// How to learn on, if at all.
+fn retraining(setup: &Setup, memory: Option<PathBuf>) -> Option<Retraining> {
+    let every = setup.config.live.retrain_every?;
+    let settings = learn::Settings {
+        model: model::Settings {
+            // Beside the packets, which come first.
+            threads: 1,
+            ..setup.training().model
+        },
+        every_ns: u64::try_from(every.as_nanos()).unwrap_or(u64::MAX),
+        moved: setup.config.live.retrain_drift,
+        ..learn::Settings::default()
+    };
+    Some(Retraining { settings, memory })
 }
 
 /// Keeps a learned baseline. That it cannot be kept is no reason to stop watching.
@@ -410,14 +462,37 @@ impl Listener for Screen<'_> {
                 "learned anew, and kept the model in use: {}",
                 why.name()
             )),
-            Decision::RolledBack(model, times) => {
+            Decision::RolledBack(model, failing) => {
                 describe_model(self.metrics, model);
                 self.setup.note(&format!(
-                    "warning: the new model raised {times:.0} times the alarms it promised; the one before is in use again"
+                    "warning: the new model {failing}; the one before is in use again"
                 ));
                 keep(self.setup, &store, model, self.to_stdout);
             }
         }
+    }
+
+    fn memory(&mut self, memory: &Memory) {
+        let path = self.setup.store().folder().join("memory.bin");
+        let path = path.display();
+        self.setup.note(&match memory {
+            Memory::Restored(rows) => format!("remembered {rows} flow records of earlier"),
+            Memory::Unusable(error) => {
+                format!("warning: {path}: {error}; what was remembered is lost, and remembering begins anew")
+            }
+            Memory::Unwritten(error) => {
+                format!("warning: {path}: {error}; a restart will forget what was learned since")
+            }
+        });
+    }
+
+    fn replaced(&mut self, model: &Model) {
+        describe_model(self.metrics, model);
+        self.setup.note(&format!(
+            "another model is in use now: {} (threshold {})",
+            &model.digest()[..8],
+            model.threshold()
+        ));
     }
 
     fn incident(&mut self, incident: &Incident) {

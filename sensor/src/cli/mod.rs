@@ -15,6 +15,7 @@ mod models;
 mod predict;
 mod run;
 mod setup;
+mod swap;
 mod train;
 mod zeek;
 

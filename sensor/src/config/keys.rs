@@ -96,7 +96,8 @@ keys! {
     "score.alert_budget", Text, "", "Incidents to tell, for example 20/day, or critical=10/day, 5/hour; empty tells all.";
 
     "live.learn_flows", Integer, "5000", "Flow records to learn a baseline from when no model is given (live).";
-    "live.retrain", Duration, "0", "How often a live sensor trains anew on its own traffic; 0 never does (live).";
+    "live.retrain_every", Duration, "24h", "How often to train anew on the traffic that is watched; 0 keeps the first model (live).";
+    "live.retrain_drift", Float, "0.3", "Share of the features that moved at which to train anew before that; 1 never does (live).";
     "live.learn_time", Duration, "10m", "Longest time to learn; 0 for as long as it takes (live).";
 
     "output.folder", Text, "anomaly-out", "Folder for files.";

@@ -137,7 +137,9 @@ pub struct Live {
     /// Flow records to learn a baseline from when no model is given.
     pub learn_flows: usize,
     /// How often to train anew on the traffic that is watched; `None` for never.
-    pub retrain: Option<Duration>,
+    pub retrain_every: Option<Duration>,
+    /// Share of the features that moved at which to train anew before that.
+    pub retrain_drift: f64,
     /// Longest time to learn; `None` for as long as it takes.
     pub learn_time: Option<Duration>,
 }
@@ -230,7 +232,8 @@ impl Config {
             },
             live: Live {
                 learn_flows: layers.integer("live.learn_flows", 10, 100_000_000)? as usize,
-                retrain: layers.duration("live.retrain")?,
+                retrain_every: layers.duration("live.retrain_every")?,
+                retrain_drift: layers.float("live.retrain_drift", 0.01, 1.0)?,
                 learn_time: layers.duration("live.learn_time")?,
             },
             output: Output {

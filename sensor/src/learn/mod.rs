@@ -8,7 +8,7 @@ mod quarantine;
 mod reservoir;
 mod shadow;
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use model::{Model, TrainError};
 use sensor_ebpf::flow::TimeNs;
@@ -17,7 +17,7 @@ use self::quarantine::{attacks, is_mild};
 pub use self::{
     drift::Drift,
     quarantine::{Lesson, Patience, Quarantine},
-    reservoir::{Host, Reservoir, Values},
+    reservoir::{Host, Image, Reservoir, Values},
     shadow::{Refusal, Rules, Shadow},
 };
 use crate::{
@@ -50,6 +50,8 @@ pub struct Settings {
     pub probation_ns: u64,
     /// Alarms of a new champion that send it back, as a multiple of its promise.
     pub too_many: f64,
+    /// Distance of a new champion's p-values from uniform that sends it back, beyond what it was with the one before.
+    pub too_far: f64,
 }
 
 impl Default for Settings {
@@ -66,6 +68,7 @@ impl Default for Settings {
             rules: Rules::default(),
             probation_ns: 6 * HOUR_NS,
             too_many: 8.0,
+            too_far: 0.25,
         }
     }
 }
@@ -77,6 +80,8 @@ const REST_NS: u64 = HOUR_NS;
 const CANARIES: usize = 512;
 /// One in so many of the champion's flows is looked at for drift and scored by the challenger too.
 const SHADOWED: u64 = 4;
+/// Rows from which drift is believed.
+const SEEN: f64 = 1000.0;
 /// Flows after which a new champion is judged.
 const JUDGED: u64 = 500;
 
@@ -104,13 +109,38 @@ pub enum Decision {
     Promoted(Arc<Model>),
     /// It does not, and is gone.
     Refused(Refusal),
-    /// The champion before is put in use again: the new one raised this multiple of the alarms it promised.
-    RolledBack(Arc<Model>, f64),
+    /// The champion before is put in use again.
+    RolledBack(Arc<Model>, Failing),
+}
+
+/// What is wrong with a champion.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Failing {
+    /// It raised this multiple of the alarms it promised.
+    Alarms(f64),
+    /// Its p-values lie this far from uniform, and those of the one before did not.
+    Drift(f64),
+}
+
+impl fmt::Display for Failing {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Alarms(times) => {
+                write!(to, "raised {times:.0} times the alarms it promised")
+            }
+            Self::Drift(distance) => write!(
+                to,
+                "does not fit the traffic (its p-values lie {distance:.2} from uniform)"
+            ),
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Probation {
     before: Arc<Model>,
+    /// Distance of p-values under the champion before.
+    distance: f64,
     until: TimeNs,
     rows: u64,
     alarms: u64,
@@ -142,7 +172,6 @@ pub struct Learner {
     canaries: Vec<Values>,
     offered_canaries: u64,
     training: bool,
-    trained: Option<TimeNs>,
     stats: Stats,
 }
 
@@ -164,7 +193,6 @@ impl Learner {
             canaries: Vec::new(),
             offered_canaries: 0,
             training: false,
-            trained: None,
             stats: Stats::default(),
             settings,
         }
@@ -175,7 +203,10 @@ impl Learner {
         let values = model_row(&scored.row);
         let record = &scored.record;
         let time = record.due;
-        self.trained.get_or_insert(time);
+        if self.reservoir.trained() == 0 || self.reservoir.trained() > time {
+            // The first flow, or the clock was set back.
+            self.reservoir.train(time);
+        }
         if let Some(probation) = &mut self.probation {
             probation.rows += 1;
             probation.alarms += u64::from(scored.anomalous && !attacks(scored));
@@ -237,19 +268,19 @@ impl Learner {
     /// A training that is due now, if any. Until its model is given to [`Learner::challenge`] there is no other.
     pub fn job(&mut self, now: TimeNs) -> Option<Job> {
         let busy = self.training || self.shadow.is_some() || self.probation.is_some();
-        let since = now.saturating_sub(self.trained?);
+        let since = now.saturating_sub(self.reservoir.trained());
         if busy || since < REST_NS || self.reservoir.len() < self.settings.fewest {
             return None;
         }
         let by_schedule = self.settings.every_ns > 0 && since >= self.settings.every_ns;
-        let by_drift = self.drift.rows() >= 1000.0
+        let by_drift = self.drift.rows() >= SEEN
             && self.settings.moved < 1.0
             && self.drift.moved() >= self.settings.moved;
         if !by_schedule && !by_drift {
             return None;
         }
         self.training = true;
-        self.trained = Some(now);
+        self.reservoir.train(now);
         Some(Job {
             rows: self.reservoir.snapshot(),
             settings: self.settings.model.clone(),
@@ -267,10 +298,22 @@ impl Learner {
         if let Some(probation) = &self.probation {
             let promised = self.champion.info().settings.contamination * probation.rows as f64;
             let ratio = probation.alarms as f64 / promised.max(1e-9);
-            if probation.rows >= JUDGED && ratio > self.settings.too_many {
+            let distance = self.drift.distance();
+            let failing = if probation.rows < JUDGED {
+                None
+            } else if ratio > self.settings.too_many {
+                Some(Failing::Alarms(ratio))
+            } else if self.drift.rows() >= SEEN
+                && distance > probation.distance + self.settings.too_far
+            {
+                Some(Failing::Drift(distance))
+            } else {
+                None
+            };
+            if let Some(failing) = failing {
                 let before = Arc::clone(&probation.before);
                 self.adopt(Arc::clone(&before));
-                return Some(Decision::RolledBack(before, ratio));
+                return Some(Decision::RolledBack(before, failing));
             }
             if now >= probation.until && probation.rows >= JUDGED {
                 self.probation = None;
@@ -285,10 +328,12 @@ impl Learner {
             Err(refusal) => Decision::Refused(refusal),
             Ok(()) => {
                 let before = Arc::clone(&self.champion);
+                let distance = self.drift.distance();
                 let model = Arc::new(challenger.into_model());
                 self.adopt(Arc::clone(&model));
                 self.probation = Some(Probation {
                     before,
+                    distance,
                     until: now.saturating_add(self.settings.probation_ns),
                     rows: 0,
                     alarms: 0,

@@ -38,6 +38,8 @@ pub struct Reservoir {
     rows: BTreeMap<Place, (Host, Box<Values>)>,
     hosts: BTreeMap<Host, BTreeSet<Place>>,
     capped: u64,
+    /// Kept with the rows in a file: when they were last trained on.
+    trained: TimeNs,
 }
 
 /// First bytes of a file.
@@ -58,11 +60,18 @@ impl Reservoir {
             rows: BTreeMap::new(),
             hosts: BTreeMap::new(),
             capped: 0,
+            trained: 0,
         }
     }
 
     /// Offers a row of this source host at this time.
     pub fn offer(&mut self, host: Host, time: TimeNs, values: &Values) {
+        if self.origin.is_some_and(|origin| time < origin) {
+            // The clock was set back behind everything that is held: by these keys nothing would ever be younger.
+            self.rows.clear();
+            self.hosts.clear();
+            self.origin = None;
+        }
         let origin = *self.origin.get_or_insert(time);
         let age = time.saturating_sub(origin) as f64;
         let key = self.rate * age - (-self.unit().ln()).ln();
@@ -143,11 +152,26 @@ impl Reservoir {
         ((mixed >> 12) as f64 + 0.5) / (1u64 << 52) as f64
     }
 
+    /// When it was last trained on; 0 for never.
+    pub(super) const fn trained(&self) -> TimeNs {
+        self.trained
+    }
+
+    /// It is trained on now.
+    pub(super) const fn train(&mut self, now: TimeNs) {
+        self.trained = now;
+    }
+
     /// Writes everything beside its place and renames it: a crash leaves the old file or the new one.
     ///
     /// # Errors
     /// What the system said.
     pub fn save(&self, path: &Path) -> io::Result<()> {
+        self.image().write(path)
+    }
+
+    /// Everything as it is written, to be written elsewhere: a copy, and no more.
+    pub fn image(&self) -> Image {
         let mut bytes = Vec::with_capacity(128 + self.rows.len() * (32 + 4 * MODEL_COUNT));
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(features::schema().digest().as_bytes());
@@ -155,6 +179,7 @@ impl Reservoir {
             self.origin.unwrap_or(0),
             self.state,
             self.arrived,
+            self.trained,
             self.rows.len() as u64,
         ] {
             bytes.extend_from_slice(&number.to_le_bytes());
@@ -167,13 +192,7 @@ impl Reservoir {
                 bytes.extend_from_slice(&value.to_le_bytes());
             }
         }
-        let sum = checksum(&bytes);
-        bytes.extend_from_slice(&sum.to_le_bytes());
-        let beside = path.with_extension(format!("{}.new", std::process::id()));
-        let mut file = fs::File::create(&beside)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
+        Image(bytes)
     }
 
     /// Takes in what was saved. A file that is damaged or of another schema changes nothing.
@@ -182,12 +201,13 @@ impl Reservoir {
     /// What the system said; `InvalidData` for a file that cannot be used.
     pub fn restore(&mut self, path: &Path) -> io::Result<()> {
         const ROW: usize = 32 + 4 * MODEL_COUNT;
+        const NUMBERS: usize = 5 * 8;
         let unusable = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
         let most = 1024 + (self.capacity as u64 + 1) * ROW as u64 * 4;
         let mut bytes = Vec::new();
         fs::File::open(path)?.take(most).read_to_end(&mut bytes)?;
         let digest = features::schema().digest();
-        let header = MAGIC.len() + digest.len() + 32;
+        let header = MAGIC.len() + digest.len() + NUMBERS;
         if bytes.len() < header + 8 || !bytes.starts_with(MAGIC) {
             return Err(unusable("no reservoir"));
         }
@@ -203,13 +223,14 @@ impl Reservoir {
             u64::from_le_bytes(eight)
         };
         let body = &bytes[header..];
-        let base = header - 32;
-        if body.len() % ROW != 0 || number(base + 24) != (body.len() / ROW) as u64 {
+        let base = header - NUMBERS;
+        if body.len() % ROW != 0 || number(base + 32) != (body.len() / ROW) as u64 {
             return Err(unusable("of another length"));
         }
         self.origin = (number(base) > 0).then(|| number(base));
         self.state = number(base + 8);
         self.arrived = number(base + 16);
+        self.trained = number(base + 24);
         self.rows.clear();
         self.hosts.clear();
         for at in (header..bytes.len()).step_by(ROW) {
@@ -222,6 +243,32 @@ impl Reservoir {
             self.put((number(at), number(at + 8)), host, values);
         }
         Ok(())
+    }
+}
+
+/// What is written of a reservoir, but for its checksum.
+#[derive(Debug)]
+pub struct Image(Vec<u8>);
+
+impl Image {
+    /// Writes it beside its place and renames it.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn write(mut self, path: &Path) -> io::Result<()> {
+        let sum = checksum(&self.0);
+        self.0.extend_from_slice(&sum.to_le_bytes());
+        let beside = path.with_extension(format!("{}.new", std::process::id()));
+        let written = fs::File::create(&beside).and_then(|mut file| {
+            file.write_all(&self.0)?;
+            file.sync_all()?;
+            fs::rename(&beside, path)
+        });
+        if written.is_err() {
+            // The first error is the one to tell; a part that cannot be removed is the smaller evil.
+            let _ = fs::remove_file(&beside);
+        }
+        written
     }
 }
 

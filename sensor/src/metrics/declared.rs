@@ -112,6 +112,7 @@ metrics! {
     CaptureInfo, "anomaly_detect_capture_info", Gauge, ["interface": &[], "ingress": &[], "egress": &[]], "1 for each interface, with how packets are seen that arrive and that leave.";
     ModelInfo, "anomaly_detect_model_info", Gauge, ["hash": &[], "slot": &["current"]], "1, with the first digits of the digest of the model in use.";
     ModelThreshold, "anomaly_detect_model_threshold", Gauge, [], "Score from which a flow is anomalous; 0 while learning.";
+    ModelLoadsTotal, "anomaly_detect_model_loads_total", Counter, ["result": &["read", "refused"]], "Models that a person chose while watching (model use, SIGHUP), by whether they could be used.";
     LearningRatio, "anomaly_detect_learning_ratio", Gauge, [], "How far the baseline is learned, 0 to 1.";
 
     PacketsSeenTotal, "anomaly_detect_packets_seen_total", Counter, [], "Packets at the hooks.";
@@ -149,6 +150,7 @@ metrics! {
     IncidentsTotal, "anomaly_detect_incidents_total", Counter, ["kind": KINDS], "Incidents begun, by kind.";
     IncidentsForgottenTotal, "anomaly_detect_incidents_forgotten_total", Counter, [], "Incidents forgotten for want of room.";
     LearnRowsTotal, "anomaly_detect_learn_rows_total", Counter, ["state": &["learned", "waited", "habit", "refused"]], "Flow records by what they may teach a sensor that trains anew.";
+    ReservoirSavesTotal, "anomaly_detect_reservoir_saves_total", Counter, ["result": &["written", "failed"]], "Times that what is remembered was written to its file.";
     ReservoirRows, "anomaly_detect_reservoir_rows", Gauge, [], "Flow records remembered to train on.";
     DriftIndex, "anomaly_detect_drift_index", Gauge, ["feature": &[]], "Population stability index of a feature against the baseline of the model in use.";
     DriftMovedRatio, "anomaly_detect_drift_moved_ratio", Gauge, [], "Share of the features whose index is above 0.25.";

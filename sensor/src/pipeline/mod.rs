@@ -4,6 +4,7 @@
 mod foreign;
 mod input;
 mod labelled;
+mod listener;
 mod logs;
 mod offline;
 mod report;
@@ -18,13 +19,15 @@ pub use self::{
     foreign::{Encoder, Foreign, ForeignError, some},
     input::{Spooled, check, is_table, spool},
     labelled::{LabelledTable, Labels, TalkColumns, is_attack},
+    listener::{Learning, Listener, Watched},
     logs::HostLogs,
     offline::{
         Error, Learned, Pass, Summary, Tick, Training, flows, score_capture, train_on_captures,
     },
+    retrain::{Memory, Retraining},
     sample::Sample,
-    source::{Health, Seen, Source},
+    source::{Health, LiveCapture, Seen, Source},
     stages::{Batch, Settings, Stages},
     table::{Table, TableError},
-    watch::{Learning, Listener, Watch, Watched},
+    watch::Watch,
 };

@@ -1,11 +1,13 @@
 //! A live sensor that trains anew: the learner's jobs run on a thread of their own, and packets never wait for them.
 
 use std::{
+    io,
+    path::PathBuf,
     sync::{
         Arc,
         mpsc::{Receiver, TryRecvError, channel},
     },
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use model::{Model, Published};
@@ -18,19 +20,102 @@ use crate::{
     score::{Incident, Scored},
 };
 
+/// How a live sensor learns on.
+#[derive(Clone, Debug)]
+pub struct Retraining {
+    /// How.
+    pub settings: Settings,
+    /// File of what it remembers, so that a restart does not forget it; nothing keeps it in memory alone.
+    pub memory: Option<PathBuf>,
+}
+
+/// What became of the file of what is remembered.
+#[derive(Debug)]
+pub enum Memory {
+    /// So many rows of an earlier watch are remembered.
+    Restored(usize),
+    /// The file cannot be used, and nothing is remembered.
+    Unusable(io::Error),
+    /// It cannot be written.
+    Unwritten(io::Error),
+}
+
+/// Traffic time between two times that memory is written.
+const SAVE_NS: u64 = 10 * 60 * 1_000_000_000;
+
 /// The learner with the training that is under way.
 #[derive(Debug)]
 pub(super) struct Retrain {
     learner: Learner,
     training: Option<Receiver<Option<Model>>>,
+    memory: Option<PathBuf>,
+    saving: Option<JoinHandle<io::Result<()>>>,
+    saved: Option<TimeNs>,
 }
 
 impl Retrain {
-    pub(super) fn new(settings: &Settings, model: &Model) -> Self {
-        Self {
-            learner: Learner::new(settings.clone(), Arc::new(model.clone())),
+    /// Begins with this model, and with what an earlier watch remembered.
+    pub(super) fn new(how: &Retraining, model: &Model) -> (Self, Option<Memory>) {
+        let mut learner = Learner::new(how.settings.clone(), Arc::new(model.clone()));
+        let restored =
+            how.memory
+                .as_deref()
+                .and_then(|path| match learner.reservoir_mut().restore(path) {
+                    Ok(()) => Some(Memory::Restored(learner.reservoir().len())),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                    Err(error) => Some(Memory::Unusable(error)),
+                });
+        let retrain = Self {
+            learner,
             training: None,
+            memory: how.memory.clone(),
+            saving: None,
+            saved: None,
+        };
+        (retrain, restored)
+    }
+
+    /// Another model is in use, by a person's choice.
+    pub(super) fn adopt(&mut self, model: &Model) {
+        // A training that is under way was for the one before; what it gives is not waited for.
+        self.training = None;
+        self.learner.challenge(None);
+        self.learner.adopt(Arc::new(model.clone()));
+    }
+
+    /// Writes what is remembered every ten minutes, on a thread of its own.
+    pub(super) fn remember(&mut self, now: TimeNs, metrics: &Metrics) -> Option<Memory> {
+        let path = self.memory.as_ref()?;
+        let done = self.saving.take_if(|saving| saving.is_finished());
+        let written = done.map(outcome);
+        if let Some(written) = &written {
+            let result = if written.is_ok() { "written" } else { "failed" };
+            metrics.add(Id::ReservoirSavesTotal, &[result], 1.0);
         }
+        let since = *self.saved.get_or_insert(now);
+        if self.saving.is_none() && now.saturating_sub(since) >= SAVE_NS {
+            self.saved = Some(now);
+            let (image, path) = (self.learner.reservoir().image(), path.clone());
+            let begun = thread::Builder::new()
+                .name("memory".to_owned())
+                .spawn(move || image.write(&path));
+            match begun {
+                Ok(saving) => self.saving = Some(saving),
+                Err(error) => return Some(Memory::Unwritten(error)),
+            }
+        }
+        written.and_then(Result::err).map(Memory::Unwritten)
+    }
+
+    /// Writes what is remembered, at the end.
+    pub(super) fn finish(&mut self) -> Option<Memory> {
+        let path = self.memory.as_ref()?;
+        if let Some(saving) = self.saving.take() {
+            // What it wrote is written over.
+            let _ = saving.join();
+        }
+        let written = self.learner.reservoir().save(path);
+        written.err().map(Memory::Unwritten)
     }
 
     pub(super) fn observe(&mut self, scored: &Scored) {
@@ -117,4 +202,11 @@ impl Retrain {
         };
         metrics.add(Id::ModelDecisionsTotal, &[name], 1.0);
     }
+}
+
+/// What became of what a thread wrote.
+fn outcome(saving: JoinHandle<io::Result<()>>) -> io::Result<()> {
+    saving
+        .join()
+        .unwrap_or_else(|_| Err(io::Error::other("the thread that writes it ended")))
 }

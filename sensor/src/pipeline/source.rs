@@ -136,7 +136,7 @@ impl Source {
     }
 
     /// How the capture does.
-    pub fn health(&self) -> Health {
+    fn how(&self) -> Health {
         match &self.kind {
             #[cfg(target_os = "linux")]
             Kind::Xdp(capture) => {
@@ -158,6 +158,18 @@ impl Source {
                 }
             }
         }
+    }
+}
+
+/// A capture that goes on for as long as it is let.
+pub trait LiveCapture: Capture {
+    /// How it does.
+    fn health(&self) -> Health;
+}
+
+impl LiveCapture for Source {
+    fn health(&self) -> Health {
+        self.how()
     }
 }
 

@@ -1,78 +1,25 @@
 //! Live traffic: learn a baseline if there is no model, then score every flow as it becomes due.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::{Arc, mpsc::Receiver};
 
 use hdrhistogram::Histogram;
 use model::{Model, Published};
 use sensor_ebpf::{flow::EPOCH_SHIFT, maps::Ledger};
 
 use super::{
-    Batch, Error, Sample, Settings, Source, Stages, Training,
+    Batch, Error, Learning, Listener, Sample, Settings, Stages, Watched,
     report::{report_budget, report_ledger, report_pressure},
     retrain::Retrain,
+    source::LiveCapture,
 };
 use crate::{
-    capture::{Capture, Epoch, Progress},
+    capture::{Epoch, Progress},
     features,
     flow::FlowEndReason,
-    learn::{self, Decision},
     metrics::{Id, Metrics},
-    score::{Budget, Incident, IncidentSettings, Incidents, Judge, Kind, Scored, Severity},
+    score::{Budget, IncidentSettings, Incidents, Judge, Kind, Scored, Severity},
     time,
 };
-
-/// How a baseline is learned before there is a model.
-#[derive(Clone, Debug)]
-pub struct Learning {
-    /// Of the model.
-    pub training: Training,
-    /// Flow records to learn from.
-    pub flows: usize,
-    /// Longest packet time to learn.
-    pub time: Option<Duration>,
-    /// How to learn on from the traffic that is watched; nothing keeps the first model.
-    pub retrain: Option<learn::Settings>,
-}
-
-/// What happens while watching.
-pub trait Listener {
-    /// An epoch is over while the baseline is being learned: so many of so many flow records are there.
-    fn learning(&mut self, have: usize, want: usize);
-    /// The baseline is learned.
-    fn learned(&mut self, model: &Model);
-    /// A flow record ended; without a verdict while the baseline is being learned.
-    fn flow(
-        &mut self,
-        record: &crate::flow::FlowRecord,
-        row: &features::Row,
-        verdict: Option<&Scored>,
-    );
-    /// An incident began, or grew to four times what was told last.
-    fn incident(&mut self, incident: &Incident);
-    /// Half-open flows began to pour in, so that not each gets a record, or it is over; with the totals so far.
-    fn pressed(&mut self, is_pressed: bool, stats: &crate::flow::Stats);
-    /// A challenger took over or did not, or a champion was sent back.
-    fn decided(&mut self, decision: &Decision);
-    /// An epoch is over and everything about it was told.
-    fn epoch(&mut self);
-}
-
-/// What was watched.
-#[derive(Debug)]
-pub struct Watched {
-    /// Where the packets went.
-    pub ledger: Ledger,
-    /// Packet time, seconds.
-    pub seconds: f64,
-    /// Flow records that ended.
-    pub flows: u64,
-    /// Anomalous ones among them.
-    pub anomalous: u64,
-    /// Incidents begun.
-    pub incidents: u64,
-    /// Whether the baseline was learned, or given.
-    pub has_model: bool,
-}
 
 /// Fewest rows worth learning from when the time for it is over.
 const FEWEST: usize = 200;
@@ -90,6 +37,7 @@ pub struct Watch<'a> {
     model: Option<Arc<Published>>,
     sample: Option<Sample>,
     retrain: Option<Retrain>,
+    replacements: Option<Receiver<Model>>,
     learning: &'a Learning,
     metrics: &'a Metrics,
     latency: Histogram<u64>,
@@ -125,8 +73,8 @@ impl<'a> Watch<'a> {
             judge: Judge::default(),
             incidents: Incidents::new(IncidentSettings::default()),
             budget: settings.alerts.as_ref().map(Budget::new),
-            retrain: (learning.retrain.as_ref().zip(model.as_ref()))
-                .map(|(settings, model)| Retrain::new(settings, &model.pin())),
+            retrain: None,
+            replacements: None,
             model,
             sample,
             learning,
@@ -148,13 +96,20 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// Has it take models that come this way in use, each between two batches of flows.
+    #[must_use]
+    pub fn heeding(mut self, replacements: Receiver<Model>) -> Self {
+        self.replacements = Some(replacements);
+        self
+    }
+
     /// Watches until the capture ends.
     ///
     /// # Errors
     /// The capture failed, or the baseline cannot be learned.
     pub fn run(
         mut self,
-        source: &mut Source,
+        source: &mut dyn LiveCapture,
         publish: &mut dyn FnMut(Model) -> Arc<Published>,
         listener: &mut dyn Listener,
     ) -> Result<Watched, Error> {
@@ -185,11 +140,51 @@ impl<'a> Watch<'a> {
         self.stages.finish(&mut self.batch);
         let last = epoch.index;
         self.digest(last, publish, listener)?;
+        if let Some(memory) = self.retrain.as_mut().and_then(Retrain::finish) {
+            listener.memory(&memory);
+        }
         listener.epoch();
         self.watched.ledger = *self.stages.ledger();
         self.watched.seconds = self.stages.covered_seconds();
         self.watched.has_model = self.model.is_some();
         Ok(self.watched)
+    }
+
+    /// Begins to learn on from what the model in use scores.
+    fn learn_on(&mut self, listener: &mut dyn Listener) {
+        if let (None, Some(how), Some(model)) = (&self.retrain, &self.learning.retrain, &self.model)
+        {
+            let (retrain, memory) = Retrain::new(how, &model.pin());
+            self.retrain = Some(retrain);
+            if let Some(memory) = memory {
+                listener.memory(&memory);
+            }
+        }
+    }
+
+    /// Puts a model in use that a person chose, if there is one: before a batch is scored, so that each flow has a score,
+    /// and all of a batch by one model.
+    fn replace(&mut self, listener: &mut dyn Listener) {
+        let Some(new) = (self.replacements.as_ref()).and_then(|new| new.try_iter().last()) else {
+            return;
+        };
+        match &self.model {
+            Some(published) if published.pin().digest() == new.digest() => {}
+            Some(published) => {
+                if let Some(retrain) = &mut self.retrain {
+                    retrain.adopt(&new);
+                }
+                listener.replaced(&new);
+                published.publish(new);
+            }
+            None => {
+                // Instead of the baseline that was being learned.
+                self.sample = None;
+                self.metrics.set(Id::LearningRatio, &[], 1.0);
+                listener.replaced(&new);
+                self.model = Some(Arc::new(Published::new(new)));
+            }
+        }
     }
 
     /// Learns from the batch or scores it.
@@ -199,6 +194,8 @@ impl<'a> Watch<'a> {
         publish: &mut dyn FnMut(Model) -> Arc<Published>,
         listener: &mut dyn Listener,
     ) -> Result<(), Error> {
+        self.replace(listener);
+        self.learn_on(listener);
         if let Some(published) = &self.model {
             let model = published.pin();
             self.judge.judge(&model, &mut self.batch, &mut self.scored);
@@ -236,7 +233,6 @@ impl<'a> Watch<'a> {
         let model = Model::train(&rows, &features::schema(), &self.learning.training.model)?;
         listener.learned(&model);
         self.metrics.set(Id::LearningRatio, &[], 1.0);
-        self.retrain = (self.learning.retrain.as_ref()).map(|how| Retrain::new(how, &model));
         self.model = Some(publish(model));
         Ok(())
     }
@@ -245,11 +241,14 @@ impl<'a> Watch<'a> {
         if !epoch.is_multiple_of(SWEEP_EPOCHS) {
             return;
         }
-        if let (Some(retrain), Some(published)) = (&mut self.retrain, &self.model)
-            && let Some(decision) =
-                retrain.turn((epoch + 1) << EPOCH_SHIFT, published, self.metrics)
-        {
-            listener.decided(&decision);
+        let now = (epoch + 1) << EPOCH_SHIFT;
+        if let (Some(retrain), Some(published)) = (&mut self.retrain, &self.model) {
+            if let Some(decision) = retrain.turn(now, published, self.metrics) {
+                listener.decided(&decision);
+            }
+            if let Some(memory) = retrain.remember(now, self.metrics) {
+                listener.memory(&memory);
+            }
         }
     }
 

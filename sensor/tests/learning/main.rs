@@ -3,3 +3,4 @@
 mod budget;
 mod day;
 mod made;
+mod watch;
