@@ -1,5 +1,5 @@
 //! The live path under load: a veth with two receive queues, both fed as fast as live frames can be sent, and in turn at its
-//! end an empty program, the sensor's accounting, the sensor on a tap and a bare AF_XDP loop.
+//! end an empty program, the sensor's accounting, the sensor on a tap a bare AF_XDP loop and the sensor's AF_XDP capture.
 //!
 //! On a small machine the sender and the receiver share the CPUs: a veth takes packets off its ring in the very softirq that the
 //! sender raises. So a slower receiver slows the sender down, and what counts is the rate at which packets got through,
@@ -23,6 +23,8 @@ use crate::{
         mix::Mix,
     },
 };
+
+use sensor_side::Role;
 
 mod bare;
 pub(crate) mod device;
@@ -76,15 +78,18 @@ enum Receiver {
     TapDrop,
     /// A loop that takes packets from AF_XDP sockets and gives them back
     BareAfXdp,
+    /// The sensor's AF_XDP capture
+    AfXdp,
 }
 
-const ALL: [Receiver; 6] = [
+const ALL: [Receiver; 7] = [
     Receiver::EmptyPass,
     Receiver::CounterPass,
     Receiver::Xdp,
     Receiver::EmptyDrop,
     Receiver::TapDrop,
     Receiver::BareAfXdp,
+    Receiver::AfXdp,
 ];
 
 impl Receiver {
@@ -93,6 +98,7 @@ impl Receiver {
         match self {
             Self::Xdp | Self::CounterPass => Some(Self::EmptyPass),
             Self::TapDrop => Some(Self::EmptyDrop),
+            Self::AfXdp => Some(Self::BareAfXdp),
             Self::EmptyPass | Self::EmptyDrop | Self::BareAfXdp => None,
         }
     }
@@ -129,11 +135,11 @@ struct Line {
     lost: BTreeMap<&'static str, u64>,
     /// Packets in no counter.
     unaccounted: i64,
-    /// CPU time of the sending threads, with the softirqs in which the hook runs.
+    /// CPU time of all threads, sending and receiving, with the softirqs in which the hook runs.
     cpu_seconds: f64,
     /// Packets handled in a second.
     rate: f64,
-    /// Packets arrived in a second of that CPU time: what is left of the rate when others want the CPUs too.
+    /// Packets handled in a second of that CPU time: what is left of the rate when others want the CPUs too.
     cpu_rate: f64,
     /// That by the rate of what it is compared with.
     ratio: Option<f64>,
@@ -178,7 +184,7 @@ fn lines(args: &Args) -> Result<Vec<Line>, Box<dyn Error>> {
     }
     for line in &mut lines {
         line.rate = line.handled as f64 / line.seconds;
-        line.cpu_rate = line.arrived as f64 / line.cpu_seconds;
+        line.cpu_rate = line.handled as f64 / line.cpu_seconds;
     }
     let rates: Vec<(Receiver, f64, f64)> = lines
         .iter()
@@ -226,6 +232,7 @@ fn turn(args: &Args, object: &Path, receiver: Receiver) -> Result<Line, Box<dyn 
     };
     let running = start(receiver, object, &pair)?;
     let before = device::counts(&pair.b, "veth-b");
+    let cpu_before = device::cpu_seconds();
     let stop = AtomicBool::new(false);
     let sent = thread::scope(|scope| {
         let (seconds, stop) = (
@@ -242,6 +249,7 @@ fn turn(args: &Args, object: &Path, receiver: Receiver) -> Result<Line, Box<dyn 
                 .map_err(|error| error.to_string())
         })
     })?;
+    let cpu_seconds = device::cpu_seconds() - cpu_before;
     // What is still on its way through softirqs.
     pause(Duration::from_millis(300));
     let after = device::counts(&pair.b, "veth-b").since(before);
@@ -257,7 +265,7 @@ fn turn(args: &Args, object: &Path, receiver: Receiver) -> Result<Line, Box<dyn 
     Ok(Line {
         receiver,
         seconds: sent.seconds,
-        cpu_seconds: sent.cpu_seconds,
+        cpu_seconds,
         sent: sent.packets,
         before_hook,
         arrived,
@@ -304,8 +312,9 @@ fn start(
         Receiver::EmptyPass => Box::new(empty("pass")?),
         Receiver::CounterPass => Box::new(device::Receiver::attach(&counter, pair, "timed_xdp")?),
         Receiver::EmptyDrop => Box::new(empty("drop")?),
-        Receiver::Xdp => Box::new(sensor_side::Kernel::start(pair, false)?),
-        Receiver::TapDrop => Box::new(sensor_side::Kernel::start(pair, true)?),
+        Receiver::Xdp => Box::new(sensor_side::Capturing::start(pair, Role::Host)?),
+        Receiver::TapDrop => Box::new(sensor_side::Capturing::start(pair, Role::CountedTap)?),
+        Receiver::AfXdp => Box::new(sensor_side::Capturing::start(pair, Role::Tap)?),
         Receiver::BareAfXdp => Box::new(bare::Loop::start(empty("redirect")?, pair)?),
     })
 }

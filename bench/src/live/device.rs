@@ -43,6 +43,18 @@ pub(crate) fn counts(namespace: &Namespace, interface: &str) -> Counts {
     }
 }
 
+/// CPU time of this process so far, all threads.
+pub(super) fn cpu_seconds() -> f64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is writable for a timespec.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    assert_eq!(result, 0, "every Linux has this clock");
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
 /// A program of `c/traffic.bpf.c` on veth-b; it goes when this is dropped.
 pub(crate) struct Receiver {
     pub(crate) ebpf: Ebpf,

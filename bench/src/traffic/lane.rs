@@ -39,8 +39,6 @@ pub(crate) struct Plan {
 pub(crate) struct Sent {
     pub(crate) packets: u64,
     pub(crate) seconds: f64,
-    /// CPU time of the sending threads, which is also the receiver's where a softirq receives.
-    pub(crate) cpu_seconds: f64,
 }
 
 /// Frames of one system call where there is no rate to keep.
@@ -77,7 +75,6 @@ pub(crate) fn send(
     for lane in lanes {
         let lane = lane?;
         sum.packets += lane.packets;
-        sum.cpu_seconds += lane.cpu_seconds;
         sum.seconds = sum.seconds.max(lane.seconds);
     }
     Ok(sum)
@@ -125,7 +122,7 @@ fn one(
     program.load()?;
     let program = program.fd()?.try_clone()?;
     let most = packets.div_ceil(u64::from(plan.lanes));
-    let (begun, cpu) = (Instant::now(), cpu_seconds());
+    let begun = Instant::now();
     pace(
         program.as_fd(),
         &vec![0; usize::from(length)],
@@ -133,26 +130,13 @@ fn one(
         most,
         stop,
     )?;
-    let (seconds, cpu) = (begun.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+    let seconds = begun.elapsed().as_secs_f64();
     let map = ebpf.map("progress").ok_or("no progress")?;
     let progress = Array::<_, Progress>::try_from(map)?.get(&0, 0)?;
     Ok(Sent {
         packets: progress.sent,
         seconds,
-        cpu_seconds: cpu,
     })
-}
-
-/// CPU time of the calling thread.
-fn cpu_seconds() -> f64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `time` is writable for a timespec.
-    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    assert_eq!(result, 0, "every Linux has this clock");
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 /// Runs the program in bursts, as fast as it goes or at the rate that was asked for.

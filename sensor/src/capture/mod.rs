@@ -17,6 +17,8 @@ mod stop;
 pub mod tunnel;
 #[cfg(target_os = "linux")]
 pub mod xdp;
+#[cfg(target_os = "linux")]
+pub mod xsk;
 
 pub use accountant::Accountant;
 pub(crate) use accountant::same;

@@ -293,6 +293,9 @@ pub(super) struct Live {
     /// Interface to watch; may be given more than once
     #[arg(short, long = "iface", value_name = "NAME")]
     pub(super) interfaces: Vec<String>,
+    /// Mirror port to watch: what arrives there is counted and never reaches the stack; may be given more than once
+    #[arg(long = "tap", value_name = "NAME")]
+    pub(super) taps: Vec<String>,
     /// How to capture
     #[arg(long, value_enum, value_name = "HOW")]
     pub(super) capture: Option<CaptureMode>,

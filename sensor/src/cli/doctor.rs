@@ -48,6 +48,7 @@ pub(super) fn run(args: &Doctor) -> Result<u8, Fault> {
         &args.interfaces
     };
     checks.extend(interfaces(wanted));
+    checks.extend(sockets(&setup.config.capture.taps));
     checks.push(libpcap());
     checks.push(metrics(&setup));
     checks.push(folder(setup.folder()));
@@ -241,6 +242,50 @@ fn interfaces(wanted: &[String]) -> Vec<Check> {
             )
         })
         .collect()
+}
+
+/// What AF_XDP can do on the mirror ports.
+#[cfg(target_os = "linux")]
+fn sockets(taps: &[String]) -> Vec<Check> {
+    let one = |name: &String| {
+        let title = format!("tap {name}");
+        match crate::capture::xsk::offered(name) {
+            Err(error) => check(
+                &title,
+                State::Limited,
+                format!("cannot be asked about AF_XDP: {error}"),
+            ),
+            Ok(offered) => {
+                let how = match (offered.native, offered.zero_copy) {
+                    (_, true) => "zero-copy AF_XDP",
+                    (true, false) => "AF_XDP in copy mode (the driver has no zero-copy)",
+                    (false, false) => {
+                        "AF_XDP in copy mode behind generic XDP: slow (the driver has no XDP)"
+                    }
+                };
+                let state = if offered.native {
+                    State::Good
+                } else {
+                    State::Limited
+                };
+                check(
+                    &title,
+                    state,
+                    format!(
+                        "{how}, {} receive queues, a thread for each",
+                        offered.queues
+                    ),
+                )
+            }
+        }
+    };
+    taps.iter().map(one).collect()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sockets(taps: &[String]) -> Vec<Check> {
+    let one = |name: &String| check(&format!("tap {name}"), State::Bad, "taps are of Linux only");
+    taps.iter().map(one).collect()
 }
 
 fn libpcap() -> Check {

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     capture::Stop,
-    config::Format,
+    config::{CaptureMode, Format},
     features::Row,
     flow::{FlowRecord, Stats},
     learn::{self, Decision},
@@ -42,6 +42,7 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
         .is_some_and(|path| path.as_os_str() == "-");
     let folder = args.output.as_ref().filter(|_| !to_stdout);
     let interfaces = (!args.interfaces.is_empty()).then(|| args.interfaces.join(","));
+    let taps = (!args.taps.is_empty()).then(|| args.taps.join(","));
     let mode = args.capture.and_then(|mode| {
         clap::ValueEnum::to_possible_value(&mode).map(|value| value.get_name().to_owned())
     });
@@ -56,6 +57,7 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
         .alerts(&args.alerts)
         .format(args.format)
         .add("capture.interfaces", interfaces, "--iface")
+        .add("capture.taps", taps, "--tap")
         .add("capture.mode", mode, "--capture")
         .add(
             "output.folder",
@@ -69,10 +71,17 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
         .map(time::parse_duration)
         .transpose()
         .map_err(|what| Fault::new(code::USAGE, format!("--duration: {what}")))?;
-    if setup.config.capture.interfaces.is_empty() {
+    let wanted = &setup.config.capture;
+    if wanted.all_interfaces().is_empty() {
         return Err(Fault::new(
             code::USAGE,
             "no interface to watch: name one with --iface (see `anomaly-detect doctor`)",
+        ));
+    }
+    if wanted.mode == CaptureMode::AfXdp && wanted.taps.is_empty() {
+        return Err(Fault::new(
+            code::USAGE,
+            "AF_XDP takes packets away from the stack, so it is for mirror ports only: name one with --tap",
         ));
     }
     let path = match &args.model {
@@ -94,7 +103,7 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
         Some(address) => Some(metrics::listen(address)?),
         None => None,
     };
-    let mut source = Source::open(&setup.config.capture.interfaces, setup.config.capture.mode)?;
+    let mut source = Source::open(&setup.config.capture)?;
     for note in &source.notes {
         setup.note(note);
     }
@@ -184,6 +193,17 @@ fn keep(setup: &Setup, store: &Store, model: &Model, to_stdout: bool) {
 fn describe(metrics: &Metrics, source: &Source) {
     metrics.set(Id::BuildInfo, &[env!("CARGO_PKG_VERSION")], 1.0);
     metrics.set(Id::ProcessStartTimeSeconds, &[], time::now() as f64 / 1e9);
+    for step in &source.steps {
+        let (in_use, reason) = match &step.passed_over {
+            None => (1.0, "in use"),
+            Some(reason) => (0.0, reason.as_str()),
+        };
+        metrics.set(
+            Id::CaptureModeInfo,
+            &[&step.interface, step.mode, reason],
+            in_use,
+        );
+    }
     for seen in &source.interfaces {
         metrics.set(
             Id::CaptureInfo,

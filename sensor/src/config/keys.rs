@@ -66,7 +66,10 @@ macro_rules! keys {
 
 keys! {
     "capture.interfaces", List, "", "Interfaces to listen on (live).";
-    "capture.mode", Text, "auto", "How: auto, xdp or libpcap (live).";
+    "capture.taps", List, "", "Interfaces that are mirror ports: their packets are counted and never reach the stack (live).";
+    "capture.mode", Text, "auto", "How: auto, xdp, af-xdp or libpcap (live).";
+    "capture.frames", Integer, "16384", "Frames of memory for each receive queue of a tap, 2 KB each: what may arrive while the sensor is busy (live).";
+    "capture.busy_poll", Flag, "false", "AF_XDP never sleeps: less latency for a whole CPU for each receive queue of a tap (live).";
 
     "flow.idle_timeout", Duration, "120s", "A flow without a packet for this long has ended; 0 switches that off.";
     "flow.active_timeout", Duration, "30m", "A longer flow is cut into records of this length; 0 switches that off.";

@@ -41,17 +41,38 @@ pub struct Config {
 pub struct Capture {
     /// Interfaces to listen on.
     pub interfaces: Vec<String>,
+    /// Mirror ports among them, or beside them: what arrives there is other people's, and never reaches the stack.
+    pub taps: Vec<String>,
     /// How.
     pub mode: CaptureMode,
+    /// Frames of memory for each receive queue of a tap.
+    pub frames: u32,
+    /// Whether AF_XDP drives the driver, and never sleeps.
+    pub busy_poll: bool,
+}
+
+impl Capture {
+    /// Every interface to listen on, once.
+    pub fn all_interfaces(&self) -> Vec<String> {
+        let mut all: Vec<String> = Vec::new();
+        for interface in self.interfaces.iter().chain(&self.taps) {
+            if !all.contains(interface) {
+                all.push(interface.clone());
+            }
+        }
+        all
+    }
 }
 
 /// How packets are taken from an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum CaptureMode {
-    /// XDP where the kernel has it, else libpcap where it is built in.
+    /// The best there is: AF_XDP on taps, XDP, TCX, libpcap where it is built in.
     Auto,
-    /// eBPF programs at XDP and TC.
+    /// eBPF programs at XDP and TC count; a tap's packets are dropped after that.
     Xdp,
+    /// AF_XDP on taps, or not at all.
+    AfXdp,
     /// libpcap.
     Libpcap,
 }
@@ -182,11 +203,15 @@ impl Config {
         let config = Self {
             capture: Capture {
                 interfaces: layers.list("capture.interfaces")?,
+                taps: layers.list("capture.taps")?,
+                frames: layers.integer("capture.frames", 64, 1 << 20)? as u32,
+                busy_poll: layers.flag_of("capture.busy_poll")?,
                 mode: layers.choice(
                     "capture.mode",
                     &[
                         ("auto", CaptureMode::Auto),
                         ("xdp", CaptureMode::Xdp),
+                        ("af-xdp", CaptureMode::AfXdp),
                         ("libpcap", CaptureMode::Libpcap),
                     ],
                 )?,

@@ -65,6 +65,15 @@ const VERDICTS: &[&str] = &[
     "not_ip",
     "probe",
     "malformed",
+    "lost_at_socket",
+];
+const CAPTURE_MODES: &[&str] = &[
+    "af_xdp_zero_copy",
+    "af_xdp_copy",
+    "xdp_native",
+    "xdp_generic",
+    "tcx",
+    "libpcap",
 ];
 const MALFORMED: &[&str] = &[
     "link_truncated",
@@ -110,6 +119,7 @@ const SCORES: &[f64] = &[
 metrics! {
     BuildInfo, "anomaly_detect_build_info", Gauge, ["version": &[]], "1, with the version of the program.";
     CaptureInfo, "anomaly_detect_capture_info", Gauge, ["interface": &[], "ingress": &[], "egress": &[]], "1 for each interface, with how packets are seen that arrive and that leave.";
+    CaptureModeInfo, "anomaly_detect_capture_mode_info", Gauge, ["interface": &[], "mode": CAPTURE_MODES, "reason": &[]], "1 for the way arriving packets are taken from an interface, 0 for each better one that could not be had, with the reason.";
     ModelInfo, "anomaly_detect_model_info", Gauge, ["hash": &[], "slot": &["current"]], "1, with the first digits of the digest of the model in use.";
     ModelThreshold, "anomaly_detect_model_threshold", Gauge, [], "Score from which a flow is anomalous; 0 while learning.";
     ModelLoadsTotal, "anomaly_detect_model_loads_total", Counter, ["result": &["read", "refused"]], "Models that a person chose while watching (model use, SIGHUP), by whether they could be used.";
@@ -120,6 +130,7 @@ metrics! {
     MalformedPacketsTotal, "anomaly_detect_malformed_packets_total", Counter, ["reason": MALFORMED], "Malformed packets by reason.";
     UnaccountedPacketsTotal, "anomaly_detect_unaccounted_packets_total", Counter, [], "Packets that are in no counter: 0, or a defect.";
     OverflowBytesTotal, "anomaly_detect_overflow_bytes_total", Counter, [], "IP bytes of packets that found no room in a table.";
+    SocketLossesTotal, "anomaly_detect_socket_lost_packets_total", Counter, ["reason": &["ring_full", "no_frame", "other"]], "Packets that AF_XDP sockets lost, by the kernel's own counters; together the packets with verdict lost_at_socket.";
     DroppedPacketsTotal, "anomaly_detect_dropped_packets_total", Counter, ["by": &["kernel", "interface"]], "Packets lost before libpcap could hand them over.";
 
     DrainsTotal, "anomaly_detect_drains_total", Counter, [], "Epochs drained from the kernel.";

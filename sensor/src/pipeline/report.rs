@@ -53,6 +53,8 @@ pub(super) fn report_ledger(metrics: &Metrics, ledger: &Ledger) {
         ("not_ip", ledger.not_ip),
         ("probe", ledger.probe),
         ("malformed", ledger.malformed.iter().sum()),
+        // Once AF_XDP has taken out what it accounts for itself.
+        ("lost_at_socket", ledger.handed_over),
     ] {
         metrics.add(Id::PacketsTotal, &[verdict], packets as f64);
     }

@@ -1,18 +1,21 @@
-//! Live captures of every kind behind one type.
+//! Live captures of every kind behind one type, and the chain of ways to have one: the best that this machine offers, with the
+//! reason why each better one was passed over.
 
 use crate::{
     capture::{Capture, CaptureError, Epoch, Progress, Stop, libpcap},
-    config::CaptureMode,
+    config::{self, CaptureMode},
 };
 
 #[cfg(target_os = "linux")]
-use crate::capture::xdp;
+use crate::capture::{xdp, xsk};
 
 /// A live capture.
 pub struct Source {
     kind: Kind,
     /// How each interface is seen: its name, ingress and egress, for people and for metrics.
     pub interfaces: Vec<Seen>,
+    /// The ways to take packets from each interface that were tried, best first.
+    pub steps: Vec<Step>,
     /// What a person should know about how it began.
     pub notes: Vec<String>,
 }
@@ -28,9 +31,20 @@ pub struct Seen {
     pub egress: String,
 }
 
+/// One way to take the packets that arrive at an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The interface.
+    pub interface: String,
+    /// `af_xdp_zero_copy`, `af_xdp_copy`, `xdp_native`, `xdp_generic`, `tcx` or `libpcap`.
+    pub mode: &'static str,
+    /// Why it was passed over; `None` of the one in use.
+    pub passed_over: Option<String>,
+}
+
 enum Kind {
     #[cfg(target_os = "linux")]
-    Xdp(Box<xdp::Xdp>),
+    Kernel(Box<xsk::AfXdp>),
     Libpcap(Box<libpcap::Libpcap>),
 }
 
@@ -45,6 +59,10 @@ pub struct Health {
     pub drift_ns: i64,
     /// Packets lost before they could be counted, by the kernel and by the interface.
     pub dropped: [u64; 2],
+    /// Packets lost by AF_XDP sockets so far: the ring was full, there was no frame, other reasons.
+    pub socket_losses: [u64; 3],
+    /// Packets that sockets neither delivered nor lost by name: 0, or a defect.
+    pub unaccounted: u64,
 }
 
 impl Source {
@@ -52,23 +70,35 @@ impl Source {
     ///
     /// # Errors
     /// No such interface, no permission, no way to capture.
-    pub fn open(interfaces: &[String], mode: CaptureMode) -> Result<Self, CaptureError> {
+    pub fn open(wanted: &config::Capture) -> Result<Self, CaptureError> {
+        let interfaces = wanted.all_interfaces();
         if interfaces.is_empty() {
             return Err(libpcap::LibpcapError::NoInterfaces.into());
         }
         #[cfg(target_os = "linux")]
-        if mode != CaptureMode::Libpcap {
-            match Self::by_xdp(interfaces) {
+        if wanted.mode != CaptureMode::Libpcap {
+            match Self::by_kernel(&interfaces, wanted) {
                 Ok(source) => return Ok(source),
                 Err(error) => {
                     let hopeless = matches!(
                         error,
                         xdp::XdpError::NoInterface { .. } | xdp::XdpError::Permission
                     );
-                    if mode == CaptureMode::Xdp || hopeless || !cfg!(feature = "libpcap") {
+                    let only = matches!(wanted.mode, CaptureMode::Xdp | CaptureMode::AfXdp);
+                    if only || hopeless || !cfg!(feature = "libpcap") {
                         return Err(error.into());
                     }
-                    let mut source = Self::by_libpcap(interfaces)?;
+                    let mut source = Self::by_libpcap(&interfaces)?;
+                    for interface in interfaces {
+                        source.steps.insert(
+                            0,
+                            Step {
+                                interface,
+                                mode: "xdp_native",
+                                passed_over: Some(error.kind().to_owned()),
+                            },
+                        );
+                    }
                     source
                         .notes
                         .push(format!("no XDP, libpcap instead: {error}"));
@@ -77,38 +107,91 @@ impl Source {
             }
         }
         #[cfg(not(target_os = "linux"))]
-        if mode == CaptureMode::Xdp {
+        if matches!(wanted.mode, CaptureMode::Xdp | CaptureMode::AfXdp) {
             return Err(CaptureError::Libpcap(libpcap::LibpcapError::Failed {
                 interface: interfaces.join(", "),
                 what: "XDP is of Linux only; use --capture libpcap".to_owned(),
             }));
         }
-        Self::by_libpcap(interfaces)
+        Self::by_libpcap(&interfaces)
     }
 
     #[cfg(target_os = "linux")]
-    fn by_xdp(interfaces: &[String]) -> Result<Self, xdp::XdpError> {
+    fn by_kernel(interfaces: &[String], wanted: &config::Capture) -> Result<Self, xdp::XdpError> {
         // A wrong name is said before anything is loaded.
         for interface in interfaces {
             xdp::interface_index(interface)?;
         }
-        let capture = xdp::Xdp::start(&xdp::Settings::on(interfaces))?;
-        let attached = capture.attached();
-        let seen = attached.iter().map(|attached| Seen {
-            interface: attached.interface.clone(),
-            ingress: attached.ingress.name().to_owned(),
-            egress: attached.egress.name().to_owned(),
+        let settings = xdp::Settings {
+            taps: wanted.taps.clone(),
+            instead_tcx: wanted.mode == CaptureMode::Auto,
+            ..xdp::Settings::on(interfaces)
+        };
+        let sockets = (wanted.mode != CaptureMode::Xdp).then(|| xsk::Settings {
+            frames: wanted.frames,
+            busy_poll: wanted.busy_poll,
+            ..xsk::Settings::default()
         });
-        let notes = attached.iter().map(|attached| {
-            format!(
-                "{}: arriving packets by {}, leaving packets by {}",
-                attached.interface, attached.ingress, attached.egress
-            )
-        });
+        let capture = xsk::AfXdp::start(xdp::Xdp::start(&settings)?, sockets.as_ref())?;
+        if wanted.mode == CaptureMode::AfXdp {
+            capture.demand()?;
+        }
+        let (mut seen, mut steps, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+        for attached in capture.kernel().attached() {
+            let interface = &attached.interface;
+            let bound = capture
+                .bound()
+                .iter()
+                .find(|bound| bound.interface == *interface);
+            let ways = bound
+                .map(xsk::Bound::ways)
+                .into_iter()
+                .flatten()
+                .chain(attached.ingress.ways());
+            for (mode, passed_over) in ways {
+                let is_last = passed_over.is_none();
+                if let Some(reason) = &passed_over {
+                    log::info!("{interface}: not by {mode}: {reason}");
+                }
+                steps.push(Step {
+                    interface: interface.clone(),
+                    mode,
+                    passed_over,
+                });
+                if is_last {
+                    break;
+                }
+            }
+            let sockets = bound.and_then(|bound| bound.binding.as_ref().ok());
+            let ingress = sockets.map_or(attached.ingress.name(), xsk::Binding::name);
+            let how = sockets.map_or(attached.ingress.to_string(), ToString::to_string);
+            seen.push(Seen {
+                interface: interface.clone(),
+                ingress: ingress.to_owned(),
+                egress: attached.egress.name().to_owned(),
+            });
+            notes.push(format!(
+                "{interface}: arriving packets by {how}, leaving packets by {}",
+                attached.egress
+            ));
+            if let Some(Err(unbound)) = bound.map(|bound| &bound.binding) {
+                notes.push(format!(
+                    "{interface}: no AF_XDP, counted in the kernel and dropped: {unbound}"
+                ));
+            }
+            if attached.egress == xdp::Mode::Tap
+                && matches!(attached.ingress, xdp::Mode::TcxIngress { .. })
+            {
+                notes.push(format!(
+                    "{interface}: warning: without XDP its packets go on into the stack"
+                ));
+            }
+        }
         Ok(Self {
-            interfaces: seen.collect(),
-            notes: notes.collect(),
-            kind: Kind::Xdp(Box::new(capture)),
+            interfaces: seen,
+            steps,
+            notes,
+            kind: Kind::Kernel(Box::new(capture)),
         })
     }
 
@@ -119,8 +202,14 @@ impl Source {
             ingress: "libpcap".to_owned(),
             egress: "libpcap".to_owned(),
         });
+        let steps = interfaces.iter().map(|interface| Step {
+            interface: interface.clone(),
+            mode: "libpcap",
+            passed_over: None,
+        });
         Ok(Self {
             interfaces: seen.collect(),
+            steps: steps.collect(),
             notes: vec![format!("{}: by libpcap", interfaces.join(", "))],
             kind: Kind::Libpcap(Box::new(capture)),
         })
@@ -130,7 +219,7 @@ impl Source {
     pub fn stop_handle(&self) -> Stop {
         match &self.kind {
             #[cfg(target_os = "linux")]
-            Kind::Xdp(capture) => capture.stop_handle(),
+            Kind::Kernel(capture) => capture.stop_handle(),
             Kind::Libpcap(capture) => capture.stop_handle(),
         }
     }
@@ -139,22 +228,24 @@ impl Source {
     fn how(&self) -> Health {
         match &self.kind {
             #[cfg(target_os = "linux")]
-            Kind::Xdp(capture) => {
-                let report = capture.drain_report();
+            Kind::Kernel(capture) => {
+                let (report, kernel, losses) =
+                    (capture.report(), capture.kernel(), capture.losses());
                 Health {
-                    fill: report.fullest as f64 / f64::from(capture.flows_per_table()),
+                    fill: report.fullest as f64 / f64::from(kernel.flows_per_table()),
                     early: report.early,
-                    drift_ns: capture.clock_drift_ns(),
-                    dropped: [0, 0],
+                    drift_ns: kernel.clock_drift_ns(),
+                    socket_losses: [losses.ring_full, losses.no_frame, losses.other],
+                    unaccounted: capture.unaccounted().unsigned_abs(),
+                    ..Health::default()
                 }
             }
             Kind::Libpcap(capture) => {
                 let report = capture.report();
                 Health {
                     fill: f64::NAN,
-                    early: 0,
-                    drift_ns: 0,
                     dropped: [report.dropped_by_kernel, report.dropped_by_interface],
+                    ..Health::default()
                 }
             }
         }
@@ -177,7 +268,7 @@ impl Capture for Source {
     fn next_epoch(&mut self, epoch: &mut Epoch) -> Result<Progress, CaptureError> {
         match &mut self.kind {
             #[cfg(target_os = "linux")]
-            Kind::Xdp(capture) => capture.next_epoch(epoch),
+            Kind::Kernel(capture) => capture.next_epoch(epoch),
             Kind::Libpcap(capture) => capture.next_epoch(epoch),
         }
     }

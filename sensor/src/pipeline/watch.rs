@@ -320,6 +320,13 @@ impl<'a> Watch<'a> {
         if !health.fill.is_nan() {
             metrics.set(Id::DrainFillRatio, &[], health.fill);
         }
+        metrics.add(Id::UnaccountedPacketsTotal, &[], health.unaccounted as f64);
+        for (reason, lost) in ["ring_full", "no_frame", "other"]
+            .into_iter()
+            .zip(health.socket_losses)
+        {
+            metrics.total(Id::SocketLossesTotal, &[reason], lost as f64);
+        }
         for (by, dropped) in ["kernel", "interface"].into_iter().zip(health.dropped) {
             metrics.total(Id::DroppedPacketsTotal, &[by], dropped as f64);
         }

@@ -112,7 +112,7 @@ fn inject(pair: &Pair, flows: u32, packets: u32) -> u64 {
 }
 
 /// How many frames the interface of `b` dropped before XDP saw them.
-fn dropped_before_xdp(pair: &Pair) -> u64 {
+pub(crate) fn dropped_before_xdp(pair: &Pair) -> u64 {
     let text = pair
         .b
         .exec(&["cat", "/sys/class/net/veth-b/statistics/rx_dropped"]);

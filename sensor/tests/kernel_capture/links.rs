@@ -18,7 +18,7 @@ use sensor::capture::{
     Capture as _, Epoch, Progress,
     xdp::{Mode, Proved, Settings, Xdp, XdpError},
 };
-use sensor_ebpf::maps::{self, Ledger};
+use sensor_ebpf::maps::{self, Hook, Ledger};
 
 use crate::netns::{Namespace, Pair, Serial, pause};
 
@@ -204,6 +204,44 @@ fn nobody_elses_program_is_replaced() {
     assert_eq!(programs_on(&pair.b), ["xdp", "flow_egress"]);
     drop(first);
     within_seconds("no program is left", || programs_on(&pair.b).is_empty());
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn where_somebody_else_has_xdp_packets_are_counted_at_tcx() {
+    let _serial = Serial::take();
+    let pair = Pair::new();
+    let first = pair
+        .b
+        .within(|| Xdp::start(&Settings::on(["veth-b"])).expect("start"));
+    let settings = Settings {
+        instead_tcx: true,
+        ..Settings::on(["veth-b"])
+    };
+    let mut second = pair.b.within(|| Xdp::start(&settings).expect("start"));
+    assert!(matches!(
+        second.attached()[0].ingress,
+        Mode::TcxIngress { .. }
+    ));
+    pair.a.within(|| {
+        let socket = UdpSocket::bind("10.77.0.1:7777").expect("bind");
+        for _ in 0..100 {
+            while socket.send_to(b"hello", "10.77.0.2:5000").is_err() {}
+        }
+    });
+    pause(Duration::from_millis(100));
+    second.stop_handle().stop();
+    let (mut epoch, mut packets) = (Epoch::default(), 0);
+    while second.next_epoch(&mut epoch).expect("drain") == Progress::Epoch {
+        let ours = epoch
+            .flows
+            .iter()
+            .filter(|(key, _)| key.protocol == 17 && key.ports.contains(&7777));
+        packets += ours.map(|(_, counters)| counters.packets()).sum::<u64>();
+    }
+    assert_eq!(packets, 100);
+    assert_eq!(second.totals(Hook::Ingress).seen, 0);
+    drop(first);
 }
 
 #[test]

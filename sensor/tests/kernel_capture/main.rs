@@ -1,6 +1,7 @@
 //! Tests of the kernel program in namespaces of their own. They need root and are run by `cargo xtask test`.
 #![cfg(target_os = "linux")]
 
+mod af_xdp;
 mod copies;
 mod exact;
 mod links;

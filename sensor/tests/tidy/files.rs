@@ -38,6 +38,14 @@ const LONG: &[(&str, &str)] = &[
         "one command: source, baseline and watch, with its tests",
     ),
     (
+        "sensor/src/capture/xdp/mod.rs",
+        "the one face of the kernel side: how it is set up, begun, asked and drained",
+    ),
+    (
+        "sensor-ebpf/src/bin/flow-monitor.rs",
+        "one object: what its programs share is inlined into each",
+    ),
+    (
         "sensor/src/config/layers.rs",
         "the layers and the messages about them, with their tests",
     ),

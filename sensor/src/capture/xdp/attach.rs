@@ -15,7 +15,7 @@ use aya::{
 use sensor_ebpf::maps::{PROGRAM_EGRESS, PROGRAM_INGRESS, PROGRAM_TAP};
 
 use super::{
-    XdpError,
+    Settings, XdpError,
     bpf::{self, LinkTo},
     error::is_denial,
     interface,
@@ -30,6 +30,13 @@ pub enum Mode {
     Generic(String),
     /// TC by a TCX link (Linux 6.6).
     Tcx,
+    /// TC by a TCX link where packets arrive, because XDP was not to be had. On a tap they go on into the stack.
+    TcxIngress {
+        /// Why not in the driver.
+        native: String,
+        /// Why not in the stack.
+        generic: String,
+    },
     /// TC by a filter on the clsact qdisc, with the reason why TCX was not to be had. The only mode that leaves
     /// something behind when the agent is killed: a filter, which the next start replaces.
     Clsact(String),
@@ -54,9 +61,30 @@ impl Mode {
         match self {
             Self::Native => "xdp_native",
             Self::Generic(_) => "xdp_generic",
-            Self::Tcx => "tcx",
+            Self::Tcx | Self::TcxIngress { .. } => "tcx",
             Self::Clsact(_) => "tc_clsact",
             Self::Loopback | Self::Tap => "none",
+        }
+    }
+}
+
+impl Mode {
+    /// The ways for packets that arrive that were tried, best first, with the reason why each but the last was passed over.
+    pub fn ways(&self) -> Vec<(&'static str, Option<String>)> {
+        let native = |reason: &String| ("xdp_native", Some(reason.clone()));
+        match self {
+            Self::Generic(reason) => vec![native(reason), (self.name(), None)],
+            Self::TcxIngress {
+                native: reason,
+                generic,
+            } => vec![
+                native(reason),
+                ("xdp_generic", Some(generic.clone())),
+                (self.name(), None),
+            ],
+            Self::Native | Self::Tcx | Self::Clsact(_) | Self::Loopback | Self::Tap => {
+                vec![(self.name(), None)]
+            }
         }
     }
 }
@@ -67,6 +95,9 @@ impl fmt::Display for Mode {
             Self::Native => f.write_str("native XDP"),
             Self::Generic(reason) => write!(f, "generic XDP ({reason})"),
             Self::Tcx => f.write_str("TCX"),
+            Self::TcxIngress { native, generic } => {
+                write!(f, "TCX (native XDP: {native}; generic XDP: {generic})")
+            }
             Self::Clsact(reason) => write!(f, "TC clsact ({reason})"),
             Self::Tap => f.write_str("nothing (it is a tap)"),
             Self::Loopback => f.write_str("nothing (what leaves a loopback arrives on it)"),
@@ -92,7 +123,7 @@ pub(super) fn attach(
     object: &mut Ebpf,
     name: &str,
     role: Role,
-    clsact: bool,
+    settings: &Settings,
     links: &mut Vec<OwnedFd>,
 ) -> Result<Attached, XdpError> {
     let index = interface::interface_index(name)?;
@@ -110,13 +141,18 @@ pub(super) fn attach(
         Role::Host => PROGRAM_INGRESS,
         Role::Tap => PROGRAM_TAP,
     };
-    let ingress = attach_ingress(object, name, index, program, links)?;
+    let ingress = match attach_ingress(object, name, index, program, links)? {
+        Tried::Attached(mode) => mode,
+        Tried::Refused { native, generic } => {
+            attach_tcx_ingress(object, name, index, settings, links, &native, generic)?
+        }
+    };
     let egress = if role == Role::Tap {
         Mode::Tap
     } else if hardware.is_loopback() {
         Mode::Loopback
     } else {
-        attach_egress(object, name, index, clsact, links)?
+        attach_egress(object, name, index, settings.clsact, links)?
     };
     Ok(Attached {
         interface: name.to_owned(),
@@ -126,47 +162,82 @@ pub(super) fn attach(
     })
 }
 
+/// What came of the two ways to have XDP.
+enum Tried {
+    Attached(Mode),
+    Refused {
+        native: io::Error,
+        generic: io::Error,
+    },
+}
+
 fn attach_ingress(
     object: &mut Ebpf,
     name: &str,
     index: u32,
     called: &'static str,
     links: &mut Vec<OwnedFd>,
-) -> Result<Mode, XdpError> {
+) -> Result<Tried, XdpError> {
     let program: &mut Xdp = program(object, called)?;
     let program = loaded(program.fd())?;
     let native = match bpf::link(program, index, LinkTo::XdpNative) {
         Ok(link) => {
             links.push(link);
-            return Ok(Mode::Native);
+            return Ok(Tried::Attached(Mode::Native));
         }
         Err(error) => error,
     };
+    log::info!("{name}: no native XDP: {native}");
     // Also where a program hangs on the generic hook (EEXIST): then the next call says EBUSY.
     match bpf::link(program, index, LinkTo::XdpGeneric) {
         Ok(link) => {
             links.push(link);
-            Ok(Mode::Generic(reason(&native)))
+            Ok(Tried::Attached(Mode::Generic(reason(&native))))
         }
-        Err(generic) => {
-            let occupied = [&native, &generic]
-                .iter()
-                .any(|error| matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EEXIST)));
-            Err(if occupied {
-                XdpError::Occupied {
-                    interface: name.to_owned(),
-                }
-            } else if is_denial(&generic) {
-                XdpError::Permission
-            } else {
-                XdpError::Attach {
-                    interface: name.to_owned(),
-                    hook: "XDP",
-                    error: Box::new(generic),
-                }
-            })
+        Err(generic) => Ok(Tried::Refused { native, generic }),
+    }
+}
+
+/// Where XDP is not to be had, the program of the TC hook counts what arrives, if that was asked for.
+fn attach_tcx_ingress(
+    object: &mut Ebpf,
+    name: &str,
+    index: u32,
+    settings: &Settings,
+    links: &mut Vec<OwnedFd>,
+    native: &io::Error,
+    generic: io::Error,
+) -> Result<Mode, XdpError> {
+    log::info!("{name}: no generic XDP: {generic}");
+    if settings.instead_tcx && !is_denial(&generic) {
+        let program: &mut SchedClassifier = program(object, PROGRAM_EGRESS)?;
+        match bpf::link(loaded(program.fd())?, index, LinkTo::TcxIngress) {
+            Ok(link) => {
+                links.push(link);
+                return Ok(Mode::TcxIngress {
+                    native: reason(native),
+                    generic: reason(&generic),
+                });
+            }
+            Err(error) => log::info!("{name}: no TCX on ingress: {error}"),
         }
     }
+    let occupied = [native, &generic]
+        .iter()
+        .any(|error| matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EEXIST)));
+    Err(if occupied {
+        XdpError::Occupied {
+            interface: name.to_owned(),
+        }
+    } else if is_denial(&generic) {
+        XdpError::Permission
+    } else {
+        XdpError::Attach {
+            interface: name.to_owned(),
+            hook: "XDP",
+            error: Box::new(generic),
+        }
+    })
 }
 
 fn attach_egress(
@@ -233,6 +304,7 @@ fn reason(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(libc::EOPNOTSUPP) => "the driver has none".to_owned(),
         Some(libc::EINVAL) => "the kernel or the driver has none".to_owned(),
+        Some(libc::EBUSY | libc::EEXIST) => "another program has the hook".to_owned(),
         _ => error.to_string(),
     }
 }

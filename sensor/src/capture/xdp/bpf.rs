@@ -154,6 +154,8 @@ pub(super) enum LinkTo {
     XdpNative,
     /// XDP in the stack.
     XdpGeneric,
+    /// TCX on ingress, before the programs that are there.
+    TcxIngress,
     /// TCX on egress, before the programs that are there: one of them might end the chain, and hide packets.
     TcxEgress,
 }
@@ -174,6 +176,7 @@ struct LinkCreate {
 /// fall back to netlink, which does, and which outlives the process.
 pub(super) fn link(program: BorrowedFd<'_>, interface: u32, to: LinkTo) -> io::Result<OwnedFd> {
     const BPF_XDP: u32 = 37;
+    const BPF_TCX_INGRESS: u32 = 46;
     const BPF_TCX_EGRESS: u32 = 47;
     const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
     const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
@@ -181,6 +184,7 @@ pub(super) fn link(program: BorrowedFd<'_>, interface: u32, to: LinkTo) -> io::R
     let (attach_type, flags) = match to {
         LinkTo::XdpNative => (BPF_XDP, XDP_FLAGS_DRV_MODE),
         LinkTo::XdpGeneric => (BPF_XDP, XDP_FLAGS_SKB_MODE),
+        LinkTo::TcxIngress => (BPF_TCX_INGRESS, BPF_F_BEFORE),
         LinkTo::TcxEgress => (BPF_TCX_EGRESS, BPF_F_BEFORE),
     };
     let mut fields = LinkCreate {

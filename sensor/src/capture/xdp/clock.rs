@@ -41,7 +41,7 @@ pub(super) fn offset() -> u64 {
 }
 
 /// Now, on the sensor's timeline.
-pub(super) fn now(offset: u64) -> TimeNs {
+pub(in crate::capture) fn now(offset: u64) -> TimeNs {
     read(libc::CLOCK_MONOTONIC).wrapping_add(offset)
 }
 

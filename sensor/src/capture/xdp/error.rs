@@ -36,6 +36,14 @@ pub enum XdpError {
         /// The interface.
         interface: String,
     },
+    /// AF_XDP was asked for and is not to be had.
+    #[error("AF_XDP on {interface}: {why}")]
+    NoSockets {
+        /// The interface.
+        interface: String,
+        /// Why.
+        why: String,
+    },
     /// The kernel refused to attach.
     #[error("attach to {interface} ({hook}): {error}")]
     Attach {
@@ -95,6 +103,21 @@ impl XdpError {
         match self {
             Self::Permission => 77,
             _ => 69,
+        }
+    }
+
+    /// In a word or two, for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Permission => "no permission",
+            Self::NoInterface { .. } => "no such interface",
+            Self::NotEthernet { .. } => "not Ethernet",
+            Self::Occupied { .. } => "another program has the hook",
+            Self::NoSockets { .. } => "no sockets",
+            Self::Attach { .. } => "the kernel or the driver has none",
+            Self::NotRunning { .. } => "attached and does not run",
+            Self::Load { .. } | Self::Ebpf(_) => "the kernel refused the program",
+            Self::Object { .. } | Self::System { .. } | Self::Map { .. } => "a system call failed",
         }
     }
 

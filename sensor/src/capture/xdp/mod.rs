@@ -3,7 +3,7 @@
 mod attach;
 mod bell;
 pub mod bpf;
-mod clock;
+pub(super) mod clock;
 mod error;
 mod evidence;
 mod interface;
@@ -26,6 +26,7 @@ pub use error::XdpError;
 use evidence::Evidence;
 pub use evidence::{Copied, Copies, EvidenceSettings};
 pub use interface::interface_index;
+pub(super) use interface::traits_of;
 pub use probe::{Proof, Proved};
 use sensor_ebpf::{
     flow::{EPOCH_SHIFT, FlowKey, epoch_of},
@@ -33,6 +34,7 @@ use sensor_ebpf::{
 };
 pub use tables::DrainReport;
 use tables::Tables;
+pub(super) use tables::merge;
 use taps::Taps;
 
 use super::{Capture, CaptureError, Epoch, Progress, Stop};
@@ -52,6 +54,8 @@ pub struct Settings {
     pub clock_from_frame: bool,
     /// Egress by a filter on the clsact qdisc even where the kernel has TCX.
     pub clsact: bool,
+    /// Where XDP is not to be had, also because somebody else has it, count what arrives at TCX.
+    pub instead_tcx: bool,
 }
 
 impl Settings {
@@ -64,6 +68,7 @@ impl Settings {
             evidence: None,
             clock_from_frame: false,
             clsact: false,
+            instead_tcx: false,
         }
     }
 }
@@ -132,8 +137,7 @@ impl Xdp {
                 } else {
                     Role::Host
                 };
-                let attached =
-                    attach::attach(object, name, role, settings.clsact, &mut capture.links)?;
+                let attached = attach::attach(object, name, role, settings, &mut capture.links)?;
                 log::info!(
                     "{}: ingress by {}, egress by {}",
                     attached.interface,
@@ -306,6 +310,21 @@ impl Xdp {
     /// How far the wall clock is ahead of packet time, in nanoseconds.
     pub fn clock_drift_ns(&self) -> i64 {
         clock::drift(self.clock_offset)
+    }
+
+    /// What makes the monotonic clock the sensor's.
+    pub(super) fn clock_offset(&self) -> u64 {
+        self.clock_offset
+    }
+
+    /// Whether the programs are gone, because the capture was asked to end.
+    pub(super) fn is_detached(&self) -> bool {
+        self.last.is_some()
+    }
+
+    /// Whether no epoch follows this one.
+    pub(super) fn is_last(&self, epoch: u64) -> bool {
+        self.last == Some(epoch)
     }
 
     /// The program of a hook, for running it on frames of one's own.

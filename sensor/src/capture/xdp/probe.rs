@@ -76,7 +76,13 @@ pub(super) fn prove(attached: &Attached, tables: &Tables) -> Result<Proof, XdpEr
         } else if is_sent && !matches!(attached.egress, Mode::Loopback | Mode::Tap) {
             proof.egress = Proved::DoesNotRun;
         }
-        if now.0.seen > before.0.seen {
+        let others = |ledger: &sensor_ebpf::maps::Ledger| ledger.seen - ledger.probe;
+        if matches!(attached.ingress, Mode::TcxIngress { .. }) {
+            // The program of the other hook counts both; the owner of the XDP hook may let nothing through.
+            if others(&now.1) > others(&before.1) {
+                proof.ingress = Proved::Runs;
+            }
+        } else if now.0.seen > before.0.seen {
             proof.ingress = Proved::Runs;
         } else if received_last > received_before {
             // As of the last look: a packet may be counted as received and be on its way to the hook.

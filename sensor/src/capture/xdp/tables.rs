@@ -338,7 +338,7 @@ fn read(
 }
 
 /// Merges the parts that several CPUs counted of the same flow, earlier part first.
-fn merge(flows: &mut Vec<(FlowKey, FlowCounters)>) {
+pub(in crate::capture) fn merge(flows: &mut Vec<(FlowKey, FlowCounters)>) {
     flows.sort_unstable_by(|a, b| {
         (&a.0, a.1.first(), a.1.last()).cmp(&(&b.0, b.1.first(), b.1.last()))
     });

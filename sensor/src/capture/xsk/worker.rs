@@ -1,0 +1,161 @@
+//! The thread of one queue: takes frames, counts them, and hands an epoch over when it is over.
+
+use std::{
+    io,
+    sync::mpsc::{Receiver, SyncSender},
+    time::Duration,
+};
+
+use sensor_ebpf::flow::{EPOCH_SHIFT, epoch_of};
+
+use super::{Batch, Losses, Queue, Settings, queue::Taken};
+use crate::capture::{Accountant, Epoch, Stop, container::Record, link::LinkType, xdp::clock};
+
+/// After the end of an epoch, how long until a ring that has nothing more of it has had all of it. The program stamps a packet
+/// some microseconds before it is in the ring; a virtual machine may be off the CPU in between.
+const GRACE_NS: u64 = 5_000_000;
+/// The longest wait: how soon a stop is noticed.
+const WAIT_MAX: Duration = Duration::from_millis(50);
+
+pub(super) struct Worker {
+    queue: Queue,
+    accountant: Accountant,
+    /// Index of the interface.
+    interface: u32,
+    /// What makes the monotonic clock the sensor's.
+    offset: u64,
+    /// The epoch that is being counted.
+    open: u64,
+    losses: Losses,
+    stop: Stop,
+}
+
+impl Worker {
+    pub(super) fn new(
+        queue: Queue,
+        interface: u32,
+        offset: u64,
+        settings: &Settings,
+        stop: Stop,
+    ) -> Self {
+        let mut accountant = Accountant::new(settings.flows_per_epoch);
+        let open = epoch_of(clock::now(offset));
+        accountant.open(open);
+        Self {
+            queue,
+            accountant,
+            interface,
+            offset,
+            open,
+            losses: Losses::default(),
+            stop,
+        }
+    }
+
+    /// Counts until told to stop and the ring is empty, or until nobody wants the epochs any more.
+    pub(super) fn run(
+        mut self,
+        batches: &SyncSender<Batch>,
+        spent: &Receiver<Epoch>,
+    ) -> io::Result<()> {
+        let mut room = Taken::new();
+        loop {
+            // Read before the ring is: nothing comes after a stop, so an empty ring after that is the end.
+            let is_last = self.stop.is_asked();
+            let now = clock::now(self.offset);
+            let taken = self.take(&mut room, batches, spent)?;
+            let Some(taken) = taken else {
+                return Ok(());
+            };
+            if taken > 0 {
+                continue;
+            }
+            if is_last {
+                self.hand_over(batches, spent)?;
+                return Ok(());
+            }
+            let over = ((self.open + 1) << EPOCH_SHIFT) + GRACE_NS;
+            if now >= over {
+                // After a pause (the machine slept) the epochs in between are stepped over.
+                let next = epoch_of(now.saturating_sub(GRACE_NS)).max(self.open + 1);
+                if !self.hand_over(batches, spent)? {
+                    return Ok(());
+                }
+                self.begin(next);
+                continue;
+            }
+            let left = Duration::from_nanos(over - now) + Duration::from_millis(1);
+            self.queue.wait(left.min(WAIT_MAX))?;
+        }
+    }
+
+    /// Counts one batch of frames. `None` if nobody wants them any more.
+    fn take(
+        &mut self,
+        room: &mut Taken,
+        batches: &SyncSender<Batch>,
+        spent: &Receiver<Epoch>,
+    ) -> io::Result<Option<usize>> {
+        let Self {
+            queue,
+            accountant,
+            interface,
+            open,
+            ..
+        } = self;
+        let mut is_wanted = true;
+        let taken = queue.take(room, |time, frame| {
+            if accountant.is_due(time) && is_wanted {
+                // The first packet of a later epoch: packets of a queue come in the order of their times.
+                is_wanted = send(accountant, *interface, Losses::default(), batches, spent);
+                *open = epoch_of(time);
+                accountant.open(*open);
+            }
+            accountant.count_frame(&Record {
+                time,
+                link: LinkType::ETHERNET,
+                wire_length: frame.len() as u32,
+                frame,
+            });
+        })?;
+        Ok(is_wanted.then_some(taken))
+    }
+
+    /// Hands the open epoch over, with what was lost until now; false if nobody wants it any more.
+    fn hand_over(
+        &mut self,
+        batches: &SyncSender<Batch>,
+        spent: &Receiver<Epoch>,
+    ) -> io::Result<bool> {
+        let now = self.queue.losses()?;
+        let losses = now.since(&self.losses);
+        self.losses = now;
+        Ok(send(
+            &mut self.accountant,
+            self.interface,
+            losses,
+            batches,
+            spent,
+        ))
+    }
+
+    fn begin(&mut self, epoch: u64) {
+        self.open = epoch;
+        self.accountant.open(epoch);
+    }
+}
+
+fn send(
+    accountant: &mut Accountant,
+    interface: u32,
+    losses: Losses,
+    batches: &SyncSender<Batch>,
+    spent: &Receiver<Epoch>,
+) -> bool {
+    let mut epoch = spent.try_recv().unwrap_or_default();
+    accountant.finish(&mut epoch);
+    for (_, counters) in &mut epoch.flows {
+        counters.interface = interface;
+    }
+    batches.send(Batch { epoch, losses }).is_ok()
+}
