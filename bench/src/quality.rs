@@ -15,6 +15,8 @@ use serde::Serialize;
 
 mod boosting;
 mod captures;
+#[path = "../../model/tests/it/npz.rs"]
+mod npz;
 mod peer;
 mod table;
 mod tables;

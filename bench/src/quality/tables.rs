@@ -2,14 +2,38 @@
 //!
 //! Tasks are those of docs/models.md: what is trained on has no labels; *clean* trains on half of the ordinary rows,
 //! *hidden* on the same with 5 % attacks among them, the others on all that is ranked. The defaults were chosen with
-//! CIC, KDD99, NSL and the UNSW backdoors in view; the other UNSW attacks were not looked at.
+//! CIC, KDD99, NSL and the UNSW backdoors in view; the other UNSW attacks were not looked at. Each task has a second line:
+//! the forest with an autoencoder of weight [`BESIDE`], whose form was chosen on the tasks marked so. The tasks that
+//! the goal for the mean is about, seven of network traffic, have a line for their mean.
 
 use std::path::{Path, PathBuf};
 
-use model::{Model, Rows, Settings, Shape};
+use model::{Column, Model, Rows, Schema, Settings, Shape, Transform};
 use sensor::pipeline::{LabelledTable, Labels};
 
-use super::{Options, Part, QualityError, Ranking, ResultRow};
+use super::{Options, Part, QualityError, Ranking, ResultRow, npz};
+
+/// Weight of the autoencoder in the second line of each task.
+const BESIDE: f32 = 0.3;
+/// Tasks whose mean has a goal of its own, by the beginning of their names.
+const NETWORK: [&str; 5] = [
+    "kdd99",
+    "nsl-kdd",
+    "unsw-nb15, Backdoor",
+    "cic-ids2017, clean",
+    "cic-ids2017, 5 %",
+];
+/// That goal: ROC-AUC and average precision.
+const NETWORK_GOAL: Ranking = Ranking {
+    roc_auc: 0.950,
+    pr_auc: 0.72,
+};
+/// Standard sets with a goal, as NumPy archives: the name, and the goal.
+const STANDARD: [(&str, &str, (f64, f64)); 3] = [
+    ("kdd http", "16_http.npz", (0.999, 0.95)),
+    ("kdd smtp", "34_smtp.npz", (0.91, 0.30)),
+    ("shuttle", "32_shuttle.npz", (0.997, 0.975)),
+];
 
 /// What is trained on, and what is ranked.
 #[derive(Clone, Copy)]
@@ -46,7 +70,7 @@ pub(crate) fn measure(data: &Path, options: &Options) -> Result<Vec<ResultRow>, 
         let table = LabelledTable::read(paths, &labels, &[], false)
             .map_err(|error| QualityError::Sensor(error.to_string()))?;
         for task in tasks(&table) {
-            rows.push(one(&table, &task, options)?);
+            rows.extend(one(&table, &task, options)?);
         }
         Ok::<(), QualityError>(())
     };
@@ -143,10 +167,80 @@ pub(crate) fn measure(data: &Path, options: &Options) -> Result<Vec<ResultRow>, 
             ),
         ]
     })?;
+    rows.extend(means(&rows));
+    for (set, file, goal) in STANDARD {
+        let path = data.join("isolation-forest-benchmarks").join(file);
+        if path.is_file() {
+            rows.extend(one(
+                &standard(&path),
+                &task(set, Split::All, vec![1], goal),
+                options,
+            )?);
+        }
+    }
     Ok(rows)
 }
 
-fn one(table: &LabelledTable, task: &Task, options: &Options) -> Result<ResultRow, QualityError> {
+/// A standard set: columns of numbers that nobody has named.
+fn standard(path: &Path) -> LabelledTable {
+    let arrays = npz::read(path);
+    let (x, y) = (&arrays["X"], &arrays["y"]);
+    let columns = x.shape[1];
+    let column = |at: usize| Column::new(format!("x{at}"), "1", Transform::Linear);
+    LabelledTable {
+        schema: Schema::new((0..columns).map(column).collect()),
+        rows: Rows {
+            values: x.values.iter().map(|value| *value as f32).collect(),
+            columns,
+        },
+        classes: y.values.iter().map(|class| *class as u32).collect(),
+        names: vec!["ordinary".to_owned(), "outlier".to_owned()],
+        words: vec![Vec::new(); columns],
+        left_out: Vec::new(),
+    }
+}
+
+/// The mean of the network tasks, a line for each model.
+fn means(rows: &[ResultRow]) -> Vec<ResultRow> {
+    let mean = |rankings: &[Ranking]| {
+        let count = rankings.len() as f64;
+        let sum = |of: &dyn Fn(&Ranking) -> f64| rankings.iter().map(of).sum::<f64>() / count;
+        Ranking {
+            roc_auc: sum(&|one| one.roc_auc),
+            pr_auc: sum(&|one| one.pr_auc),
+        }
+    };
+    let mut results = Vec::new();
+    for model in [FOREST, ENSEMBLE] {
+        let network: Vec<&ResultRow> = rows
+            .iter()
+            .filter(|row| row.model == model)
+            .filter(|row| NETWORK.iter().any(|name| row.set.starts_with(name)))
+            .collect();
+        let ours: Vec<Ranking> = network.iter().filter_map(|row| row.ours).collect();
+        let peers: Vec<&(String, Ranking)> =
+            network.iter().filter_map(|row| row.peer.as_ref()).collect();
+        let set = format!("mean of {} network tasks", ours.len());
+        let mut row = ResultRow::new(set, model, Part::ChosenOn);
+        row.ours = Some(mean(&ours));
+        row.peer = peers.first().map(|(name, _)| {
+            let of: Vec<Ranking> = peers.iter().map(|(_, ranking)| *ranking).collect();
+            (name.clone(), mean(&of))
+        });
+        row.goal = Some(NETWORK_GOAL);
+        results.push(row);
+    }
+    results
+}
+
+const FOREST: &str = "forest";
+const ENSEMBLE: &str = "forest + autoencoder";
+
+fn one(
+    table: &LabelledTable,
+    task: &Task,
+    options: &Options,
+) -> Result<[ResultRow; 2], QualityError> {
     // In an order drawn once for all seeds: the split belongs to the task.
     let mut order: Vec<usize> = (0..table.rows.len()).collect();
     order.sort_by_key(|at| super::boosting::hash(*at as u64));
@@ -173,27 +267,63 @@ fn one(table: &LabelledTable, task: &Task, options: &Options) -> Result<ResultRo
         rows
     };
     let (train, test) = (rows(&train), rows(&ordinary));
-    let mut ours = Vec::new();
-    for seed in 0..u64::from(options.seeds) {
-        let settings = Settings {
-            seed,
-            shape: Shape::Ordinary,
-            ..Settings::default()
-        };
-        let model = Model::train(&train, &table.schema, &settings)?;
-        let mut scores = vec![0.0; test.len()];
-        model.scorer().score(&test, &mut scores);
-        ours.push(scores);
-    }
-    let mut row = ResultRow::new(task.set.clone(), "forest", task.part);
+    let [forest, ensemble] = scores(&table.schema, &train, &test, options.seeds)?;
+    let mut row = ResultRow::new(task.set.clone(), FOREST, task.part);
     row.rows = test.len() as u64;
     row.attacks = truth.iter().filter(|attack| **attack).count() as u64;
-    row.ours = Some(Ranking::mean(&ours, &truth));
+    row.ours = Some(Ranking::mean(&forest, &truth));
     if let Some(peer) = &options.peer {
         let theirs = peer.isolation_forest(&train, &test, options.seeds)?;
         row.peer = Some(("scikit-learn".to_owned(), Ranking::mean(&theirs, &truth)));
     }
     let (roc_auc, pr_auc) = task.goal;
     row.goal = (!roc_auc.is_nan()).then_some(Ranking { roc_auc, pr_auc });
-    Ok(row)
+    let mut beside = row.clone();
+    beside.model = ENSEMBLE;
+    beside.ours = Some(Ranking::mean(&ensemble, &truth));
+    Ok([row, beside])
+}
+
+/// Scores of the test rows by the forest and by the forest with an autoencoder, for each seed; seeds are shared among
+/// the machine's cores.
+fn scores(
+    schema: &Schema,
+    train: &Rows,
+    test: &Rows,
+    seeds: u32,
+) -> Result<[Vec<Vec<f32>>; 2], QualityError> {
+    let score = |seed: u32, autoencoder: f32| {
+        let settings = Settings {
+            seed: u64::from(seed),
+            shape: Shape::Ordinary,
+            autoencoder,
+            threads: 1,
+            ..Settings::default()
+        };
+        let model = Model::train(train, schema, &settings)?;
+        let mut scores = vec![0.0; test.len()];
+        model.scorer().score(test, &mut scores);
+        Ok::<_, model::TrainError>(scores)
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let all: Vec<u32> = (0..seeds).collect();
+    let share = all.len().div_ceil(cores).max(1);
+    let parts = std::thread::scope(|scope| {
+        let workers: Vec<_> = all
+            .chunks(share)
+            .map(|seeds| {
+                let both = |&seed: &u32| Ok([score(seed, 0.0)?, score(seed, BESIDE)?]);
+                scope.spawn(move || seeds.iter().map(both).collect::<Result<Vec<_>, _>>())
+            })
+            .collect();
+        let join = |worker: std::thread::ScopedJoinHandle<'_, _>| {
+            worker.join().expect("a worker does not panic")
+        };
+        workers
+            .into_iter()
+            .map(join)
+            .collect::<Result<Vec<_>, model::TrainError>>()
+    })?;
+    let (forest, ensemble) = parts.into_iter().flatten().map(|[a, b]| (a, b)).unzip();
+    Ok([forest, ensemble])
 }
