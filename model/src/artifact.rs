@@ -1,7 +1,7 @@
 //! The stored form of a model: a header that people can read, a binary body, and checks over both.
 //!
 //! ```text
-//! anomaly-detect model 4\n
+//! anomaly-detect model 5\n
 //! {"schema_digest":…,"schema":…,"info":…}\n
 //! u64 length of the body, then the body:
 //!     baseline:     per column 129 f32 quantiles, u32 n, n x (f32 value, u32 count)
@@ -11,9 +11,12 @@
 //!                     ordinary:     u32 nodes, each u16 column and u8 threshold, or u16 0xffff and u32 count
 //!     calibration:  u32 rows, u32 n, n x (f32 score, u32 rank), u8 tail, then f32 and 3 x f64 if 1
 //!     exemplars:    u32 n, at most 128, n rows of f32
-//!     autoencoder:  u8 0, or 1 and u16 n, n x (u16 column, an f32 for each of its codes, f32 usual error), u8 layers,
-//!                     each u16 inputs, u16 outputs, f32 weights input by input, f32 biases; then the calibrations of
-//!                     the forest alone and of the autoencoder alone
+//!     beside it:    u8 0, or 1 and the calibration of the forest alone, then
+//!                   u8 0, or 1 and an autoencoder: u16 n, n x (u16 column, an f32 for each of its codes, f32 usual error),
+//!                     u8 layers, each u16 inputs, u16 outputs, f32 weights input by input, f32 biases; its calibration
+//!                   u8 n, n x u16 columns that tell a peer group; if n > 0 u8 groups, each 4 x u32 key, for each column of
+//!                     the model an f32 for each of its codes (none without cuts), 3 x f32 (quantiles) for each column,
+//!                     its calibration
 //! u32 CRC-32 (IEEE) of everything before
 //! 32 bytes SHA-256 of everything before: the model's digest
 //! ```
@@ -24,7 +27,7 @@ use crate::baseline::Profile;
 use crate::body::Body;
 use crate::boost::Classifier;
 use crate::calibrate::Calibration;
-use crate::ensemble::Ensemble;
+use crate::ensemble::{Ensemble, Weights};
 use crate::forest::{Node, Trees};
 use crate::quantise::Cuts;
 use crate::schema::hex;
@@ -38,7 +41,7 @@ use std::path::{Path, PathBuf};
 /// First bytes of every model.
 const MAGIC: &[u8] = b"anomaly-detect model ";
 /// Version this code writes, and the only one it reads.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 /// Largest model read, in bytes.
 const LARGEST: u64 = 1 << 30;
 /// Marks a leaf where a split has its column.
@@ -166,22 +169,20 @@ impl Model {
         let forest = body.forest(columns)?;
         let calibration = body.calibration()?;
         let exemplars = body.exemplars(columns)?;
-        let share = header.info.settings.autoencoder;
-        let ensemble = body.ensemble(share, &cuts)?;
+        let weights = Weights::of(&header.info.settings);
+        let ensemble = body.ensemble(weights, &cuts)?;
         if !body.0.is_empty() {
             return Err(LoadError::Body("goes on after its end"));
         }
-        let sizes = (ensemble.as_ref()).map(|ensemble| ensemble.autoencoder.sizes());
         if header.info.rows_per_tree != forest.rows_per_tree()
             || header.info.settings.shape != forest.shape()
             || header.info.settings.trees != forest.len()
             || header.info.calibration_rows != calibration.rows()
-            || header.info.autoencoder.as_ref().map(|info| &info.sizes) != sizes.as_ref()
-            || ensemble.is_some() && share <= 0.0
         {
             return Err(LoadError::Header("says other than the body".into()));
         }
-        Ok(Self::assemble(
+        let info = header.info.clone();
+        let model = Self::assemble(
             header.schema,
             header.info,
             profiles,
@@ -190,7 +191,11 @@ impl Model {
             calibration,
             exemplars,
         )
-        .with_ensemble(ensemble))
+        .with_ensemble(ensemble);
+        if *model.info() != info {
+            return Err(LoadError::Header("says other than the body".into()));
+        }
+        Ok(model)
     }
 
     /// Writes the model to a file: to a temporary one beside it first, so that no reader sees half a model.
@@ -271,24 +276,40 @@ impl Model {
 }
 
 fn write_ensemble(out: &mut Vec<u8>, ensemble: &Ensemble) {
-    let autoencoder = &ensemble.autoencoder;
-    out.extend((autoencoder.columns().len() as u16).to_le_bytes());
-    let columns = autoencoder.columns().iter().zip(autoencoder.places());
-    for ((column, places), spread) in columns.zip(autoencoder.spread()) {
-        out.extend(column.to_le_bytes());
-        out.extend(places.iter().flat_map(|place| place.to_le_bytes()));
-        out.extend(spread.to_le_bytes());
+    write_calibration(out, &ensemble.forest);
+    out.push(u8::from(ensemble.autoencoder.is_some()));
+    if let Some((autoencoder, calibration)) = &ensemble.autoencoder {
+        out.extend((autoencoder.columns().len() as u16).to_le_bytes());
+        let columns = autoencoder.columns().iter().zip(autoencoder.places());
+        for ((column, places), spread) in columns.zip(autoencoder.spread()) {
+            out.extend(column.to_le_bytes());
+            out.extend(places.iter().flat_map(|place| place.to_le_bytes()));
+            out.extend(spread.to_le_bytes());
+        }
+        out.push(autoencoder.layers().len() as u8);
+        for layer in autoencoder.layers() {
+            out.extend((layer.inputs() as u16).to_le_bytes());
+            out.extend((layer.outputs() as u16).to_le_bytes());
+            let (weights, bias) = layer.numbers();
+            out.extend(weights.flat_map(f32::to_le_bytes));
+            out.extend(bias.iter().flat_map(|value| value.to_le_bytes()));
+        }
+        write_calibration(out, calibration);
     }
-    out.push(autoencoder.layers().len() as u8);
-    for layer in autoencoder.layers() {
-        out.extend((layer.inputs() as u16).to_le_bytes());
-        out.extend((layer.outputs() as u16).to_le_bytes());
-        let (weights, bias) = layer.numbers();
-        out.extend(weights.flat_map(f32::to_le_bytes));
-        out.extend(bias.iter().flat_map(|value| value.to_le_bytes()));
-    }
-    for member in &ensemble.members {
-        write_calibration(out, member);
+    let Some(groups) = &ensemble.groups else {
+        out.push(0);
+        return;
+    };
+    out.push(groups.columns().len() as u8);
+    out.extend(groups.columns().iter().flat_map(|at| at.to_le_bytes()));
+    out.push(groups.groups().len() as u8);
+    for group in groups.groups() {
+        out.extend(group.key.iter().flat_map(|part| part.to_le_bytes()));
+        let surprisals = group.surprisals.iter().flatten();
+        out.extend(surprisals.flat_map(|nats| nats.to_le_bytes()));
+        let usual = group.usual.as_flattened().iter();
+        out.extend(usual.flat_map(|value| value.to_le_bytes()));
+        write_calibration(out, &group.calibration);
     }
 }
 

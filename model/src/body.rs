@@ -4,8 +4,9 @@ use crate::artifact::{LEAF, LoadError};
 use crate::autoencoder::{Autoencoder, Layer, MAX_LAYERS};
 use crate::baseline::{INTERVALS, MAX_CATEGORIES, Profile};
 use crate::calibrate::{Calibration, Tail};
-use crate::ensemble::Ensemble;
+use crate::ensemble::{Ensemble, Weights};
 use crate::forest::{Forest, LEAVES, LEVELS, LevelTree, Node, Trees};
+use crate::groups::{Group, Groups, MOST_COLUMNS};
 use crate::quantise::{Cuts, MAX_CUTS};
 
 /// What is left of a body.
@@ -152,15 +153,35 @@ impl Body<'_> {
     /// What stands beside a forest with these cuts.
     pub(crate) fn ensemble(
         &mut self,
-        share: f32,
+        weights: Weights,
         cuts: &[Cuts],
     ) -> Result<Option<Ensemble>, LoadError> {
-        const IMPOSSIBLE: LoadError = LoadError::Body("impossible autoencoder");
-        match self.u8()? {
-            0 => return Ok(None),
-            1 => {}
-            _ => return Err(LoadError::Body("unknown form of ensemble")),
+        if !self.flag()? {
+            return Ok(None);
         }
+        let forest = self.calibration()?;
+        let autoencoder = match self.flag()? {
+            true => Some((self.autoencoder(cuts)?, self.calibration()?)),
+            false => None,
+        };
+        Ok(Some(Ensemble {
+            forest,
+            autoencoder,
+            groups: self.groups(cuts)?,
+            weights,
+        }))
+    }
+
+    fn flag(&mut self) -> Result<bool, LoadError> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(LoadError::Body("unknown form of ensemble")),
+        }
+    }
+
+    fn autoencoder(&mut self, cuts: &[Cuts]) -> Result<Autoencoder, LoadError> {
+        const IMPOSSIBLE: LoadError = LoadError::Body("impossible autoencoder");
         let count = usize::from(self.u16()?);
         let columns = self.list(count, 10, |body| {
             let column = body.u16()?;
@@ -183,12 +204,35 @@ impl Body<'_> {
             places.push(of);
             spread.push(usual);
         }
-        let autoencoder =
-            Autoencoder::assemble(names, places, spread, layers, cuts).ok_or(IMPOSSIBLE)?;
-        Ok(Some(Ensemble {
-            autoencoder,
-            members: [self.calibration()?, self.calibration()?],
-            share,
-        }))
+        Autoencoder::assemble(names, places, spread, layers, cuts).ok_or(IMPOSSIBLE)
+    }
+
+    fn groups(&mut self, cuts: &[Cuts]) -> Result<Option<Groups>, LoadError> {
+        let columns = usize::from(self.u8()?);
+        if columns == 0 {
+            return Ok(None);
+        }
+        let columns = self.list(columns, 2, Self::u16)?;
+        let count = usize::from(self.u8()?);
+        let groups = self.list(count, 16 + cuts.len() * 12, |body| {
+            let key: Vec<u32> = body.list(MOST_COLUMNS, 4, Self::u32)?;
+            let of = |cuts: &Cuts| if cuts.is_empty() { 0 } else { cuts.len() + 1 };
+            let surprisals = cuts
+                .iter()
+                .map(|cuts| body.list(of(cuts), 4, Self::f32))
+                .collect::<Result<_, _>>()?;
+            let usual = body.list(cuts.len(), 12, |body| {
+                Ok([body.f32()?, body.f32()?, body.f32()?])
+            })?;
+            Ok(Group {
+                key: std::array::from_fn(|at| key[at]),
+                surprisals,
+                usual,
+                calibration: body.calibration()?,
+            })
+        })?;
+        Groups::assemble(columns, groups, cuts)
+            .map(Some)
+            .ok_or(LoadError::Body("impossible peer groups"))
     }
 }

@@ -14,7 +14,7 @@ pub struct Contribution {
     /// Share of the baseline below the value, 0 to 1. Of a categorical column: share of baseline rows in more
     /// common categories.
     pub quantile: f32,
-    /// 1 % quantile of the baseline.
+    /// 1 % quantile of the baseline: of the row's peer group, if it has one, else of all.
     pub low: f32,
     /// Median of the baseline.
     pub median: f32,
@@ -33,7 +33,8 @@ impl Model {
     /// anomalous together (each is enough without the other); the second alone overlooks what is odd only in
     /// company. They are the first and the last term of the column's Shapley value.
     ///
-    /// Where an autoencoder stands beside the forest, its share of the weight goes to the columns it cannot read back.
+    /// Where an autoencoder or peer groups stand beside the forest, their share of the weight goes to the columns that
+    /// the one cannot read back, or that are odd among peers.
     ///
     /// The second factor is the surprisal of the value's tail. A forest knows no "farther": to it everything beyond
     /// the last cut is one place, and with dozens of columns the chance of the draw lifts middling values above a
@@ -77,24 +78,26 @@ impl Model {
         order.truncate(top);
         order
             .into_iter()
-            .map(|column| self.contribution(column, row[column], (gains[column] / total) as f32))
+            .map(|column| self.contribution(column, row, (gains[column] / total) as f32))
             .collect()
     }
 
-    /// Joins what the forest says of each column with the columns' shares in what the autoencoder could not read back,
-    /// by how surprised each of the two is.
+    /// Joins what the forest says of each column with the columns' shares in what the autoencoder could not read back, and
+    /// in what is odd among peers, by how surprised each of them is.
     fn with_errors(&self, row: &[f32], gains: Vec<f64>) -> Vec<f64> {
         let Some(ensemble) = self.ensemble() else {
             return gains;
         };
-        let (forest, own, shares) = self.member_scores(ensemble, row);
-        let [forest, autoencoder] = ensemble.surprises(forest, own).map(f64::from);
+        let (parts, [errors, peers]) = self.reasons(ensemble, row);
         let total: f64 = gains.iter().sum();
+        let forest = f64::from(parts.forest);
         let unit = if total > 0.0 { forest / total } else { 0.0 };
         gains
             .iter()
-            .zip(shares)
-            .map(|(gain, share)| gain * unit + autoencoder * f64::from(share))
+            .zip(errors.iter().zip(peers))
+            .map(|(gain, (error, odd))| {
+                gain * unit + f64::from(parts.autoencoder * error + parts.peers * odd)
+            })
             .collect()
     }
 }
@@ -169,7 +172,7 @@ impl Model {
             .chain(
                 (named.iter().copied())
                     .filter(|column| weights.iter().all(|one| one.column != *column))
-                    .map(|column| self.contribution(column, row[column], 0.0)),
+                    .map(|column| self.contribution(column, row, 0.0)),
             )
             .collect();
         Explanation {
@@ -228,16 +231,23 @@ impl Model {
     }
 
     /// What is told of a column.
-    fn contribution(&self, column: usize, value: f32, weight: f32) -> Contribution {
+    fn contribution(&self, column: usize, row: &[f32], weight: f32) -> Contribution {
         let profile = &self.profiles()[column];
-        let (low, high) = profile.tails();
+        let (value, (low, high)) = (row[column], profile.tails());
+        // What is usual among its peers, where they have a baseline of their own.
+        let groups = self.ensemble().and_then(|beside| beside.groups.as_ref());
+        let peers = groups.and_then(|groups| groups.of(row));
+        let [low, median, high] = match peers.map(|group| group.usual[column]) {
+            Some(usual) if !usual[1].is_nan() => usual,
+            _ => [low, profile.median(), high],
+        };
         Contribution {
             column,
             weight,
             value,
             quantile: profile.quantile(value),
             low,
-            median: profile.median(),
+            median,
             high,
         }
     }

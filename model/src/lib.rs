@@ -40,6 +40,7 @@ mod ensemble;
 mod exemplars;
 mod explain;
 mod forest;
+mod groups;
 mod grow;
 mod maths;
 #[cfg(target_arch = "x86_64")]

@@ -151,15 +151,17 @@ impl Model {
     /// If `rows` does not hold `out.len()` rows of the model's width.
     pub fn score_with(&self, scratch: &mut Scratch, rows: &[f32], out: &mut [f32]) {
         let walker = self.walker();
-        let mut own = [0.0; BLOCK];
+        let (mut own, whole) = ([0.0; BLOCK], out.len());
         self.blocks(scratch, rows, out.len(), |scratch, start, sums| {
             let out = &mut out[start..start + sums.len()];
             for (score, &sum) in out.iter_mut().zip(sums) {
                 *score = walker.score(sum);
             }
             if let Some(ensemble) = self.ensemble() {
-                let (codes, room) = (&scratch.codes, &mut scratch.network);
-                ensemble.join(scratch.path, codes, room, &mut own[..out.len()], out);
+                let width = rows.len() / whole;
+                let rows = &rows[start * width..(start + out.len()) * width];
+                let (codes, room) = ((scratch.path, &scratch.codes[..]), &mut scratch.network);
+                ensemble.join(codes, rows, room, &mut own[..out.len()], out);
             }
         });
     }

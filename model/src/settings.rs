@@ -1,5 +1,6 @@
 //! What an operator may choose about training.
 
+use crate::groups::MOST_COLUMNS;
 use serde::{Deserialize, Serialize};
 
 /// Form of the trees.
@@ -46,6 +47,11 @@ pub struct Settings {
     /// Share (0 to 0.5) of the rows, those that the forest finds most anomalous, that the autoencoder does not learn
     /// from; 0 where the baseline is known to hold no attacks.
     pub trim: f32,
+    /// Columns, at most 4, by name: rows alike in all of them are peers. Without all of these columns there are no groups.
+    pub groups: Vec<String>,
+    /// Weight (0 to 0.9) of how odd a row is among its peers, where there are enough; the rest is how odd it is among
+    /// all rows. 0 forms no groups.
+    pub peers: f32,
 }
 
 impl Default for Settings {
@@ -63,6 +69,8 @@ impl Default for Settings {
             holdout: 0.2,
             autoencoder: 0.0,
             trim: 0.1,
+            groups: Vec::new(),
+            peers: 0.0,
         }
     }
 }
@@ -102,6 +110,10 @@ impl Settings {
             Some("autoencoder must be 0 to 0.9")
         } else if !(0.0..=0.5).contains(&self.trim) {
             Some("trim must be 0 to 0.5")
+        } else if !(0.0..=0.9).contains(&self.peers) {
+            Some("peers must be 0 to 0.9")
+        } else if self.groups.len() > MOST_COLUMNS {
+            Some("groups must be at most 4 columns")
         } else {
             None
         }

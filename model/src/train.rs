@@ -69,6 +69,8 @@ pub struct Info {
     /// The autoencoder beside the forest, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoencoder: Option<AutoencoderInfo>,
+    /// Peer groups with a baseline of their own.
+    pub peer_groups: usize,
 }
 
 /// What is known of a model's autoencoder.
@@ -149,6 +151,7 @@ impl Model {
             calibration: source,
             calibration_rows: 0,
             autoencoder: None,
+            peer_groups: 0,
         };
         // Any calibration will do until the scores it is to be made of are there.
         let blank = Calibration::fit(vec![0.5]);
@@ -156,10 +159,10 @@ impl Model {
         let mut model = Self::assemble(schema.clone(), info, profiles, cuts, forest, blank, none);
         let step = judges.len().div_ceil(calibrate::MOST).max(1);
         let mut judges: Vec<u32> = judges.iter().copied().step_by(step).collect();
-        if settings.autoencoder > 0.0 {
+        if settings.autoencoder > 0.0 || settings.peers > 0.0 {
             let (members, whole) = ensemble::halves(&judges);
             let ensemble = model.learn_ensemble(rows, &chosen, &members, threads);
-            model = model.with_ensemble(ensemble);
+            model = model.with_ensemble(Some(ensemble));
             judges = whole;
         }
         let scores = model.calibration_scores(rows, &judges, threads);
@@ -200,10 +203,17 @@ impl Model {
         }
     }
 
-    /// Puts an autoencoder beside the forest.
+    /// Puts an autoencoder or peer groups beside the forest.
     pub(crate) fn with_ensemble(mut self, ensemble: Option<Ensemble>) -> Self {
-        self.info.autoencoder = ensemble.as_ref().map(|ensemble| AutoencoderInfo {
-            sizes: ensemble.autoencoder.sizes(),
+        let beside = ensemble.as_ref();
+        self.info.autoencoder = beside.and_then(|ensemble| {
+            let (autoencoder, _) = ensemble.autoencoder.as_ref()?;
+            Some(AutoencoderInfo {
+                sizes: autoencoder.sizes(),
+            })
+        });
+        self.info.peer_groups = beside.map_or(0, |ensemble| {
+            (ensemble.groups.as_ref()).map_or(0, |groups| groups.groups().len())
         });
         self.ensemble = ensemble;
         self

@@ -10,9 +10,11 @@
 //!
 //! **The ranking.** Labels are those of the sets' READMEs: by address, and for Modbus by conversation (the per-packet
 //! labels are exactly these conversations). Flows of an attack are ranked against all others of the capture and the
-//! held-out benign flows: by the forest's score, and by what the flow's incident weighs.
+//! held-out benign flows: by the forest's score, and by what the flow's incident weighs. Lines at the end compare what can stand
+//! beside the forest, by the model's score alone.
 
 mod attacks;
+mod variants;
 
 use std::{
     collections::BTreeSet,
@@ -205,6 +207,7 @@ pub(crate) fn measure(data: &Path, options: &Options) -> Result<Vec<ResultRow>, 
         .map(|seed| {
             let settings = model::Settings {
                 seed,
+                shape: model::Shape::Ordinary,
                 ..model::Settings::default()
             };
             Model::train(&rows, &sensor::features::schema(), &settings)
@@ -253,6 +256,7 @@ pub(crate) fn measure(data: &Path, options: &Options) -> Result<Vec<ResultRow>, 
             strict(BUDGET),
         )?);
     }
+    results.extend(variants::measure(data, &rows, &later, seeds)?);
     Ok(results)
 }
 

@@ -116,6 +116,7 @@ fn model(fixture: &Fixture) -> Model {
         calibration: CalibrationSource::Training,
         calibration_rows: 1,
         autoencoder: None,
+        peer_groups: 0,
     };
     let schema = Schema::new(
         (0..columns)

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 use std::sync::LazyLock;
 
-/// A small model of each shape, and one with an autoencoder.
+/// A small model of each shape, and one with an autoencoder and peer groups.
 static MODELS: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| {
     [
         (Shape::LevelShared, 0.0),
@@ -17,11 +17,16 @@ static MODELS: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| {
         let settings = Settings {
             shape,
             autoencoder,
+            groups: vec!["port_0".into()],
+            peers: autoencoder,
+            // Enough held out for a group or two.
+            holdout: if autoencoder > 0.0 { 0.9 } else { 0.2 },
             trees: 3,
             subsample: 64,
             ..Settings::default()
         };
-        Model::train(&traffic(600, 6, 1), &schema(6), &settings)
+        let rows = if autoencoder > 0.0 { 3000 } else { 600 };
+        Model::train(&traffic(rows, 6, 1), &schema(6), &settings)
             .unwrap()
             .to_bytes()
     })
@@ -133,7 +138,7 @@ proptest! {
     #[test]
     fn noise_is_not_a_model(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         prop_assert!(Model::from_bytes(&bytes).is_err());
-        let headed = [b"anomaly-detect model 4\n", &bytes[..]].concat();
+        let headed = [b"anomaly-detect model 5\n", &bytes[..]].concat();
         prop_assert!(Model::from_bytes(&headed).is_err());
     }
 }
@@ -170,7 +175,7 @@ fn a_length_is_compared_with_what_is_left_before_memory_is_taken() {
 fn the_header_is_for_people() {
     let text = String::from_utf8_lossy(&MODELS[0]);
     let mut lines = text.lines();
-    assert_eq!(lines.next(), Some("anomaly-detect model 4"));
+    assert_eq!(lines.next(), Some("anomaly-detect model 5"));
     let header: serde_json::Value = serde_json::from_str(lines.next().unwrap()).unwrap();
     assert_eq!(header["schema_digest"], schema(6).digest());
     assert_eq!(header["schema"]["columns"][0]["name"], "bytes_0");
@@ -199,7 +204,7 @@ fn errors_say_what_is_wrong() {
     let version = b"anomaly-detect model 1\n{}\n".to_vec();
     assert_eq!(
         Model::from_bytes(&version).unwrap_err().to_string(),
-        "a model of format version 1; this program reads version 4"
+        "a model of format version 1; this program reads version 5"
     );
     let mut flipped = MODELS[0].clone();
     flipped[100] ^= 4;

@@ -1,4 +1,4 @@
-//! What an autoencoder beside the forest adds, and that it keeps the forest's promises.
+//! What an autoencoder and peer groups beside the forest add, and that they keep the forest's promises.
 
 use crate::support::Dice;
 use model::{Column, Model, Rows, Schema, Settings, Transform};
@@ -150,4 +150,67 @@ fn columns_without_a_cut_leave_the_forest_alone() {
     let model = Model::train(&rows, &schema(), &settings).unwrap();
     assert_eq!(model.info().autoencoder, None);
     assert!(Model::from_bytes(&model.to_bytes()).is_ok());
+}
+
+/// Two services: one of small transfers, one of large; and a third with few rows.
+fn services(rows: usize, seed: u64) -> Rows {
+    let mut dice = Dice(seed);
+    let mut table = Rows::with_columns(2);
+    for at in 0..rows {
+        let (service, size) = match at % 100 {
+            0..48 => (53.0, 4.0),
+            48..96 => (443.0, 12.0),
+            _ => (22.0, 8.0),
+        };
+        table.push(&[service, (size + dice.normal()).exp() as f32]);
+    }
+    table
+}
+
+#[test]
+fn peers_judge_a_row_where_they_are_enough() {
+    let schema = Schema::new(vec![
+        Column::new("service", "1", Transform::Categorical),
+        Column::new("size", "byte", Transform::SignedLog),
+    ]);
+    let train = |peers: f32| {
+        let settings = Settings {
+            groups: vec!["service".into()],
+            peers,
+            ..Settings::default()
+        };
+        Model::train(&services(10_000, 1), &schema, &settings).unwrap()
+    };
+    let (all, among) = (train(0.0), train(0.9));
+    assert_eq!((all.info().peer_groups, among.info().peer_groups), (0, 2));
+    let p = |model: &Model, row: [f32; 2]| {
+        let mut score = [0.0];
+        model.scorer().score(&row, &mut score);
+        model.p_value(score[0])
+    };
+    // A size that only the other service has.
+    let stranger = [53.0, 160_000.0];
+    assert!(p(&among, stranger) < 0.02, "{}", p(&among, stranger));
+    assert!(p(&among, stranger) < p(&all, stranger) / 2.0);
+    // It is compared with what is usual for its service; one without a baseline of its own with what is usual for all.
+    let usual = |row: [f32; 2]| {
+        let why = among.explain(&row, 2);
+        why.into_iter().find(|one| one.column == 1).unwrap().high
+    };
+    assert!(usual(stranger) < 1_000.0, "{}", usual(stranger));
+    assert!(usual([22.0, 1e8]) > 100_000.0);
+    let loaded = Model::from_bytes(&among.to_bytes()).unwrap();
+    assert_eq!(p(&among, stranger), p(&loaded, stranger));
+    assert_eq!(loaded.info(), among.info());
+}
+
+#[test]
+fn columns_that_are_not_there_form_no_groups() {
+    let settings = Settings {
+        groups: vec!["no such column".into()],
+        peers: 0.5,
+        ..Settings::default()
+    };
+    let model = Model::train(&related(6000, 1), &schema(), &settings).unwrap();
+    assert_eq!(model.info().peer_groups, 0);
 }

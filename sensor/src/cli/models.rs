@@ -147,6 +147,17 @@ pub(super) fn show(args: &ModelShow) -> Result<u8, Fault> {
             ),
         ),
         (
+            "peer groups",
+            match info.peer_groups {
+                0 => "none".to_owned(),
+                groups => format!(
+                    "{groups} by {}, weight {}",
+                    settings.groups.join(", "),
+                    settings.peers
+                ),
+            },
+        ),
+        (
             "learned from",
             format!(
                 "{} flow records, {} held out",

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     config::{AlertRate, Config, Layers, Shape},
-    context, flow, pipeline,
+    context, features, flow, pipeline,
     score::{
         self,
         store::{self, Store},
@@ -173,6 +173,8 @@ impl Setup {
                 holdout: model.holdout,
                 autoencoder: model.autoencoder,
                 trim: model.trim,
+                groups: features::PEERS.map(str::to_owned).to_vec(),
+                peers: model.peers,
             },
             rows: model.sample_rows,
             trusting: model.trusting,

@@ -92,6 +92,7 @@ keys! {
     "model.holdout", Float, "0.2", "Share of the rows held out of training for calibration.";
     "model.autoencoder", Float, "0", "Weight of an autoencoder beside the forest, up to 0.9; 0 trains none.";
     "model.trim", Float, "0.1", "Share of the rows, the most anomalous, that the autoencoder does not learn from.";
+    "model.peers", Float, "0", "Weight of how odd a flow is among those of its service and role, up to 0.9; 0 forms no groups.";
     "model.threads", Integer, "0", "Threads to train with; 0 for as many as the machine has.";
     "model.sample_rows", Integer, "200000", "Rows sampled for training, at most.";
     "model.trusting", Flag, "false", "Learn also from flows that behaviour alone tells to be attacks.";

@@ -128,6 +128,8 @@ pub struct Model {
     pub autoencoder: f32,
     /// Share of the rows, the most anomalous, that it does not learn from.
     pub trim: f32,
+    /// Weight of how odd a flow is among its peers; 0 forms no groups.
+    pub peers: f32,
     /// Threads to train with; 0 for all.
     pub threads: usize,
     /// Rows sampled for training, at most.
@@ -248,6 +250,7 @@ impl Config {
                 holdout: layers.float("model.holdout", 0.0, 0.9)?,
                 autoencoder: layers.float("model.autoencoder", 0.0, 0.9)? as f32,
                 trim: layers.float("model.trim", 0.0, 0.5)? as f32,
+                peers: layers.float("model.peers", 0.0, 0.9)? as f32,
                 threads: layers.integer("model.threads", 0, 4096)? as usize,
                 sample_rows: layers.integer("model.sample_rows", 2, 100_000_000)? as usize,
                 trusting: layers.flag_of("model.trusting")?,

@@ -127,6 +127,9 @@ pub const MODEL_COLUMNS: [usize; MODEL_COUNT] = {
     columns
 };
 
+/// Columns that tell which flows are peers: the kind of service, and the roles of the two hosts as far as addresses tell.
+pub const PEERS: [&str; 3] = ["service_class", "src_private", "dst_private"];
+
 /// The columns that the model sees, in order: what it is trained on and what it must be given.
 pub fn schema() -> Schema {
     let column = |at: &usize| {
