@@ -1,4 +1,4 @@
-//! Walks ordinary trees with AVX2, 32 rows at once, by walking all of every tree: from the leaves up, each node picks,
+//! Walks ordinary trees, 32 rows at once with AVX2 (64 with AVX-512: `avx512::ordinary`), by walking all of every tree: from the leaves up, each node picks,
 //! row by row, the path length of its left or its right child. That is a comparison and a selection of bytes per node,
 //! without a branch or a gather, and for trees of 256 rows cheaper than to follow each row down.
 
@@ -12,30 +12,30 @@ pub(crate) const LANES: usize = 32;
 type Lanes = [u8; LANES];
 
 /// Trees whose 8-bit path lengths fit a 16-bit sum.
-const TREES_PER_SUM: usize = 257;
+pub(crate) const TREES_PER_SUM: usize = 257;
 /// Operands below are constants, path lengths; from here on they are slots.
 const SLOTS: u16 = 256;
 
 /// All trees of a forest as selections, children before their parents.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Program {
-    picks: Vec<Pick>,
+    pub(crate) picks: Vec<Pick>,
     /// End of each tree's selections, and the operand that is its result.
-    trees: Vec<(usize, u16)>,
+    pub(crate) trees: Vec<(usize, u16)>,
 }
 
 /// `out = code > threshold ? right : left`, row by row.
 #[derive(Clone, Copy, Debug)]
-struct Pick {
-    column: u16,
-    left: u16,
-    right: u16,
-    out: u16,
-    threshold: u8,
+pub(crate) struct Pick {
+    pub(crate) column: u16,
+    pub(crate) left: u16,
+    pub(crate) right: u16,
+    pub(crate) out: u16,
+    pub(crate) threshold: u8,
 }
 
 /// What selections read and write: every constant, and a slot for each level of a tree that can be waiting.
-pub(crate) fn operands() -> Vec<[u8; LANES]> {
+pub(crate) fn operands<const LANES: usize>() -> Vec<[u8; LANES]> {
     (0..=255)
         .map(|constant| [constant; LANES])
         .chain([[0; LANES]; MAX_DEPTH + 2])

@@ -70,6 +70,8 @@ pub struct Scratch {
     /// What ordinary trees are walked in.
     #[cfg(target_arch = "x86_64")]
     operands: Vec<[u8; mux::LANES]>,
+    #[cfg(target_arch = "x86_64")]
+    wide_operands: Vec<[u8; avx512::LANES]>,
     path: Path,
 }
 
@@ -82,6 +84,8 @@ impl Scratch {
             network: Room::default(),
             #[cfg(target_arch = "x86_64")]
             operands: Vec::new(),
+            #[cfg(target_arch = "x86_64")]
+            wide_operands: Vec::new(),
             path: Path::best(),
         }
     }
@@ -94,6 +98,8 @@ impl Scratch {
             network: Room::default(),
             #[cfg(target_arch = "x86_64")]
             operands: Vec::new(),
+            #[cfg(target_arch = "x86_64")]
+            wide_operands: Vec::new(),
             path,
         })
     }
@@ -109,6 +115,7 @@ impl Scratch {
             #[cfg(target_arch = "x86_64")]
             if self.operands.is_empty() {
                 self.operands = mux::operands();
+                self.wide_operands = mux::operands();
             }
         }
     }
@@ -277,6 +284,13 @@ fn walk_many(
             // SAFETY: likewise AVX2, without which no path is AVX-512 either.
             unsafe { avx2::level_shared(trees, codes, start, &mut left[..count]) };
             Some(avx2::LANES)
+        }
+        (Path::Avx512, Compiled::Ordinary { program, .. }) if left.len() > mux::LANES => {
+            let count = left.len().min(avx512::LANES);
+            let operands = &mut scratch.wide_operands;
+            // SAFETY: likewise AVX-512.
+            unsafe { avx512::ordinary(program, codes, start, operands, &mut left[..count]) };
+            Some(avx512::LANES)
         }
         (Path::Avx2 | Path::Avx512, Compiled::Ordinary { program, .. }) => {
             let count = left.len().min(mux::LANES);
