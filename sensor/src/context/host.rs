@@ -90,6 +90,24 @@ pub struct HostView {
     pub age: f32,
 }
 
+impl HostView {
+    /// Of a host that nothing is known of: all values are missing.
+    pub const UNKNOWN: Self = Self {
+        windows: [WindowView {
+            flows: f32::NAN,
+            peers: f32::NAN,
+            ports: f32::NAN,
+            failed_share: f32::NAN,
+            half_open_share: f32::NAN,
+            bytes_sent: f32::NAN,
+            bytes_received: f32::NAN,
+        }; 3],
+        same_service_share: f32::NAN,
+        service_diversity: f32::NAN,
+        age: f32::NAN,
+    };
+}
+
 /// Where the end of an epoch stands in the windows: the same for every host, so computed once.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Clock {
@@ -169,6 +187,11 @@ static NO_COUNTERS: Counters = Counters {
     established: 0,
 };
 
+static NO_DISTINCT: Distinct = Distinct {
+    peers: Sketch::EMPTY,
+    ports: Sketch::EMPTY,
+};
+
 impl Host {
     pub(super) fn new(clock: &Clock) -> Self {
         let window = |number| Window {
@@ -241,8 +264,8 @@ impl Host {
 
     /// What the host has done up to `clock`, from the standpoint of a flow of `class`.
     pub(super) fn view(&self, clock: &Clock, class: ServiceClass) -> HostView {
-        let windows =
-            std::array::from_fn(|at| self.windows[at].view(clock.filling[at], clock.weight[at]));
+        let window = |at: usize| self.windows[at].view(clock.filling[at], clock.weight[at]);
+        let windows = [window(0), window(1), window(2)];
         let (same_service_share, service_diversity) = self.mix(clock, class);
         let age = seconds(clock.now.saturating_sub(self.first));
         HostView {
@@ -278,9 +301,8 @@ impl Host {
 
 impl Window {
     /// The window when bucket `filling` is filling and `weight` of the one before still counts.
-    #[inline]
+    #[inline(always)]
     fn view(&self, filling: u64, weight: f32) -> WindowView {
-        let none = Distinct::default();
         let (new, old, fresh, both) = match filling.wrapping_sub(self.number) {
             0 => (
                 &self.counters[FILLING],
@@ -291,10 +313,10 @@ impl Window {
             1 => (
                 &NO_COUNTERS,
                 &self.counters[FILLING],
-                &none,
+                &NO_DISTINCT,
                 &self.distinct[FILLING],
             ),
-            _ => (&NO_COUNTERS, &NO_COUNTERS, &none, &none),
+            _ => (&NO_COUNTERS, &NO_COUNTERS, &NO_DISTINCT, &NO_DISTINCT),
         };
         let slide = |new: u64, old: u64| new as f32 + old as f32 * weight;
         let count = |new: u32, old: u32| slide(u64::from(new), u64::from(old));

@@ -37,19 +37,31 @@ static OF_128: [f32; 129] = collector(128);
 static OF_64: [f32; 65] = collector(64);
 
 impl Sketch {
+    /// Of no value.
+    pub(super) const EMPTY: Self = Self {
+        words: [0; 4],
+        set: [0; 3],
+    };
+
     /// Adds a value by its hash.
     #[inline(always)]
     pub(super) fn add(&mut self, hash: u64) {
         // Independent bits of the hash choose the places and the samples.
         let sample = hash >> 32;
-        self.set(0, (hash >> 6 & 1) as usize, hash & 63, true);
-        self.set(1, 2, hash >> 16 & 63, sample & 7 == 0);
-        self.set(2, 3, hash >> 24 & 63, sample & 63 == 0);
+        self.set(0, (hash >> 6 & 1) as usize, hash & 63);
+        // One value in eight, and one in eight of those: a branch that is seldom taken, and the same way for all the
+        // sketches that a value goes into.
+        if sample & 7 == 0 {
+            self.set(1, 2, hash >> 16 & 63);
+            if sample & 63 == 0 {
+                self.set(2, 3, hash >> 24 & 63);
+            }
+        }
     }
 
     #[inline(always)]
-    fn set(&mut self, component: usize, word: usize, place: u64, chosen: bool) {
-        let bit = u64::from(chosen) << place;
+    fn set(&mut self, component: usize, word: usize, place: u64) {
+        let bit = 1 << place;
         let new = bit & !self.words[word];
         self.words[word] |= bit;
         self.set[component] += u8::from(new != 0);

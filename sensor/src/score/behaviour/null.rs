@@ -1,7 +1,7 @@
 //! Null models: how likely a measure is where nothing goes on. Each function answers with an upper bound of a
 //! p-value, above 0 and at most 1.
 
-use std::f64::consts::PI;
+use std::{f64::consts::PI, sync::LazyLock};
 
 /// Nothing is promised to be rarer: beyond, the null model itself is what would be wrong.
 pub(super) const RAREST: f64 = 1e-9;
@@ -54,8 +54,15 @@ pub(super) fn laplace(deviations: f64) -> f64 {
     bound(0.5 * (-(2.0_f64.sqrt()) * deviations).exp())
 }
 
-/// Logarithm of the gamma function of `n / 2` for a natural `n`, by its recurrence.
+/// Logarithm of the gamma function of `n / 2` for a natural `n`.
 fn ln_gamma_half(n: usize) -> f64 {
+    /// As many as a rhythm of the longest series remembered asks for.
+    static KNOWN: LazyLock<[f64; 64]> = LazyLock::new(|| std::array::from_fn(recurrence));
+    KNOWN.get(n).copied().unwrap_or_else(|| recurrence(n))
+}
+
+/// The same by its recurrence.
+fn recurrence(n: usize) -> f64 {
     let (mut at, mut sum) = if n.is_multiple_of(2) {
         (2, 0.0)
     } else {
