@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use sensor_ebpf::{
     account,
     bounds::Cursor,
-    flow::{FlowCounters, FlowKey, TimeNs, epoch_of, quality},
+    flow::{EPOCH_SHIFT, FlowCounters, FlowKey, TimeNs, epoch_of, quality},
     frame::{Malformed, NoFlow, Packet, Parsed, parse_ethernet_into},
     maps::Ledger,
 };
@@ -35,6 +35,9 @@ pub struct Accountant {
     /// does not depend on it.
     seeds: [u64; 2],
     epoch: Option<u64>,
+    /// First and last time of the open epoch; all of time while none is open.
+    first: TimeNs,
+    last: TimeNs,
     late_packets: u64,
 }
 
@@ -53,6 +56,8 @@ impl Accountant {
             flows_max: flows_max.clamp(1, (u32::MAX - 1) as usize),
             seeds: [random.hash_one(0), random.hash_one(1) | 1],
             epoch: None,
+            first: 0,
+            last: TimeNs::MAX,
             late_packets: 0,
         }
     }
@@ -61,12 +66,14 @@ impl Accountant {
     /// replay lets the packets open their own.
     pub fn open(&mut self, epoch: u64) {
         self.epoch = Some(epoch);
+        self.first = epoch << EPOCH_SHIFT;
+        self.last = self.first | ((1 << EPOCH_SHIFT) - 1);
     }
 
     /// Whether a packet of `time` would open a new epoch while one is open: then [`Self::finish`] comes first.
     #[inline]
     pub fn is_due(&self, time: TimeNs) -> bool {
-        self.epoch.is_some_and(|open| epoch_of(time) > open)
+        time > self.last
     }
 
     /// Packets whose time lay before the epoch they were counted in (the capture was out of order).
@@ -118,8 +125,10 @@ impl Accountant {
         time: TimeNs,
         quality: u16,
     ) {
-        let open = *self.epoch.get_or_insert(epoch_of(time));
-        self.late_packets += u64::from(epoch_of(time) < open);
+        if self.epoch.is_none() {
+            self.open(epoch_of(time));
+        }
+        self.late_packets += u64::from(time < self.first);
         self.ledger.seen += 1;
         match outcome {
             Ok(()) => self.count_packet(packet, time, quality),
@@ -225,6 +234,7 @@ impl Accountant {
         let Some(index) = self.epoch.take() else {
             return false;
         };
+        (self.first, self.last) = (0, TimeNs::MAX);
         if self.places.len() * 8 < self.slots.len() {
             // A large table that few flows used: freeing their slots costs less than clearing it.
             for &at in &self.places {

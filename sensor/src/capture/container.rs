@@ -38,6 +38,18 @@ pub(super) struct Span {
     pub(super) length: usize,
 }
 
+impl Span {
+    #[inline(always)]
+    fn record(self, blocks: &Blocks) -> Record<'_> {
+        Record {
+            time: self.time,
+            link: self.link,
+            wire_length: self.wire_length,
+            frame: blocks.window(self.frame_at, self.frame_length),
+        }
+    }
+}
+
 /// Why a file ended before its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
@@ -115,7 +127,7 @@ impl Container {
             current: None,
             damage: None,
         };
-        container.advance()?;
+        container.search()?;
         // A pcapng file that is broken before its first packet was never a usable capture.
         match (&container.current, &container.damage, &container.format) {
             (None, Some(damage), Format::Pcapng(section)) if !section.is_open() => {
@@ -131,32 +143,35 @@ impl Container {
         self.current.map(|span| span.time)
     }
 
-    /// The current record.
-    #[inline]
-    pub(super) fn record(&self) -> Option<Record<'_>> {
-        self.current.map(|span| Record {
-            time: span.time,
-            link: span.link,
-            wire_length: span.wire_length,
-            frame: self.blocks.window(span.frame_at, span.frame_length),
-        })
+    /// Hands records over, beginning with the current one, until there are no more or `take` does not take one: that one
+    /// is then the current one.
+    #[inline(always)]
+    pub(super) fn run(&mut self, mut take: impl FnMut(&Record<'_>) -> bool) -> io::Result<()> {
+        while let Some(mut span) = self.current {
+            let (blocks, format) = (&mut self.blocks, &self.format);
+            let was_taken = loop {
+                if !take(&span.record(blocks)) {
+                    break false;
+                }
+                // Nearly always the next record is whole in what has been read, and is found without a detour.
+                let next = match format {
+                    Format::Pcap(header) => header.at_hand(blocks.at_hand(span.length)),
+                    Format::Pcapng(_) => None,
+                };
+                let Some(next) = next else { break true };
+                blocks.advance(span.length);
+                span = next;
+            };
+            self.current = Some(span);
+            if !was_taken {
+                return Ok(());
+            }
+            self.search()?;
+        }
+        Ok(())
     }
 
     /// Moves to the next record.
-    #[inline(always)]
-    pub(super) fn advance(&mut self) -> io::Result<()> {
-        // Nearly always the next record is whole in what has been read, and is found without a detour.
-        if let Format::Pcap(header) = &self.format
-            && let Some(Span { length, .. }) = self.current
-            && let Some(next) = header.at_hand(self.blocks.at_hand(length))
-        {
-            self.blocks.advance(length);
-            self.current = Some(next);
-            return Ok(());
-        }
-        self.search()
-    }
-
     fn search(&mut self) -> io::Result<()> {
         if let Some(span) = self.current.take() {
             self.blocks.advance(span.length);

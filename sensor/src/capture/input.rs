@@ -80,15 +80,14 @@ fn has_capture_ending(path: &Path) -> bool {
 /// # Errors
 /// As [`super::replay::Replay::open`]. Damage behind the first frame ends the capture and is no error.
 pub fn frames(path: &Path, mut each: impl FnMut(&Record<'_>)) -> Result<(), CaptureError> {
-    let mut container = open(path)?;
-    while let Some(record) = container.record() {
-        each(&record);
-        container.advance().map_err(|source| CaptureError::Io {
-            path: path.display().to_string(),
-            source,
-        })?;
-    }
-    Ok(())
+    let ran = open(path)?.run(|record| {
+        each(record);
+        true
+    });
+    ran.map_err(|source| CaptureError::Io {
+        path: path.display().to_string(),
+        source,
+    })
 }
 
 /// Opens one capture, looking through compression.

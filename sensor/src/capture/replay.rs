@@ -119,30 +119,37 @@ impl Replay {
 
 impl Capture for Replay {
     fn next_epoch(&mut self, epoch: &mut Epoch) -> Result<Progress, CaptureError> {
+        let (accountant, inside_tunnels) = (&mut self.accountant, self.inside_tunnels);
         while let Some(turn) = self.merge.turn()? {
-            while let Some(record) = turn.container.record() {
+            let (mut packets, mut bytes, mut is_due) = (0, 0, false);
+            let ran = turn.container.run(|record| {
                 if record.time > turn.until {
-                    break;
+                    return false;
                 }
-                if self.accountant.is_due(record.time) {
-                    self.accountant.finish(epoch);
-                    return Ok(Progress::Epoch);
+                is_due = accountant.is_due(record.time);
+                if is_due {
+                    return false;
                 }
-                *turn.packets += 1;
-                self.report.packets += 1;
-                self.report.bytes += record.frame.len() as u64;
-                if self.inside_tunnels {
+                packets += 1;
+                bytes += record.frame.len() as u64;
+                if inside_tunnels {
                     let parsed = tunnel::parse(record.link, record.frame);
-                    self.accountant.count_record(&record, parsed);
+                    accountant.count_record(record, parsed);
                 } else {
-                    self.accountant.count_frame(&record);
+                    accountant.count_frame(record);
                 }
-                turn.container
-                    .advance()
-                    .map_err(|source| CaptureError::Io {
-                        path: turn.path.display().to_string(),
-                        source,
-                    })?;
+                true
+            });
+            *turn.packets += packets;
+            self.report.packets += packets;
+            self.report.bytes += bytes;
+            ran.map_err(|source| CaptureError::Io {
+                path: turn.path.display().to_string(),
+                source,
+            })?;
+            if is_due {
+                accountant.finish(epoch);
+                return Ok(Progress::Epoch);
             }
         }
         Ok(if self.accountant.finish(epoch) {
