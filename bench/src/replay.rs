@@ -132,6 +132,9 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
 }
 
+/// The pass to scores once more, with a model of the other shape of trees.
+const LEVEL_SHARED: &str = "ours: to scores, level-shared";
+
 fn measure(args: &Args) -> Result<Run, BenchError> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let scratch = root.join("runs/tmp");
@@ -153,25 +156,31 @@ fn measure(args: &Args) -> Result<Run, BenchError> {
     let machine = process::pin(args.cpu)?;
 
     let model = scratch.join("model");
-    let stage = |prefix: Prefix, capture: &Path| {
+    let level_shared = scratch.join("model-level-shared");
+    let stage = |prefix: Prefix, capture: &Path, model: &Path| {
         process::Job::new(&own)
             .arg("stage")
             .arg(prefix.name())
             .arg(capture)
             .arg("--model")
-            .arg(&model)
+            .arg(model)
     };
     // In a process of its own: the kernel hands a parent's peak memory on to its children.
     eprintln!("training on {}", input.display());
-    stage(Prefix::Features, &input).arg("--train").run()?;
+    let train = |model: &Path| stage(Prefix::Features, &input, model).arg("--train");
+    train(&model).run()?;
+    train(&level_shared).arg("--level-shared").run()?;
 
     let mut subjects: Vec<(Subject, process::Job)> = Vec::new();
     for prefix in Prefix::ALL {
-        let job = stage(prefix, &capture);
-        subjects.push((
-            Subject::new(prefix.title(), &job, env!("CARGO_PKG_VERSION")),
-            job,
-        ));
+        let mut add = |title: &str, model: &Path| {
+            let job = stage(prefix, &capture, model);
+            subjects.push((Subject::new(title, &job, env!("CARGO_PKG_VERSION")), job));
+        };
+        add(prefix.title(), &model);
+        if prefix == Prefix::Score {
+            add(LEVEL_SHARED, &level_shared);
+        }
     }
     if !args.no_peers {
         for peer in peers::installed(&capture, &scratch)? {

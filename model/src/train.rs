@@ -14,7 +14,10 @@ use crate::walk::Walker;
 use crate::{Rows, Schema, SchemaMismatch, Settings, parallel};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::sync::OnceLock;
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
 
 /// Most columns a model may have.
 pub(crate) const MAX_COLUMNS: usize = 4096;
@@ -81,6 +84,9 @@ pub struct AutoencoderInfo {
     pub sizes: Vec<usize>,
 }
 
+/// Serial of the next model.
+static SERIALS: AtomicU64 = AtomicU64::new(1);
+
 /// A trained forest with its schema, baseline and calibration.
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -98,6 +104,7 @@ pub struct Model {
     /// Computed when first asked for.
     digest: OnceLock<String>,
     walker: Walker,
+    serial: u64,
 }
 
 impl Model {
@@ -200,6 +207,7 @@ impl Model {
             quantiser,
             digest: OnceLock::new(),
             walker,
+            serial: SERIALS.fetch_add(1, Ordering::Relaxed),
         }
     }
 
@@ -288,6 +296,12 @@ impl Model {
     /// Resolution of path lengths: a row's expected path length is within half of this of the exact one.
     pub fn path_resolution(&self) -> f64 {
         1.0 / self.walker.steps()
+    }
+
+    /// Tells this model from every other of the process but its clones, so that a score can be remembered. Above 0, and
+    /// no part of the artifact.
+    pub const fn serial(&self) -> u64 {
+        self.serial
     }
 
     pub(crate) fn digest_once(&self) -> &OnceLock<String> {

@@ -189,7 +189,7 @@ pub(crate) fn measure(data: &Path, options: &Options) -> Result<Vec<ResultRow>, 
     let split = Stamp::parse(HELD_OUT_FROM).expect("a valid time").0;
     let (mut learned, mut held) = (Span::default(), Span::default());
     let mut sample = Sample::new(ROWS, 0, false);
-    let mut later: Batch = Vec::new();
+    let mut later = Batch::new();
     pass(&benign, &mut |batch| {
         for (record, row) in batch.drain(..) {
             if record.start() < split {

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    Run, Sample, Subject, median,
-    stages::{QUANTILES, Stopped},
+    LEVEL_SHARED, Run, Sample, Subject, median,
+    stages::{QUANTILES, Stopped, TIMED_EPOCHS},
 };
 
 /// Tables for a terminal.
@@ -68,7 +68,7 @@ fn stages(out: &mut String, run: &Run) {
     };
     let _ = writeln!(out, "\nwhat each stage adds, inside the process");
     let mut before = 0.0;
-    for subject in &ours {
+    for subject in ours.iter().filter(|subject| subject.name != LEVEL_SHARED) {
         let seconds = inside(subject, |stopped| stopped.seconds);
         let added = (seconds - before) * 1e9 / run.packets as f64;
         let _ = writeln!(
@@ -100,7 +100,10 @@ fn stages(out: &mut String, run: &Run) {
         );
     }
     if let Some(stopped) = last.inside.last() {
-        let _ = write!(out, "work at the end of an epoch:");
+        let _ = write!(
+            out,
+            "work at the end of an epoch (one in {TIMED_EPOCHS} timed):"
+        );
         for (quantile, latency) in QUANTILES.iter().zip(&stopped.latency_ns) {
             let _ = write!(
                 out,
@@ -132,19 +135,21 @@ fn peers(out: &mut String, run: &Run) {
         .filter(|subject| subject.inside.is_empty())
     {
         for (unit, figure) in figures {
-            let (Some(flows), Some(scores)) = (
+            let (Some(flows), Some(scores), Some(level_shared)) = (
                 ours("ours: to flow records", figure),
                 ours("ours: to scores", figure),
+                ours(LEVEL_SHARED, figure),
             ) else {
                 return;
             };
             let theirs = peer.median(figure);
             let _ = writeln!(
                 out,
-                "{} takes {:.1} times the {unit} time of ours to flow records, {:.1} times that of ours to scores",
+                "{} takes {:.1} times the {unit} time of ours to flow records, {:.1} times that of ours to scores ({:.1} with level-shared trees)",
                 label(peer),
                 theirs / flows,
-                theirs / scores
+                theirs / scores,
+                theirs / level_shared
             );
         }
     }

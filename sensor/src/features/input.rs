@@ -24,9 +24,9 @@ pub(super) struct Input<'a> {
     pub(super) duration: f64,
     pub(super) day: (f32, f32),
     pub(super) week: (f32, f32),
-    source: Option<HostView>,
-    destination: Option<HostView>,
-    conversation: Option<ConversationView>,
+    source: &'a HostView,
+    destination: &'a HostView,
+    conversation: Option<&'a ConversationView>,
 }
 
 /// Statistics of one direction, or of both together.
@@ -177,7 +177,8 @@ impl<'a> Direction<'a> {
 }
 
 impl<'a> Input<'a> {
-    pub(super) fn new(record: &'a FlowRecord, context: &ContextView) -> Self {
+    #[inline(always)]
+    pub(super) fn new(record: &'a FlowRecord, context: &'a ContextView) -> Self {
         let orig = Direction::of(record.orig());
         let resp = Direction::of(record.resp());
         let duration = seconds(record.start(), record.last());
@@ -204,9 +205,9 @@ impl<'a> Input<'a> {
             duration,
             day: calendar::day(record.start()),
             week: calendar::week(record.start()),
-            source: context.source,
-            destination: context.destination,
-            conversation: context.conversation,
+            source: context.source.as_ref().unwrap_or(&HostView::UNKNOWN),
+            destination: context.destination.as_ref().unwrap_or(&HostView::UNKNOWN),
+            conversation: context.conversation.as_ref(),
         }
     }
 
@@ -280,12 +281,12 @@ impl<'a> Input<'a> {
 
     #[inline(always)]
     pub(super) fn source(&self, of: impl FnOnce(&HostView) -> f32) -> f32 {
-        self.source.as_ref().map_or(f32::NAN, of)
+        of(self.source)
     }
 
     #[inline(always)]
     pub(super) fn destination(&self, of: impl FnOnce(&HostView) -> f32) -> f32 {
-        self.destination.as_ref().map_or(f32::NAN, of)
+        of(self.destination)
     }
 
     #[inline(always)]
@@ -304,7 +305,7 @@ impl<'a> Input<'a> {
 
     #[inline(always)]
     pub(super) fn conversation(&self, of: impl FnOnce(&ConversationView) -> f32) -> f32 {
-        self.conversation.as_ref().map_or(f32::NAN, of)
+        self.conversation.map_or(f32::NAN, of)
     }
 }
 

@@ -4,6 +4,7 @@
 //! A feature that cannot be known is NaN ("missing"), never 0: the gap between packets of a flow with one packet,
 //! the TCP flags of a UDP flow, the neighbourhood of a host that the context had to forget.
 
+mod batch;
 mod calendar;
 mod doc;
 mod input;
@@ -14,6 +15,7 @@ use model::{Column, Schema};
 pub(crate) use self::calendar::{day, week};
 use self::input::Input;
 pub use self::{
+    batch::Batch,
     doc::markdown,
     table::{COUNT, TABLE},
 };
@@ -144,44 +146,10 @@ pub fn schema() -> Schema {
     Schema::new(MODEL_COLUMNS.iter().map(column).collect())
 }
 
-/// Stretches of neighbouring features that the model sees: where one begins in a [`Row`], and its length.
-const MODEL_STRETCHES: [(usize, usize); STRETCHES] = {
-    let mut stretches = [(0, 0); STRETCHES];
-    let (mut at, mut stretch) = (0, 0);
-    while at < COUNT {
-        if TABLE[at].model {
-            let begin = at;
-            while at < COUNT && TABLE[at].model {
-                at += 1;
-            }
-            stretches[stretch] = (begin, at - begin);
-            stretch += 1;
-        } else {
-            at += 1;
-        }
-    }
-    stretches
-};
-
-const STRETCHES: usize = {
-    let (mut count, mut at) = (0, 0);
-    while at < COUNT {
-        count += (TABLE[at].model && (at == 0 || !TABLE[at - 1].model)) as usize;
-        at += 1;
-    }
-    count
-};
-
 /// The values of [`schema`]'s columns.
 #[inline]
 pub fn model_row(row: &Row) -> [f32; MODEL_COUNT] {
-    let mut values = [0.0; MODEL_COUNT];
-    let mut filled = 0;
-    for (begin, length) in MODEL_STRETCHES {
-        values[filled..filled + length].copy_from_slice(&row[begin..begin + length]);
-        filled += length;
-    }
-    values
+    std::array::from_fn(|column| row[MODEL_COLUMNS[column]])
 }
 
 /// Position of a feature in [`TABLE`].
@@ -191,7 +159,40 @@ pub fn position(name: &str) -> Option<usize> {
 
 /// Computes every feature of `record`, given what the context knows around it.
 pub fn extract(record: &FlowRecord, context: &ContextView) -> Row {
-    table::row(&Input::new(record, context))
+    let mut row = [0.0; COUNT];
+    extract_into(record, context, &mut row);
+    row
+}
+
+/// As [`extract`], to where the row stays.
+pub(crate) fn extract_into(record: &FlowRecord, context: &ContextView, row: &mut Row) {
+    table::fill::<true>(&Input::new(record, context), row);
+}
+
+/// Values that the context tells, in a [`Row`].
+pub type Around = [f32; AROUND_END - AROUND_FROM];
+
+/// First feature that the context tells, not the flow itself; all behind it are the context's too, but for what logs say.
+const AROUND_FROM: usize = {
+    let mut at = 0;
+    while !matches!(TABLE[at].family, Family::Source) {
+        at += 1;
+    }
+    at
+};
+const AROUND_END: usize = LOG_FROM;
+
+/// What the context told when this row was computed.
+pub(crate) fn around(row: &Row) -> &Around {
+    row[AROUND_FROM..AROUND_END]
+        .first_chunk()
+        .expect("all of it")
+}
+
+/// As [`extract_into`], with what the context told earlier.
+pub(crate) fn extract_again(record: &FlowRecord, around: &Around, row: &mut Row) {
+    table::fill::<false>(&Input::new(record, &ContextView::UNKNOWN), row);
+    row[AROUND_FROM..AROUND_END].copy_from_slice(around);
 }
 
 /// Where [`Family::Log`] begins in a [`Row`].

@@ -36,10 +36,20 @@ macro_rules! features {
             about: $about,
         }),*),*];
 
-        /// Every value, in the order of [`TABLE`].
-        #[inline]
-        pub(super) fn row(input: &Input<'_>) -> Row {
-            [$($({ let $x = input; $value }),*),*]
+        /// Puts every value into `row`, in the order of [`TABLE`]; without `CONTEXT`, those that the flow alone tells.
+        #[inline(always)]
+        pub(super) fn fill<const CONTEXT: bool>(input: &Input<'_>, row: &mut Row) {
+            let mut at = 0;
+            $(
+                let told = CONTEXT || !matches!($family, Source | Destination | Conversation);
+                $(
+                    if told {
+                        row[at] = { let $x = input; $value };
+                    }
+                    at += 1;
+                )*
+            )*
+            debug_assert_eq!(at, COUNT);
         }
     };
     (@yes) => { true };

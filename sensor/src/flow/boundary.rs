@@ -3,7 +3,7 @@
 use sensor_ebpf::flow::{EPOCH_SHIFT, TimeNs};
 
 use super::{
-    FlowEndReason, FlowRecord, Table,
+    FlowEndReason, FlowRecord, Note, Table,
     table::{CLOSING, FIRST_CHECKPOINT_PACKETS, FREE, HALF_OPEN, OPEN, REFUSED},
 };
 
@@ -28,6 +28,7 @@ impl Table {
     /// Steps to the next boundary before `epoch` at which a flow is due, appends what is due there in order of
     /// (first packet, key), and answers that boundary's epoch; `None` when nothing more is due before `epoch`.
     pub fn advance(&mut self, epoch: u64, due: &mut Vec<FlowRecord>) -> Option<u64> {
+        self.notes.clear();
         loop {
             let next = self.next_boundary()?.max(self.now);
             if next >= epoch {
@@ -45,6 +46,7 @@ impl Table {
 
     /// Ends every flow, for example because the capture has ended.
     pub fn flush(&mut self, reason: FlowEndReason, due: &mut Vec<FlowRecord>) {
+        self.notes.clear();
         for list in [CLOSING, OPEN, HALF_OPEN, REFUSED] {
             while let Some((slot, _)) = self.lists.front(list) {
                 self.end_in_place(slot, reason);
@@ -75,6 +77,13 @@ impl Table {
             end,
             checkpoint: flow.checkpoint,
             due: end_of(self.now),
+        }
+    }
+
+    pub(super) fn note(&self, slot: u32) -> Note {
+        Note {
+            slot,
+            unchanged: self.slots[slot as usize].unchanged,
         }
     }
 
@@ -197,11 +206,11 @@ impl Table {
         self.order.extend(
             self.replaced
                 .iter()
-                .map(|record| record.start())
+                .map(|(record, _)| record.start())
                 .zip(in_slots as u32..),
         );
         let key = |entry: u32| match self.replaced.get((entry as usize).wrapping_sub(in_slots)) {
-            Some(record) => &record.key,
+            Some((record, _)) => &record.key,
             None => &self.slots[self.due[entry as usize].slot as usize].key,
         };
         self.order
@@ -209,17 +218,21 @@ impl Table {
         due.reserve(self.order.len());
         for at in 0..self.order.len() {
             let entry = self.order[at].1 as usize;
-            if let Some(record) = self.replaced.get(entry.wrapping_sub(in_slots)) {
+            if let Some((record, note)) = self.replaced.get(entry.wrapping_sub(in_slots)) {
                 due.push(record.clone());
+                self.notes.push(*note);
                 continue;
             }
             let DueSlot { slot, end, .. } = self.due[entry];
             due.push(self.record(slot, end));
+            self.notes.push(self.note(slot));
             if end.is_some() {
                 self.free.push(slot);
             } else {
                 self.stats.checkpoints += 1;
-                self.slots[slot as usize].checkpoint += 1;
+                let flow = &mut self.slots[slot as usize];
+                flow.checkpoint += 1;
+                flow.unchanged = true;
             }
         }
         self.due.clear();

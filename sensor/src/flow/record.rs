@@ -53,6 +53,24 @@ impl fmt::Display for FlowEndReason {
     }
 }
 
+/// What the table knows of a record that it hands out, for those who keep something for each live flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Place of the flow: no two live flows have the same, and it is below the table's capacity. It says nothing of the
+    /// flow itself.
+    pub slot: u32,
+    /// Whether the record is, but for what it says of its end, the one that was handed out last for this flow.
+    pub unchanged: bool,
+}
+
+impl Note {
+    /// Of a record that comes from no table.
+    pub const NONE: Self = Self {
+        slot: u32::MAX,
+        unchanged: false,
+    };
+}
+
 /// One bidirectional flow, as far as it has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlowRecord {

@@ -20,6 +20,8 @@ pub(super) struct Slot {
     /// [`change`] bits reached so far.
     pub(super) reached: u8,
     pub(super) list: u8,
+    /// Nothing was added since it was due last.
+    pub(super) unchanged: bool,
 }
 
 const _: () = assert!(size_of::<Slot>() == 320);

@@ -8,7 +8,7 @@ use sensor_ebpf::{
 };
 
 use super::{
-    Change, Emergency, FlowEndReason, FlowRecord, Settings, Stats,
+    Change, Emergency, FlowEndReason, FlowRecord, Note, Settings, Stats,
     boundary::{DueSlot, end_of},
     originator::originator,
     pressure::{Aggregate, Pressure},
@@ -63,7 +63,9 @@ pub struct Table {
     pub(super) reached: Vec<(u32, u64)>,
     pub(super) due: Vec<DueSlot>,
     /// Records that ended while their slot was needed again.
-    pub(super) replaced: Vec<FlowRecord>,
+    pub(super) replaced: Vec<(FlowRecord, Note)>,
+    /// Of the records handed out in the last call, in their order.
+    pub(super) notes: Vec<Note>,
     pub(super) order: Vec<(TimeNs, u32)>,
     pub(super) hashes: Vec<u64>,
     /// Order of an epoch's deltas, where they did not come in order.
@@ -107,6 +109,7 @@ impl Table {
             reached: Vec::new(),
             due: Vec::new(),
             replaced: Vec::new(),
+            notes: Vec::new(),
             order: Vec::new(),
             hashes: Vec::new(),
             sequence: Vec::new(),
@@ -128,6 +131,12 @@ impl Table {
     /// Flows that may live at once.
     pub fn capacity(&self) -> u32 {
         self.settings.capacity
+    }
+
+    /// What is known beside the records that the last call of [`Table::advance`], [`Table::merge`] or [`Table::flush`]
+    /// handed out: one for each, in their order.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
     }
 
     /// Running totals.
@@ -161,6 +170,7 @@ impl Table {
         debug_assert!(epoch.index >= self.now, "epochs do not go back");
         self.now = epoch.index;
         changes.clear();
+        self.notes.clear();
         self.sequence.clear();
         let order = |delta: &(FlowKey, FlowCounters)| (delta.1.first(), delta.0);
         if !epoch.flows.is_sorted_by_key(order) {
@@ -240,6 +250,7 @@ impl Table {
             return self.begin(hash, key, delta, continued);
         }
         account::merge(&mut flow.counters, delta);
+        flow.unchanged = false;
         let now = reached(&flow.counters, usize::from(flow.originator));
         let what = now & !flow.reached;
         flow.reached |= now;
@@ -302,6 +313,7 @@ impl Table {
             originator: side as u8,
             reached: before | now,
             list: FREE,
+            unchanged: false,
         };
         let id = flow.id;
         let slot = self.room(flow);
@@ -361,7 +373,7 @@ impl Table {
         self.unlink(slot);
         self.stats.ended[reason as usize - 1] += 1;
         let record = self.record(slot, Some(reason));
-        self.replaced.push(record);
+        self.replaced.push((record, self.note(slot)));
         self.free.push(slot);
     }
 }

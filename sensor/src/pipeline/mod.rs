@@ -27,7 +27,8 @@ pub use self::{
     retrain::{Memory, Retraining},
     sample::Sample,
     source::{Health, LiveCapture, Seen, Source},
-    stages::{Batch, Settings, Stages},
+    stages::{Settings, Stages},
     table::{Table, TableError},
     watch::Watch,
 };
+pub use crate::features::Batch;

@@ -1,17 +1,12 @@
 //! Epochs in, flows with features out: the part of the pipeline that is the same for every command and source.
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
-};
-
 use sensor_ebpf::maps::Ledger;
 
 use crate::{
     capture::Epoch,
-    context::{self, Context, ContextView},
-    features::{self, COUNT, Family, Row, TABLE},
-    flow::{self, Aggregate, Change, FlowEndReason, FlowRecord, Table},
+    context::{self, Context},
+    features::{self, Around, Batch},
+    flow::{self, Aggregate, Change, FlowEndReason, Table},
     score::BudgetSettings,
 };
 
@@ -26,19 +21,8 @@ pub struct Settings {
     pub alerts: Option<BudgetSettings>,
 }
 
-/// Flows that became due, with their features, in order.
-pub type Batch = Vec<(FlowRecord, Row)>;
-
-/// First feature that the context tells, not the flow itself; all behind it are the context's too, but for what logs say.
-const CONTEXT_FROM: usize = {
-    let mut at = 0;
-    while !matches!(TABLE[at].family, Family::Source) {
-        at += 1;
-    }
-    at
-};
-const CONTEXT_END: usize = COUNT - crate::logs::View::COUNT;
-const CONTEXT_COUNT: usize = CONTEXT_END - CONTEXT_FROM;
+/// What was seen of no flow: no id is 0, but for one in 2^64.
+const NOT_SEEN: (u64, Around) = (0, [f32::NAN; size_of::<Around>() / size_of::<f32>()]);
 
 /// Flow table, context and features.
 #[derive(Debug)]
@@ -47,8 +31,8 @@ pub struct Stages {
     context: Context,
     /// What the context told at the last checkpoint of each live flow. A flow ends two minutes after its last
     /// packet, when the windows around it have long moved on: its last row is about the time when it was active.
-    seen: HashMap<u64, [f32; CONTEXT_COUNT], BuildHasherDefault<Unhashed>>,
-    due: Vec<FlowRecord>,
+    /// By the flow's slot in the table, with its id.
+    seen: Vec<(u64, Around)>,
     changes: Vec<Change>,
     /// What the pressed table had no place for since it was asked for last.
     aggregates: Vec<Aggregate>,
@@ -63,8 +47,7 @@ impl Stages {
         Self {
             table: Table::new(settings.flow.clone()),
             context: Context::new(&settings.context),
-            seen: HashMap::default(),
-            due: Vec::new(),
+            seen: Vec::new(),
             changes: Vec::new(),
             aggregates: Vec::new(),
             ledger: Ledger::default(),
@@ -76,11 +59,11 @@ impl Stages {
     /// Takes one epoch in and appends what became due before and at its end to `batch`, in order.
     pub fn observe(&mut self, epoch: &Epoch, batch: &mut Batch) {
         self.aggregates.clear();
-        while let Some(boundary) = self.table.advance(epoch.index, &mut self.due) {
+        while let Some(boundary) = self.table.advance(epoch.index, batch.due()) {
             self.context.advance(boundary);
             self.hand_over(batch);
         }
-        self.table.merge(epoch, &mut self.changes, &mut self.due);
+        self.table.merge(epoch, &mut self.changes, batch.due());
         self.table.aggregates(&mut self.aggregates);
         self.context.absorb(epoch, &self.changes);
         self.hand_over(batch);
@@ -91,35 +74,28 @@ impl Stages {
 
     /// Ends every flow that still lives and appends it to `batch`.
     pub fn finish(&mut self, batch: &mut Batch) {
-        self.table.flush(FlowEndReason::ForcedEnd, &mut self.due);
+        self.table.flush(FlowEndReason::ForcedEnd, batch.due());
         self.hand_over(batch);
     }
 
+    /// Makes the rows of the records that the table put into the batch just now.
     fn hand_over(&mut self, batch: &mut Batch) {
-        batch.reserve(self.due.len());
-        for record in self.due.drain(..) {
-            // A flow that ends was nearly always looked at before: no need to look its hosts up again.
-            let seen = if record.is_final() {
-                self.seen.remove(&record.id)
-            } else {
-                None
-            };
-            let row = if let Some(context) = seen {
-                let mut row = features::extract(&record, &ContextView::UNKNOWN);
-                row[CONTEXT_FROM..CONTEXT_END].copy_from_slice(&context);
-                row
-            } else {
-                features::extract(&record, &self.context.view(&record))
-            };
-            if !record.is_final() {
-                self.seen.insert(
-                    record.id,
-                    row[CONTEXT_FROM..CONTEXT_END]
-                        .try_into()
-                        .expect("the context's part of the row"),
-                );
+        for &note in self.table.notes() {
+            let slot = note.slot as usize;
+            let (record, row) = batch.next(note);
+            if record.is_final() {
+                // A flow that ends was nearly always looked at before: no need to look its hosts up again.
+                match self.seen.get(slot).filter(|seen| seen.0 == record.id) {
+                    Some((_, around)) => features::extract_again(record, around, row),
+                    None => features::extract_into(record, &self.context.view(record), row),
+                }
+                continue;
             }
-            batch.push((record, row));
+            features::extract_into(record, &self.context.view(record), row);
+            if self.seen.len() <= slot {
+                self.seen.resize(slot + 1, NOT_SEEN);
+            }
+            self.seen[slot] = (record.id, *features::around(row));
         }
     }
 
@@ -161,25 +137,5 @@ impl Stages {
             }
             _ => 0.0,
         }
-    }
-}
-
-/// Flow ids are hashes already.
-#[derive(Debug, Default)]
-struct Unhashed(u64);
-
-impl Hasher for Unhashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, id: u64) {
-        self.0 = id;
     }
 }

@@ -4,8 +4,8 @@ use model::{Model, Scratch};
 
 use super::{Reason, Scored, Severity};
 use crate::{
-    features::{MODEL_COLUMNS, Row, model_row},
-    flow::FlowRecord,
+    features::{Batch, MODEL_COLUMNS, MODEL_COUNT, Row, model_row},
+    flow::Note,
 };
 
 /// Features named as reasons.
@@ -14,11 +14,30 @@ const REASONS: usize = 4;
 const CANDIDATES: usize = 12;
 
 /// A scorer with its memory. The model is given with each batch, so that it can be swapped between two.
+///
+/// It remembers the latest score of each live flow: most flows end as they were when they were looked at last.
 #[derive(Debug, Default)]
 pub struct Judge {
     scratch: Scratch,
+    /// Rows to score, of the model's columns, and what they scored.
     values: Vec<f32>,
+    fresh: Vec<f32>,
+    /// For each row of the batch, where its score comes from, and the score.
+    places: Vec<Place>,
     scores: Vec<f32>,
+    /// By the flow's slot: its id and its latest score.
+    latest: Vec<(u64, Place)>,
+    /// Serial of the model that gave the latest scores.
+    model: u64,
+}
+
+/// Where a score is.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// It is known from an earlier batch.
+    Known(f32),
+    /// Among the rows of this batch that are scored.
+    Fresh(u32),
 }
 
 impl Judge {
@@ -26,45 +45,83 @@ impl Judge {
     ///
     /// # Panics
     /// If the model was trained on another schema: [`Model::accepts`] is asked when a model is loaded.
-    pub fn judge(
-        &mut self,
-        model: &Model,
-        batch: &mut Vec<(FlowRecord, Row)>,
-        out: &mut Vec<Scored>,
-    ) {
-        self.values.clear();
-        for (_, row) in batch.iter() {
-            self.values.extend_from_slice(&model_row(row));
-        }
-        let scores = self.scores(model, batch.len());
-        out.extend(batch.drain(..).zip(scores).map(|((record, row), score)| {
-            let p_value = model.p_value(*score);
-            let anomalous = *score >= model.threshold();
-            Scored {
+    pub fn judge(&mut self, model: &Model, batch: &mut Batch, out: &mut Vec<Scored>) {
+        let scores = self.score(model, batch);
+        out.reserve(scores.len());
+        for ((record, row), &score) in batch.drain(..).zip(scores) {
+            let p_value = model.p_value(score);
+            let anomalous = score >= model.threshold();
+            out.push(Scored {
                 record,
                 row,
-                score: *score,
+                score,
                 p_value,
                 severity: Severity::of(p_value, anomalous),
                 anomalous,
                 kind: None,
                 reasons: Vec::new(),
+            });
+        }
+    }
+
+    /// A score for each row of the batch.
+    ///
+    /// # Panics
+    /// As [`Self::judge`].
+    pub fn score(&mut self, model: &Model, batch: &Batch) -> &[f32] {
+        if self.model != model.serial() {
+            self.model = model.serial();
+            self.latest.clear();
+        }
+        self.values.clear();
+        self.places.clear();
+        for ((record, row), note) in batch.iter().zip(batch.notes()) {
+            let slot = note.slot as usize;
+            // What has not changed has the row it had.
+            let known = self
+                .latest
+                .get(slot)
+                .filter(|latest| note.unchanged && record.is_final() && latest.0 == record.id);
+            let place = match known {
+                Some((_, place)) => *place,
+                None => {
+                    let before = self.values.len() / MODEL_COUNT;
+                    self.values.extend_from_slice(&model_row(row));
+                    Place::Fresh(before as u32)
+                }
+            };
+            self.places.push(place);
+            if !record.is_final() && *note != Note::NONE {
+                if self.latest.len() <= slot {
+                    self.latest.resize(slot + 1, (0, Place::Known(f32::NAN)));
+                }
+                self.latest[slot] = (record.id, place);
             }
-        }));
+        }
+        self.fresh.clear();
+        self.fresh.resize(self.values.len() / MODEL_COUNT, 0.0);
+        model.score_with(&mut self.scratch, &self.values, &mut self.fresh);
+        self.scores.clear();
+        for ((record, note), place) in batch.records().iter().zip(batch.notes()).zip(&self.places) {
+            let score = match *place {
+                Place::Known(score) => score,
+                Place::Fresh(at) => self.fresh[at as usize],
+            };
+            self.scores.push(score);
+            if let Some(latest) = self.latest.get_mut(note.slot as usize)
+                && latest.0 == record.id
+            {
+                latest.1 = Place::Known(score);
+            }
+        }
+        &self.scores
     }
 
     /// Scores rows of the model's schema, row-major.
     pub fn score_values(&mut self, model: &Model, values: &[f32]) -> &[f32] {
-        self.values.clear();
-        self.values.extend_from_slice(values);
-        let rows = values.len() / model.schema().len();
-        self.scores(model, rows)
-    }
-
-    fn scores(&mut self, model: &Model, rows: usize) -> &[f32] {
         self.scores.clear();
-        self.scores.resize(rows, 0.0);
-        model.score_with(&mut self.scratch, &self.values, &mut self.scores);
+        self.scores.resize(values.len() / model.schema().len(), 0.0);
+        model.score_with(&mut self.scratch, values, &mut self.scores);
         &self.scores
     }
 }

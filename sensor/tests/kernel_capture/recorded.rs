@@ -133,7 +133,7 @@ pub(crate) fn records(epochs: &[Epoch], until: u64) -> Vec<FlowRecord> {
         },
         ..pipeline::Settings::default()
     });
-    let mut batch = Vec::new();
+    let mut batch = pipeline::Batch::new();
     let end = Epoch {
         index: until,
         ..Epoch::default()
@@ -146,7 +146,7 @@ pub(crate) fn records(epochs: &[Epoch], until: u64) -> Vec<FlowRecord> {
     }
     stages.finish(&mut batch);
     let mut records: Vec<FlowRecord> = batch
-        .into_iter()
+        .drain(..)
         .map(|(record, _)| record)
         .filter(ours)
         .collect();

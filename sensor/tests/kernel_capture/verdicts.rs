@@ -52,7 +52,7 @@ pub(crate) fn agree(live: &[Epoch], replayed: &[Epoch]) {
 /// A model of the conversations in these epochs, attacks left aside: all it has to do is to judge two captures alike.
 fn learned(epochs: &[Epoch]) -> model::Model {
     let mut stages = Stages::new(&pipeline::Settings::default());
-    let mut batch = Vec::new();
+    let mut batch = pipeline::Batch::new();
     for epoch in epochs {
         stages.observe(epoch, &mut batch);
     }
@@ -83,7 +83,7 @@ fn verdicts(epochs: &[Epoch], model: &model::Model) -> (Vec<Verdict>, Vec<(Kind,
         Judge::default(),
         Incidents::new(IncidentSettings::default()),
     );
-    let (mut batch, mut scored, mut verdicts) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut batch, mut scored, mut verdicts) = (pipeline::Batch::new(), Vec::new(), Vec::new());
     let mut take = |batch: &mut pipeline::Batch| {
         judge.judge(model, batch, &mut scored);
         for mut found in scored.drain(..) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::{Model, Rows};
 use sensor::{
-    features::{COUNT, Row, TABLE, model_row, schema},
+    features::{Batch, COUNT, Row, TABLE, model_row, schema},
     flow::FlowRecord,
     learn::{Decision, Learner, Rules, Settings},
     score::{Budget, BudgetSettings, IncidentSettings, Incidents, Judge, Kind, Rate},
@@ -170,7 +170,8 @@ impl Sensor {
         }
         let row = row(habit, &mut self.dice);
         let champion = Arc::clone(self.learner.champion());
-        let (mut batch, mut scored) = (vec![(flow, row)], Vec::new());
+        let (mut batch, mut scored) = (Batch::new(), Vec::new());
+        batch.push((flow, row));
         self.judge.judge(&champion, &mut batch, &mut scored);
         let mut found = scored.remove(0);
         self.incidents.absorb(&mut found, &champion);
