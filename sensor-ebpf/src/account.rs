@@ -107,6 +107,7 @@ pub fn add_segments(
     }
     if packet.vlan != 0 && counters.vlan == 0 {
         counters.vlan = packet.vlan;
+        counters.halves[sender].inner_vlan = packet.inner_vlan;
     }
     if segments.count > 1 {
         counters.gap_min = 0;
@@ -251,9 +252,17 @@ pub fn merge(into: &mut FlowCounters, other: &FlowCounters) {
     }
     let joint = Joint::between((into.first(), into.last()), (other.first(), other.last()));
     let other_is_first = other.first() < into.first();
-    if (other_is_first && other.vlan != 0) || into.vlan == 0 {
-        into.vlan = other.vlan;
-    }
+    // Both tags are those of one packet.
+    let tagged = if (other_is_first && other.vlan != 0) || into.vlan == 0 {
+        other
+    } else {
+        &*into
+    };
+    let (vlan, inner_vlans) = (
+        tagged.vlan,
+        tagged.halves.each_ref().map(|half| half.inner_vlan),
+    );
+    into.vlan = vlan;
     if other_is_first {
         into.interface = other.interface;
     }
@@ -269,6 +278,9 @@ pub fn merge(into: &mut FlowCounters, other: &FlowCounters) {
         if merge_half(half, more) {
             into.quality |= quality::INTERLEAVED;
         }
+    }
+    for (half, inner_vlan) in into.halves.iter_mut().zip(inner_vlans) {
+        half.inner_vlan = inner_vlan;
     }
 }
 

@@ -10,11 +10,7 @@ use core::marker::PhantomData;
 /// The unread rest of a frame.
 #[derive(Clone, Copy)]
 pub struct Cursor<'a> {
-    /// First byte of the frame; only the kernel needs it, to [`Cursor::settle`].
-    #[cfg_attr(
-        not(target_arch = "bpf"),
-        expect(dead_code, reason = "one constructor for both")
-    )]
+    /// First byte of the frame.
     base: *const u8,
     start: *const u8,
     end: *const u8,
@@ -47,6 +43,20 @@ pub fn opaque_number(number: u32) -> u32 {
     // SAFETY: a register is moved to itself.
     unsafe { core::arch::asm!("{0} = {0}", inout(reg) number, options(nostack, preserves_flags)) };
     number as u32
+}
+
+/// On the host nothing is hidden.
+#[cfg(not(target_arch = "bpf"))]
+#[inline(always)]
+pub fn opaque<T>(pointer: *const T) -> *const T {
+    pointer
+}
+
+/// On the host nothing is hidden.
+#[cfg(not(target_arch = "bpf"))]
+#[inline(always)]
+pub fn opaque_number(number: u32) -> u32 {
+    number
 }
 
 impl<'a> Cursor<'a> {
@@ -174,6 +184,33 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     pub fn settle(&self) -> Self {
         *self
+    }
+
+    /// How far into the frame this is.
+    #[inline(always)]
+    pub(crate) fn offset(&self) -> u32 {
+        (opaque(self.start) as usize).wrapping_sub(self.base as usize) as u32
+    }
+
+    /// The rest of the frame from `offset` on, which [`Self::offset`] gave; from elsewhere, nothing is left to read.
+    #[cfg(target_arch = "bpf")]
+    #[inline(always)]
+    pub(crate) fn at_offset(&self, offset: u32) -> Self {
+        Self {
+            start: opaque(self.base.wrapping_add(offset as usize & SETTLE_MASK)),
+            ..*self
+        }
+    }
+
+    /// The rest of the frame from `offset` on, which [`Self::offset`] gave; from elsewhere, nothing is left to read.
+    #[cfg(not(target_arch = "bpf"))]
+    #[inline(always)]
+    pub(crate) fn at_offset(&self, offset: u32) -> Self {
+        let length = self.end as usize - self.base as usize;
+        Self {
+            start: self.base.wrapping_add((offset as usize).min(length)),
+            ..*self
+        }
     }
 
     #[inline(always)]

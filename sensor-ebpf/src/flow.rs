@@ -42,8 +42,9 @@ pub struct FlowKey {
     pub protocol: u8,
     /// 1 for later fragments, whose ports are unknown: they are counted by address pair and protocol.
     pub later_fragment: u8,
-    /// Explicit padding, always zero (the kernel hashes every byte).
-    pub pad: [u8; 2],
+    /// 0; or, where each interface's flows are counted apart, the lower half of its index. (No padding: the kernel hashes
+    /// every byte.)
+    pub series: u16,
 }
 
 impl FlowKey {
@@ -142,8 +143,9 @@ pub struct Half {
     pub ttl_max: u8,
     /// TCP window of the first packet of this direction, unscaled.
     pub first_window: u16,
-    /// Explicit padding, always zero.
-    pub pad: [u8; 2],
+    /// Behind [`FlowCounters::vlan`], if it was this side that sent the first tagged packet: VLAN id of the inner tag, 0
+    /// for none (IEEE 802.1ad, "QinQ").
+    pub inner_vlan: u16,
     /// Time of the first packet; `u64::MAX` while there is none.
     pub first: TimeNs,
 }
@@ -209,7 +211,7 @@ impl Half {
         seen: 0,
         ttl_min: u8::MAX,
         ttl_max: 0,
-        pad: [0; 2],
+        inner_vlan: 0,
     };
 }
 
@@ -237,6 +239,12 @@ impl FlowCounters {
     pub const fn last(&self) -> TimeNs {
         let [a, b] = &self.halves;
         if a.last > b.last { a.last } else { b.last }
+    }
+
+    /// VLAN id of the inner tag of the flow's first tagged packet, 0 for none.
+    #[inline]
+    pub const fn inner_vlan(&self) -> u16 {
+        self.halves[0].inner_vlan | self.halves[1].inner_vlan
     }
 
     /// Packets of both directions.

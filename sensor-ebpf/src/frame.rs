@@ -11,6 +11,7 @@ use crate::{
 
 mod network;
 mod transport;
+pub mod tunnel;
 
 pub use network::IPV6_EXTENSIONS_MAX;
 pub use transport::icmp_ports;
@@ -35,6 +36,8 @@ pub struct Packet {
     pub window: u16,
     /// VLAN id of the outer tag, 0 for none.
     pub vlan: u16,
+    /// VLAN id of the tag behind that one, 0 for none.
+    pub inner_vlan: u16,
 }
 
 impl Packet {
@@ -45,7 +48,7 @@ impl Packet {
             ports: [0; 2],
             protocol: 0,
             later_fragment: 0,
-            pad: [0; 2],
+            series: 0,
         },
         sender: 0,
         ip_length: 0,
@@ -54,6 +57,7 @@ impl Packet {
         ttl: 0,
         window: 0,
         vlan: 0,
+        inner_vlan: 0,
     };
 }
 
@@ -149,6 +153,14 @@ pub mod ether_type {
     pub const QINQ: u16 = 0x88a8;
     /// The service tag of equipment from before 802.1ad
     pub const QINQ_OLD: u16 = 0x9100;
+    /// An Ethernet frame, inside a tunnel (transparent Ethernet bridging, RFC 1701)
+    pub const BRIDGED: u16 = 0x6558;
+    /// MPLS (RFC 3032)
+    pub const MPLS: u16 = 0x8847;
+    /// MPLS with upstream-assigned label (RFC 5332)
+    pub const MPLS_MULTICAST: u16 = 0x8848;
+    /// PPPoE session stage (RFC 2516)
+    pub const PPPOE_SESSION: u16 = 0x8864;
     /// IEEE 802 local experimental 1: the sensor's own probe frames.
     pub const PROBE: u16 = 0x88b5;
 }
@@ -159,16 +171,22 @@ pub mod protocol {
     pub const HOP_BY_HOP: u8 = 0;
     /// ICMP (RFC 792)
     pub const ICMP: u8 = 1;
+    /// IPv4 in IP (RFC 2003)
+    pub const IPV4: u8 = 4;
     /// TCP (RFC 9293)
     pub const TCP: u8 = 6;
     /// UDP (RFC 768)
     pub const UDP: u8 = 17;
     /// DCCP (RFC 4340)
     pub const DCCP: u8 = 33;
+    /// IPv6 in IP (RFC 2473, RFC 4213)
+    pub const IPV6: u8 = 41;
     /// IPv6 routing header (RFC 8200 §4.4)
     pub const ROUTING: u8 = 43;
     /// IPv6 fragment header (RFC 8200 §4.5)
     pub const FRAGMENT: u8 = 44;
+    /// GRE (RFC 2784)
+    pub const GRE: u8 = 47;
     /// Authentication header (RFC 4302)
     pub const AUTHENTICATION: u8 = 51;
     /// ICMPv6 (RFC 4443)
@@ -224,8 +242,8 @@ pub fn parse_ip(packet: Cursor<'_>, vlan: u16) -> Parsed {
     let outcome = match layer.at.u8(0) {
         None => Err(Malformed::IpTruncated.into()),
         Some(first) => match first >> 4 {
-            4 => parse_packet(ether_type::IPV4, layer, &mut packet),
-            6 => parse_packet(ether_type::IPV6, layer, &mut packet),
+            4 => parse_tagged(ether_type::IPV4, layer, &mut packet),
+            6 => parse_tagged(ether_type::IPV6, layer, &mut packet),
             _ => Err(Malformed::IpHeader.into()),
         },
     };
@@ -234,7 +252,7 @@ pub fn parse_ip(packet: Cursor<'_>, vlan: u16) -> Parsed {
 
 /// As [`parse_ethernet`], but writes the packet, field by field as it is read, to where it is wanted. In the kernel
 /// that is a map's memory: it spares the few registers, and what is in a map the verifier does not follow. What
-/// `packet` holds when this is no flow is unspecified; `packet.vlan` is only written where there is a tag.
+/// `packet` holds when this is no flow is unspecified; the VLAN ids are only written where there is a tag.
 ///
 /// `length` is the length of the frame on the wire, for packets that leave theirs to the frame. It must be at least
 /// what `frame` has.
@@ -288,22 +306,33 @@ fn parsed(outcome: Result<(), NoFlow>, packet: Packet) -> Parsed {
 
 #[inline(always)]
 fn parse_tagged(mut kind: u16, mut layer: Layer<'_>, packet: &mut Packet) -> Result<(), NoFlow> {
+    parse_tags(&mut kind, &mut layer, packet)?;
+    let mut segment = network::Segment::at(layer.at);
+    parse_network(kind, layer, packet, &mut segment)
+}
+
+/// Steps over VLAN tags.
+#[inline(always)]
+fn parse_tags(kind: &mut u16, layer: &mut Layer<'_>, packet: &mut Packet) -> Result<(), NoFlow> {
     let mut tags = 0;
-    while is_tag(kind) {
+    while is_tag(*kind) {
         if tags == TAGS_MAX {
             return Err(Malformed::TooManyTags.into());
         }
         let Some(tag) = layer.at.header::<TAG_BYTES>() else {
             return Err(Malformed::LinkTruncated.into());
         };
+        let id = tag.u16(0) & 0x0fff;
         if tags == 0 {
-            packet.vlan = tag.u16(0) & 0x0fff;
+            packet.vlan = id;
+        } else {
+            packet.inner_vlan = id;
         }
         tags += 1;
-        kind = tag.u16(2);
-        layer = layer.behind(TAG_BYTES);
+        *kind = tag.u16(2);
+        *layer = layer.behind(TAG_BYTES);
     }
-    parse_packet(kind, layer, packet)
+    Ok(())
 }
 
 #[inline(always)]
@@ -314,23 +343,22 @@ const fn is_tag(kind: u16) -> bool {
     )
 }
 
+/// Parses an IP packet. `segment` is then what it carries.
 #[inline(always)]
-fn parse_packet(kind: u16, mut layer: Layer<'_>, packet: &mut Packet) -> Result<(), NoFlow> {
+fn parse_network<'a>(
+    kind: u16,
+    mut layer: Layer<'a>,
+    packet: &mut Packet,
+    segment: &mut network::Segment<'a>,
+) -> Result<(), NoFlow> {
     layer.at = layer.at.settle();
-    let mut segment = network::Segment {
-        at: layer.at,
-        length: 0,
-        protocol: 0,
-        later_fragment: false,
-        tie: false,
-    };
     match kind {
-        ether_type::IPV4 => network::parse_ipv4(layer, packet, &mut segment)?,
-        ether_type::IPV6 => network::parse_ipv6(layer, packet, &mut segment)?,
+        ether_type::IPV4 => network::parse_ipv4(layer, packet, segment)?,
+        ether_type::IPV6 => network::parse_ipv6(layer, packet, segment)?,
         ether_type::PROBE => return Err(NoFlow::Probe),
         _ => return Err(NoFlow::NotIp),
     }
-    transport::parse(&segment, packet)?;
+    transport::parse(segment, packet)?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Names, sizes and layout of the BPF maps, and the conservation ledger.
 
-use crate::frame::{MALFORMED_REASONS, Packet};
+use crate::frame::{MALFORMED_REASONS, Packet, tunnel::Scratch};
 
 /// Name of the array of flow tables, one per CPU and epoch parity.
 pub const FLOW_TABLES: &str = "FLOW_TABLES";
@@ -24,6 +24,18 @@ pub const XSKS_MAX: usize = 256;
 pub const TAPS: &str = "TAPS";
 /// Taps that may have sockets.
 pub const TAPS_MAX: usize = 64;
+/// Name of the map of the interfaces whose arriving packets are counted: interface index to [`SEEN_BY_XDP`] or [`SEEN_BY_TC`].
+pub const WATCHED_INTERFACES: &str = "WATCHED_INTERFACES";
+/// Arriving packets are counted at XDP.
+pub const SEEN_BY_XDP: u32 = 0;
+/// Arriving packets are counted at TC, by the same program that counts leaving ones.
+pub const SEEN_BY_TC: u32 = 1;
+/// Interfaces that can be watched at once.
+pub const WATCHED_INTERFACES_MAX: usize = 1024;
+/// Name of the load-time constant that makes flows those inside of tunnels.
+pub const DECAP: &str = "DECAP";
+/// Name of the load-time constant that holds a [`Counting`].
+pub const COUNTING: &str = "COUNTING";
 /// Name of the map of watched flows: [`crate::flow::FlowKey`] to packets (`i64`) that are still to be copied.
 pub const WATCH: &str = "WATCH";
 /// Flows that can be watched at once.
@@ -100,6 +112,19 @@ const _: () = assert!(size_of::<Evidence>() == 24 + EVIDENCE_BYTES_MAX);
 /// order of the machine (`bpf_xdp_adjust_meta`).
 pub const HANDED_OVER_META_BYTES: usize = 8;
 
+/// How often a packet counts that is forwarded from one watched interface to another, and so passes two hooks.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Counting {
+    /// Once, where it arrives. Where it leaves, it is in [`Ledger::counted_before`].
+    #[default]
+    FirstHook = 0,
+    /// At each hook it passes.
+    Both = 1,
+    /// Once for each interface, whose flows are apart from those of the others ([`crate::flow::FlowKey::series`]).
+    PerInterface = 2,
+}
+
 /// What a hook keeps on each CPU.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -115,6 +140,8 @@ pub struct HookState {
     /// The packet being counted. It passes through memory because there the verifier forgets how it was parsed,
     /// and checks the accounting once instead of once for every way through the parser.
     pub packet: Packet,
+    /// For looking inside of tunnels.
+    pub tunnels: Scratch,
 }
 
 impl Hook {
@@ -140,7 +167,8 @@ pub const FLOW_TABLE_FLAGS: u32 = 0;
 
 /// The ledger of one CPU and hook, or summed: where each packet seen at the hook went. Packets on the wire.
 ///
-/// `seen == counted + overflow_full + overflow_memory + overflow_other + not_ip + probe + Σ malformed + sampled_out + handed_over`, always.
+/// `seen == counted + overflow_full + overflow_memory + overflow_other + not_ip + probe + Σ malformed + sampled_out + handed_over
+/// + counted_before`, always.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
@@ -166,9 +194,13 @@ pub struct Ledger {
     pub overflow_bytes: u64,
     /// Frames handed over to AF_XDP, whose reader accounts for each of them. It takes them out of this counter as it does.
     pub handed_over: u64,
+    /// Not counted here, because they were counted at the hook where they arrived ([`Counting::FirstHook`]).
+    pub counted_before: u64,
+    /// Of those seen, packets that were found inside of a tunnel, and count there and not for the tunnel. In no sum.
+    pub inside_tunnels: u64,
 }
 
-const _: () = assert!(size_of::<Ledger>() == 17 * 8);
+const _: () = assert!(size_of::<Ledger>() == 19 * 8);
 
 impl Ledger {
     /// Packets that are in no counter: 0, or a defect.
@@ -180,7 +212,8 @@ impl Ledger {
             + self.sampled_out
             + self.not_ip
             + self.probe
-            + self.handed_over;
+            + self.handed_over
+            + self.counted_before;
         let mut reason = 0;
         while reason < MALFORMED_REASONS {
             sum += self.malformed[reason];
@@ -204,6 +237,8 @@ impl Ledger {
         }
         self.overflow_bytes += other.overflow_bytes;
         self.handed_over += other.handed_over;
+        self.counted_before += other.counted_before;
+        self.inside_tunnels += other.inside_tunnels;
     }
 
     /// What has come since an `earlier` reading of the same counters.
@@ -225,6 +260,8 @@ impl Ledger {
             malformed,
             overflow_bytes: self.overflow_bytes - earlier.overflow_bytes,
             handed_over: self.handed_over - earlier.handed_over,
+            counted_before: self.counted_before - earlier.counted_before,
+            inside_tunnels: self.inside_tunnels - earlier.inside_tunnels,
         }
     }
 

@@ -15,7 +15,7 @@ fn packet(sender: usize, ip_length: u32, tcp_flags: u8, ttl: u8) -> Packet {
             ports: [1000, 80],
             protocol: 6,
             later_fragment: 0,
-            pad: [0; 2],
+            series: 0,
         },
         sender,
         ip_length,
@@ -24,6 +24,7 @@ fn packet(sender: usize, ip_length: u32, tcp_flags: u8, ttl: u8) -> Packet {
         ttl,
         window: ip_length as u16,
         vlan: u16::from(ttl % 3),
+        inner_vlan: u16::from(ttl % 3) * u16::from(ttl / 3 % 3),
     }
 }
 
@@ -75,9 +76,11 @@ proptest! {
         merge(&mut a, &b);
         for (half, expected) in a.halves.iter().zip(&whole.halves) {
             // Only what depends on the gaps between packets may differ.
-            let exact = |half: &Half| Half { gap_min: 0, gap_max: 0, gap_square_sum: 0, first_window: 0, ..*half };
+            let exact = |half: &Half| Half { gap_min: 0, gap_max: 0, gap_square_sum: 0, first_window: 0, inner_vlan: 0, ..*half };
             prop_assert_eq!(exact(half), exact(expected));
         }
+        // The inner tag is that of one packet, which of both where their times are the same is open.
+        prop_assert_eq!(a.vlan == 0, whole.vlan == 0);
     }
 
     #[test]

@@ -27,11 +27,12 @@ mod programs {
         account::{self, Segments},
         bounds::{Cursor, opaque, opaque_number},
         flow::{FlowCounters, FlowKey, TimeNs, epoch_of},
-        frame::{self, Malformed, NoFlow, Packet},
+        frame::{self, Malformed, NoFlow, Packet, tunnel},
         maps::{
-            BELL_BYTES, EVIDENCE_BYTES_MAX, EVIDENCE_RING_BYTES, Evidence, EvidenceHeader,
-            FLOW_TABLE_FLAGS, FLOWS_PER_TABLE, HANDED_OVER_META_BYTES, HOOK_STATES_LENGTH, Hook,
-            HookState, Ledger, TABLES_MAX, TAPS_MAX, WATCH_MAX, XSKS_MAX, hook_index, table_index,
+            BELL_BYTES, Counting, EVIDENCE_BYTES_MAX, EVIDENCE_RING_BYTES, Evidence,
+            EvidenceHeader, FLOW_TABLE_FLAGS, FLOWS_PER_TABLE, HANDED_OVER_META_BYTES,
+            HOOK_STATES_LENGTH, Hook, HookState, Ledger, SEEN_BY_TC, TABLES_MAX, TAPS_MAX,
+            WATCH_MAX, WATCHED_INTERFACES_MAX, XSKS_MAX, hook_index, table_index,
         },
     };
 
@@ -58,6 +59,10 @@ mod programs {
     /// First slot in [`XSKS`] by interface index.
     #[btf_map]
     static TAPS: HashMap<u32, u32, TAPS_MAX> = HashMap::new();
+
+    /// The interfaces whose arriving packets are counted.
+    #[btf_map]
+    static WATCHED_INTERFACES: HashMap<u32, u32, WATCHED_INTERFACES_MAX> = HashMap::new();
 
     /// Packets still to be copied, by flow.
     #[btf_map]
@@ -92,6 +97,13 @@ mod programs {
     /// Packets of each flow and epoch that are copied, watched or not.
     #[unsafe(no_mangle)]
     static FIRST_PACKETS: u64 = 0;
+
+    /// 1: flows are those inside of tunnels.
+    #[unsafe(no_mangle)]
+    static DECAP: u8 = 0;
+    /// A [`Counting`]: what becomes of a packet that passes two hooks.
+    #[unsafe(no_mangle)]
+    static COUNTING: u8 = 0;
 
     #[inline(always)]
     fn constant<T: Copy>(of: &'static T) -> T {
@@ -159,11 +171,11 @@ mod programs {
         let context = unsafe { &*raw };
         // SAFETY: fresh from the context.
         let frame = unsafe { frame_between(context.data, context.data_end) };
-        let outcome =
-            frame::parse_ethernet_into(frame, frame.remaining() as u32, &mut state.packet);
+        let outcome = parse(frame, frame.remaining() as u32, state);
         let seen = Seen {
             hook: Hook::Ingress,
             now,
+            again: false,
             interface: || context.ingress_ifindex,
             // SAFETY: the context the kernel passed.
             length: || unsafe { bpf_xdp_get_buff_len(raw) as u32 },
@@ -227,7 +239,7 @@ mod programs {
         let Some(state) = state(Hook::Egress, now) else {
             return TC_ACT_UNSPEC;
         };
-        let mut outcome = frame::parse_ethernet_into(frame, length, &mut state.packet);
+        let mut outcome = parse(frame, length, state);
         if is_cut(outcome) && frame.remaining() < length as usize {
             // Headers lie in a page of their own: have them copied to the front, which moves bytes in memory and changes
             // nothing in the packet. Rare, and not done for every packet whose payload is elsewhere, because it unshares
@@ -243,18 +255,22 @@ mod programs {
                 let (data, data_end) = unsafe { ((*skb).data, (*skb).data_end) };
                 // SAFETY: fresh from the context.
                 let frame = unsafe { frame_between(data, data_end) };
-                outcome = frame::parse_ethernet_into(frame, length, &mut state.packet);
+                outcome = parse(frame, length, state);
             }
         }
         // SAFETY: as above.
         let (tagged, tag) = unsafe { ((*skb).vlan_present, (*skb).vlan_tci) };
         if tagged != 0 {
             // The driver is going to add the outermost tag.
+            state.packet.inner_vlan = state.packet.vlan;
             state.packet.vlan = tag as u16 & 0x0fff;
         }
         let seen = Seen {
             hook: Hook::Egress,
             now,
+            // SAFETY: as above.
+            again: constant(&COUNTING) == Counting::FirstHook as u8
+                && is_counted(unsafe { (*skb).ingress_ifindex }, unsafe { (*skb).ifindex }),
             // SAFETY: as above.
             interface: || unsafe { (*skb).ifindex },
             length: || length,
@@ -266,6 +282,31 @@ mod programs {
             segments(packet, unsafe { (*skb).gso_size })
         });
         TC_ACT_UNSPEC
+    }
+
+    /// Parses a frame to where it is counted from.
+    #[inline(always)]
+    fn parse(frame: Cursor<'_>, length: u32, state: &mut HookState) -> Result<(), NoFlow> {
+        if constant(&DECAP) == 0 {
+            return frame::parse_ethernet_into(frame, length, &mut state.packet);
+        }
+        tunnel::parse_ethernet_into(frame, length, &mut state.packet, &mut state.tunnels)
+    }
+
+    /// Whether a packet that is seen at `here` was counted where it arrived, at `arrived`; 0 where it began on this machine.
+    #[inline(always)]
+    fn is_counted(arrived: u32, here: u32) -> bool {
+        // Opaque, so that the key is looked up where it was copied to: a helper takes no pointer into the context.
+        let arrived = opaque_number(arrived);
+        if arrived == 0 {
+            return false;
+        }
+        // SAFETY: the agent writes the entry once.
+        match unsafe { WATCHED_INTERFACES.get(&arrived) } {
+            // This program may be the very one that counts what arrives.
+            Some(seen_by) => *seen_by != SEEN_BY_TC || arrived != here,
+            None => false,
+        }
     }
 
     #[inline(always)]
@@ -287,7 +328,7 @@ mod programs {
         let state = HOOK_STATES.get_ptr_mut(hook_index(hook, epoch_of(now)))?;
         // SAFETY: the element of this CPU; no other program run touches it, because bottom halves are off.
         let state = unsafe { &mut *state };
-        state.packet.vlan = 0;
+        (state.packet.vlan, state.packet.inner_vlan) = (0, 0);
         Some(state)
     }
 
@@ -308,6 +349,8 @@ mod programs {
     struct Seen<I, N, L> {
         hook: Hook,
         now: TimeNs,
+        /// Whether the packet was counted at another hook and is not to be counted here.
+        again: bool,
         /// Index of the interface.
         interface: I,
         /// Length of the frame.
@@ -333,13 +376,25 @@ mod programs {
             copied,
             copies_lost,
             packet,
+            tunnels,
+            ..
         } = state;
         match outcome {
             Ok(()) => {
+                if constant(&COUNTING) == Counting::PerInterface as u8 {
+                    packet.key.series = (seen.interface)() as u16;
+                }
                 // SAFETY: the very reference, of which the compiler no longer knows what was written to it.
                 let packet = unsafe { &*opaque(packet) };
                 let segments = cut(packet);
                 ledger.seen += u64::from(segments.count);
+                if seen.again {
+                    ledger.counted_before += u64::from(segments.count);
+                    return;
+                }
+                if constant(&DECAP) == 1 && tunnels.entered != 0 {
+                    ledger.inside_tunnels += u64::from(segments.count);
+                }
                 match count_flow(packet, segments, seen.now, &seen.interface, inserted) {
                     Ok(first) => {
                         ledger.counted += u64::from(segments.count);
@@ -358,6 +413,10 @@ mod programs {
                         overflow(ledger, error, u64::from(segments.count));
                     }
                 }
+            }
+            Err(_) if seen.again => {
+                ledger.seen += 1;
+                ledger.counted_before += 1;
             }
             Err(NoFlow::NotIp) => {
                 ledger.seen += 1;

@@ -24,6 +24,20 @@ pub(super) struct Segment<'a> {
     pub(super) tie: bool,
 }
 
+impl<'a> Segment<'a> {
+    /// Nothing parsed yet.
+    #[inline(always)]
+    pub(super) const fn at(at: Cursor<'a>) -> Self {
+        Self {
+            at,
+            length: 0,
+            protocol: 0,
+            later_fragment: false,
+            tie: false,
+        }
+    }
+}
+
 /// An IPv6 or v4-mapped address as two words in memory order.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Address {

@@ -39,6 +39,7 @@ pub struct Accountant {
     first: TimeNs,
     last: TimeNs,
     late_packets: u64,
+    inside_tunnels: bool,
 }
 
 const SLOTS_MIN: usize = 1 << 10;
@@ -59,7 +60,15 @@ impl Accountant {
             first: 0,
             last: TimeNs::MAX,
             late_packets: 0,
+            inside_tunnels: false,
         }
+    }
+
+    /// Whether flows are those inside of tunnels ([`sensor_ebpf::frame::tunnel`]) and not those on the wire.
+    #[must_use]
+    pub fn inside_tunnels(mut self, inside: bool) -> Self {
+        self.inside_tunnels = inside;
+        self
     }
 
     /// Opens an epoch before its first packet, so that packets from before it count as late. Live sources do; a
@@ -84,6 +93,9 @@ impl Accountant {
     /// Parses and counts one captured frame, and marks the flow if the frame was cut.
     #[inline(always)]
     pub(super) fn count_frame(&mut self, record: &Record<'_>) {
+        if self.inside_tunnels {
+            return self.count_inside(record);
+        }
         if record.link != LinkType::ETHERNET {
             return self.count_record(record, link::parse(record.link, record.frame));
         }
@@ -92,6 +104,13 @@ impl Accountant {
         let mut packet = Packet::EMPTY;
         let outcome = parse_ethernet_into(frame, frame.remaining() as u32, &mut packet);
         self.count_outcome(outcome, &packet, record.time, cut(record));
+    }
+
+    #[inline(never)]
+    fn count_inside(&mut self, record: &Record<'_>) {
+        let (parsed, entered) = link::parse_inside(record.link, record.frame);
+        self.count_record(record, parsed);
+        self.ledger.inside_tunnels += u64::from(entered != 0);
     }
 
     /// Counts what the parser made of one captured frame, and marks the flow if the frame was cut.
@@ -281,7 +300,8 @@ fn words(key: &FlowKey) -> [u64; 5] {
     let tail = u64::from(key.ports[0])
         | u64::from(key.ports[1]) << 16
         | u64::from(key.protocol) << 32
-        | u64::from(key.later_fragment) << 40;
+        | u64::from(key.later_fragment) << 40
+        | u64::from(key.series) << 48;
     [a_high, a_low, b_high, b_low, tail]
 }
 

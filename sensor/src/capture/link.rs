@@ -3,7 +3,7 @@
 
 use sensor_ebpf::{
     bounds::Cursor,
-    frame::{Malformed, Parsed, ether_type, parse_ether_type, parse_ethernet, parse_ip},
+    frame::{Malformed, Parsed, ether_type, parse_ether_type, parse_ethernet, parse_ip, tunnel},
 };
 
 /// A `LINKTYPE_` number as capture files carry it.
@@ -15,16 +15,49 @@ impl LinkType {
     pub const ETHERNET: Self = Self(1);
 }
 
-const CUT: Parsed = Parsed::Malformed(Malformed::LinkTruncated);
+/// What stands behind a link header, and where it begins.
+enum Start<'a> {
+    /// An Ethernet frame.
+    Frame(Cursor<'a>),
+    /// What an EtherType says.
+    EtherType(u16, Cursor<'a>),
+    /// An IP packet of the version in its first four bits.
+    Ip(Cursor<'a>),
+    /// Nothing that is parsed further.
+    Nowhere(Parsed),
+}
+
+const CUT: Start<'_> = Start::Nowhere(Parsed::Malformed(Malformed::LinkTruncated));
 
 /// Parses one captured frame.
 #[inline]
 pub fn parse(link: LinkType, frame: &[u8]) -> Parsed {
+    match start(link, frame) {
+        Start::Frame(frame) => parse_ethernet(frame),
+        Start::EtherType(kind, rest) => parse_ether_type(kind, rest),
+        Start::Ip(packet) => parse_ip(packet, 0),
+        Start::Nowhere(parsed) => parsed,
+    }
+}
+
+/// Parses one captured frame and looks inside of tunnels ([`tunnel`]): the packet, and how many tunnels were entered.
+#[inline]
+pub fn parse_inside(link: LinkType, frame: &[u8]) -> (Parsed, u32) {
+    match start(link, frame) {
+        Start::Frame(frame) => tunnel::parse_ethernet(frame),
+        Start::EtherType(kind, rest) => tunnel::parse_ether_type(kind, rest),
+        Start::Ip(packet) => tunnel::parse_ip(packet),
+        Start::Nowhere(parsed) => (parsed, 0),
+    }
+}
+
+#[inline]
+fn start(link: LinkType, frame: &[u8]) -> Start<'_> {
     let cursor = Cursor::from_slice(frame);
     match link.0 {
-        1 => parse_ethernet(cursor),
+        1 => Start::Frame(cursor),
         // LINKTYPE_RAW and the values of BSD's DLT_RAW that ended up in files; IPV4; IPV6.
-        12 | 14 | 101 | 228 | 229 => parse_ip(cursor, 0),
+        12 | 14 | 101 | 228 | 229 => Start::Ip(cursor),
         0 => null(cursor, frame, u32::from_le_bytes),
         108 => null(cursor, frame, u32::from_be_bytes),
         // PPP and PPP in HDLC-like framing: optional address and control, then the protocol (RFC 1661, RFC 1662).
@@ -35,21 +68,21 @@ pub fn parse(link: LinkType, frame: &[u8]) -> Parsed {
         104 => behind(cursor, 2, 4),
         113 => behind(cursor, 14, 16),
         276 => behind(cursor, 0, 20),
-        _ => Parsed::Malformed(Malformed::LinkType),
+        _ => Start::Nowhere(Parsed::Malformed(Malformed::LinkType)),
     }
 }
 
 /// An EtherType at a fixed place, the packet behind a fixed header.
-fn behind(frame: Cursor<'_>, type_at: usize, header_bytes: usize) -> Parsed {
+fn behind(frame: Cursor<'_>, type_at: usize, header_bytes: usize) -> Start<'_> {
     match (frame.u16(type_at), frame.skip(header_bytes)) {
-        (Some(kind), Some(rest)) => parse_ether_type(kind, rest),
+        (Some(kind), Some(rest)) => Start::EtherType(kind, rest),
         _ => CUT,
     }
 }
 
 /// BSD loopback: the address family in the byte order of the machine that captured, 2 for IPv4 everywhere and
 /// 10, 24, 28 or 30 for IPv6.
-fn null(cursor: Cursor<'_>, frame: &[u8], order: fn([u8; 4]) -> u32) -> Parsed {
+fn null<'a>(cursor: Cursor<'a>, frame: &[u8], order: fn([u8; 4]) -> u32) -> Start<'a> {
     let (Some(family), Some(rest)) = (frame.first_chunk::<4>(), cursor.skip(4)) else {
         return CUT;
     };
@@ -60,12 +93,12 @@ fn null(cursor: Cursor<'_>, frame: &[u8], order: fn([u8; 4]) -> u32) -> Parsed {
         family
     };
     match family {
-        2 | 10 | 24 | 28 | 30 => parse_ip(rest, 0),
-        _ => Parsed::NotIp,
+        2 | 10 | 24 | 28 | 30 => Start::Ip(rest),
+        _ => Start::Nowhere(Parsed::NotIp),
     }
 }
 
-fn ppp(frame: Cursor<'_>) -> Parsed {
+fn ppp(frame: Cursor<'_>) -> Start<'_> {
     let rest = if frame.u16(0) == Some(0xff03) {
         frame.skip(2)
     } else {
@@ -75,9 +108,9 @@ fn ppp(frame: Cursor<'_>) -> Parsed {
         return CUT;
     };
     match kind {
-        0x0021 => parse_ether_type(ether_type::IPV4, rest),
-        0x0057 => parse_ether_type(ether_type::IPV6, rest),
-        _ => Parsed::NotIp,
+        0x0021 => Start::EtherType(ether_type::IPV4, rest),
+        0x0057 => Start::EtherType(ether_type::IPV6, rest),
+        _ => Start::Nowhere(Parsed::NotIp),
     }
 }
 

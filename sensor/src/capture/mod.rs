@@ -14,7 +14,6 @@ pub mod pcap_writer;
 mod pcapng;
 pub mod replay;
 mod stop;
-pub mod tunnel;
 #[cfg(target_os = "linux")]
 pub mod xdp;
 #[cfg(target_os = "linux")]

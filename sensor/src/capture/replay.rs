@@ -4,7 +4,6 @@ use std::{fmt, path::PathBuf};
 
 use super::{
     Accountant, Capture, CaptureError, Epoch, Progress, container::Damage, input, merge::Merge,
-    tunnel,
 };
 
 /// Bounds of a replay.
@@ -12,7 +11,7 @@ use super::{
 pub struct Settings {
     /// Flows counted in one epoch; packets of further ones go to the overflow counters.
     pub flows_per_epoch: usize,
-    /// Whether flows are those inside of tunnels ([`tunnel`]) and not those on the wire.
+    /// Whether flows are those inside of tunnels ([`sensor_ebpf::frame::tunnel`]) and not those on the wire.
     pub inside_tunnels: bool,
 }
 
@@ -83,7 +82,6 @@ pub struct Replay {
     merge: Merge,
     accountant: Accountant,
     report: Report,
-    inside_tunnels: bool,
 }
 
 impl Replay {
@@ -94,9 +92,9 @@ impl Replay {
     pub fn open(inputs: &[PathBuf], settings: Settings) -> Result<Self, CaptureError> {
         Ok(Self {
             merge: Merge::open(input::expand(inputs)?)?,
-            accountant: Accountant::new(settings.flows_per_epoch),
+            accountant: Accountant::new(settings.flows_per_epoch)
+                .inside_tunnels(settings.inside_tunnels),
             report: Report::default(),
-            inside_tunnels: settings.inside_tunnels,
         })
     }
 
@@ -119,7 +117,7 @@ impl Replay {
 
 impl Capture for Replay {
     fn next_epoch(&mut self, epoch: &mut Epoch) -> Result<Progress, CaptureError> {
-        let (accountant, inside_tunnels) = (&mut self.accountant, self.inside_tunnels);
+        let accountant = &mut self.accountant;
         while let Some(turn) = self.merge.turn()? {
             let (mut packets, mut bytes, mut is_due) = (0, 0, false);
             let ran = turn.container.run(|record| {
@@ -132,12 +130,7 @@ impl Capture for Replay {
                 }
                 packets += 1;
                 bytes += record.frame.len() as u64;
-                if inside_tunnels {
-                    let parsed = tunnel::parse(record.link, record.frame);
-                    accountant.count_record(record, parsed);
-                } else {
-                    accountant.count_frame(record);
-                }
+                accountant.count_frame(record);
                 true
             });
             *turn.packets += packets;

@@ -105,7 +105,7 @@ mod tests {
             ports: ends.map(|end| end.1),
             protocol,
             later_fragment: 0,
-            pad: [0; 2],
+            series: 0,
         };
         v1(&key, usize::from(swapped))
     }

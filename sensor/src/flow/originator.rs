@@ -75,7 +75,7 @@ mod tests {
             ports,
             protocol,
             later_fragment: 0,
-            pad: [0; 2],
+            series: 0,
         };
         let mut counters = FlowCounters::EMPTY;
         for side in 0..2 {

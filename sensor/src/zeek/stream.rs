@@ -196,7 +196,7 @@ fn delta(conn: &Conn) -> (FlowKey, FlowCounters) {
         ],
         protocol: conn.protocol,
         later_fragment: 0,
-        pad: [0; 2],
+        series: 0,
     };
     let mut counters = FlowCounters::EMPTY;
     for (half, side) in counters.halves.iter_mut().zip([&conn.orig, &conn.resp]) {

@@ -40,7 +40,7 @@ fn epoch(index: u64, connections: &[(u32, u16, u32, u16, bool)]) -> Epoch {
                 ports: ends.map(|end| end.1),
                 protocol: 6,
                 later_fragment: 0,
-                pad: [0; 2],
+                series: 0,
             };
             let packet = |sender, tcp_flags| Packet {
                 key,
@@ -51,6 +51,7 @@ fn epoch(index: u64, connections: &[(u32, u16, u32, u16, bool)]) -> Epoch {
                 ttl: 64,
                 window: 1024,
                 vlan: 0,
+                inner_vlan: 0,
             };
             let mut counters = FlowCounters::EMPTY;
             account::add(&mut counters, &packet(from, SYN), start + at);

@@ -63,7 +63,7 @@ pub(crate) fn packet(event: Event) -> Packet {
         ports: [40_000 + u16::from(event.port), 9_000],
         protocol: 6,
         later_fragment: 0,
-        pad: [0; 2],
+        series: 0,
     };
     Packet {
         key,
@@ -74,6 +74,7 @@ pub(crate) fn packet(event: Event) -> Packet {
         ttl: 64,
         window: 1024,
         vlan: 0,
+        inner_vlan: 0,
     }
 }
 

@@ -59,7 +59,7 @@ pub(crate) fn ours(parsed: Parsed) -> Verdict {
         Parsed::Flow(packet) => {
             let end = |side: usize| (packet.key.addresses[side], packet.key.ports[side]);
             assert!(end(0) <= end(1), "the key is canonical: {packet:?}");
-            assert_eq!(packet.key.pad, [0; 2]);
+            assert_eq!(packet.key.series, 0);
             Verdict::Flow(Facts {
                 source: end(packet.sender),
                 destination: end(1 - packet.sender),

@@ -4,6 +4,7 @@
 mod af_xdp;
 mod copies;
 mod exact;
+mod forwarded;
 mod links;
 mod netns;
 mod program;

@@ -79,7 +79,7 @@ const EPOCHS_PER_JOB: usize = 256;
 const WORKERS: usize = 24;
 
 /// Replays one capture and cuts it into jobs.
-fn jobs(path: &Path, folder: &Path, jobs: &mut Vec<Job>) {
+fn jobs(path: &Path, folder: &Path, inside_tunnels: bool, jobs: &mut Vec<Job>) {
     let mut frames = frames(path);
     let file = folder.join("frames.pcap");
     let out = BufWriter::new(File::create(&file).expect("create"));
@@ -91,7 +91,11 @@ fn jobs(path: &Path, folder: &Path, jobs: &mut Vec<Job>) {
             .expect("write");
     }
     writer.finish().expect("write");
-    let mut replay = Replay::open(&[file], replay::Settings::default()).expect("open");
+    let settings = replay::Settings {
+        inside_tunnels,
+        ..replay::Settings::default()
+    };
+    let mut replay = Replay::open(&[file], settings).expect("open");
     let mut epochs = Vec::new();
     let mut epoch = Epoch::default();
     while replay.next_epoch(&mut epoch).expect("replay") == Progress::Epoch {
@@ -168,9 +172,20 @@ fn kernel_and_replay_give_the_same_records() {
         "scans-bruteforce",
         "iot-sentinel-benign",
     ];
+    compare_all(&FOLDERS, false);
+}
+
+/// The captures of nDPI hold tunnels of most kinds.
+#[test]
+#[ignore = "kernel: needs root"]
+fn kernel_and_replay_give_the_same_records_inside_tunnels() {
+    compare_all(&["flow-counter-oracle/pcap"], true);
+}
+
+fn compare_all(folders: &[&str], inside_tunnels: bool) {
     let _serial = Serial::take();
     let temporary = tempfile::tempdir().expect("a folder");
-    for folder in FOLDERS {
+    for folder in folders {
         let Some(folder) = support::shared(folder) else {
             continue;
         };
@@ -181,10 +196,16 @@ fn kernel_and_replay_give_the_same_records() {
         assert!(!captures.is_empty(), "{}", folder.display());
         let mut work = Vec::new();
         for capture in &captures {
-            jobs(capture, temporary.path(), &mut work);
+            jobs(capture, temporary.path(), inside_tunnels, &mut work);
         }
         let packets: usize = work.iter().map(|job| job.frames.len()).sum();
         let epochs: usize = work.iter().map(|job| job.epochs.len()).sum();
+        let inside: u64 = work
+            .iter()
+            .flat_map(|job| &job.epochs)
+            .map(|epoch| epoch.ledger.inside_tunnels)
+            .sum();
+        assert_eq!(inside > 0, inside_tunnels);
         let work = Mutex::new(work);
         thread::scope(|scope| {
             for _ in 0..WORKERS {
@@ -194,6 +215,7 @@ fn kernel_and_replay_give_the_same_records() {
                     let settings = Settings {
                         clock_from_frame: true,
                         flows_per_table: 65_536,
+                        inside_tunnels,
                         ..Settings::on([""; 0])
                     };
                     let mut kernel = Xdp::load(&settings).expect("load");
@@ -204,7 +226,7 @@ fn kernel_and_replay_give_the_same_records() {
             }
         });
         println!(
-            "{}: {} captures, {packets} packets, {epochs} epochs equal in {:.1?}",
+            "{}: {} captures, {packets} packets ({inside} of them in tunnels), {epochs} epochs equal in {:.1?}",
             folder.display(),
             captures.len(),
             begun.elapsed()

@@ -56,7 +56,7 @@ pub(crate) fn record(id: u64, source: u32, destination: u32, at: u64) -> FlowRec
             ports: [40_000, 443],
             protocol: 6,
             later_fragment: 0,
-            pad: [0; 2],
+            series: 0,
         },
         originator: 0,
         counters: FlowCounters {

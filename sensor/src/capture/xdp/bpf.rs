@@ -214,7 +214,7 @@ const EMPTY_KEY: FlowKey = FlowKey {
     ports: [0; 2],
     protocol: 0,
     later_fragment: 0,
-    pad: [0; 2],
+    series: 0,
 };
 
 impl Batches {

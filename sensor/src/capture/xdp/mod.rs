@@ -10,6 +10,7 @@ mod interface;
 mod probe;
 mod tables;
 mod taps;
+mod watched;
 
 use std::{
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
@@ -28,6 +29,7 @@ pub use evidence::{Copied, Copies, EvidenceSettings};
 pub use interface::interface_index;
 pub(super) use interface::traits_of;
 pub use probe::{Proof, Proved};
+pub use sensor_ebpf::maps::Counting;
 use sensor_ebpf::{
     flow::{EPOCH_SHIFT, FlowKey, epoch_of},
     maps::{self, Hook, Ledger},
@@ -36,6 +38,7 @@ pub use tables::DrainReport;
 use tables::Tables;
 pub(super) use tables::merge;
 use taps::Taps;
+use watched::Watched;
 
 use super::{Capture, CaptureError, Epoch, Progress, Stop};
 
@@ -50,6 +53,10 @@ pub struct Settings {
     pub taps: Vec<String>,
     /// Which packets are copied to the agent while they pass, if any.
     pub evidence: Option<EvidenceSettings>,
+    /// Whether flows are those inside of tunnels ([`sensor_ebpf::frame::tunnel`]) and not those on the wire.
+    pub inside_tunnels: bool,
+    /// How often a packet counts that is forwarded between two of the interfaces.
+    pub counting: Counting,
     /// Packet times come from the frames themselves, for tests.
     pub clock_from_frame: bool,
     /// Egress by a filter on the clsact qdisc even where the kernel has TCX.
@@ -66,6 +73,8 @@ impl Settings {
             flows_per_table: Tables::default_flows(cpus().unwrap_or(1), memory_bytes()),
             taps: Vec::new(),
             evidence: None,
+            inside_tunnels: false,
+            counting: Counting::default(),
             clock_from_frame: false,
             clsact: false,
             instead_tcx: false,
@@ -96,6 +105,7 @@ pub struct Xdp {
     report: DrainReport,
     evidence: Evidence,
     taps: Taps,
+    watched: Watched,
 }
 
 /// What the loader writes where copies are wanted, or not.
@@ -144,6 +154,7 @@ impl Xdp {
                     attached.ingress,
                     attached.egress
                 );
+                capture.watched.add(&attached)?;
                 capture.attached.push(attached);
             }
         }
@@ -183,6 +194,8 @@ impl Xdp {
                 &u8::from(settings.clock_from_frame),
                 true,
             )
+            .override_global(maps::DECAP, &u8::from(settings.inside_tunnels), true)
+            .override_global(maps::COUNTING, &(settings.counting as u8), true)
             .map_max_entries(maps::EVIDENCE, evidence.ring_bytes)
             .override_global(maps::EVIDENCE_BYTES, &evidence.bytes, true)
             .override_global(
@@ -202,6 +215,7 @@ impl Xdp {
         let bell = Bell::new(&mut object, stop.clone())?;
         let evidence = Evidence::new(&mut object)?;
         let taps = Taps::new(&mut object)?;
+        let watched = Watched::new(&mut object)?;
         for name in [maps::PROGRAM_INGRESS, maps::PROGRAM_TAP] {
             attach::program::<XdpProgram>(&mut object, name)?
                 .load()
@@ -224,6 +238,7 @@ impl Xdp {
             report: DrainReport::default(),
             evidence,
             taps,
+            watched,
         })
     }
 
