@@ -100,3 +100,39 @@ fn live_and_replay_decide_alike() {
     let (live, ..) = attacked(300_000, 200_000, 0, true);
     assert_eq!(replay.digest(), live.digest());
 }
+
+/// The size that the sensor is built for: a hundred million packets at a million a second, in bounded memory. By itself, as
+/// memory is that of the process:
+///
+/// `cargo test --release -p sensor --test attack -- --ignored --nocapture`
+#[test]
+#[ignore = "takes minutes"]
+fn a_hundred_million_packets_in_bounded_memory() {
+    let packets: u64 = 100_000_000;
+    let begun = std::time::Instant::now();
+    let (sensor, sent, end) = attacked(packets, 1_000_000, 0, true);
+    check(&sensor, sent, end);
+    let [(_, flows)] = sensor.incidents_of(Kind::Flood)[..] else {
+        panic!("one flood");
+    };
+    let resident = resident_most_bytes();
+    println!(
+        "{sent} packets in {:.0?}: at most {} MB resident; {} flow records, {} packets by prefix, {flows} flows in the incident, \
+         relieved {} epochs after the end",
+        begun.elapsed(),
+        resident >> 20,
+        sensor.stats().begun,
+        sensor.stats().aggregated.packets,
+        sensor.relieved.unwrap_or_default() - (end >> 29),
+    );
+    assert!(flows > packets * 99 / 100);
+}
+
+/// The most memory this process ever had resident (proc_pid_status(5), `VmHWM`).
+fn resident_most_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok())
+        .expect("Linux says how much memory a process had")
+        << 10
+}

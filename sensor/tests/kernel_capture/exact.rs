@@ -80,7 +80,7 @@ fn drain(mut capture: Xdp) -> Counted {
 }
 
 /// A minimal Ethernet, IPv4 and UDP frame to port 9; [`program::flow_maker`] makes flows of it.
-fn frame() -> Vec<u8> {
+pub(crate) fn frame() -> Vec<u8> {
     let mut frame = vec![0x02, 0, 0, 0, 0, 2, 0x02, 0, 0, 0, 0, 1, 0x08, 0x00];
     frame.extend([0x45, 0, 0, 46, 0, 0, 0, 0, 64, 17, 0, 0]);
     frame.extend([10, 77, 1, 0]);

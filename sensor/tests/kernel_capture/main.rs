@@ -6,6 +6,7 @@ mod copies;
 mod exact;
 mod forwarded;
 mod links;
+mod million;
 mod netns;
 mod program;
 mod recorded;

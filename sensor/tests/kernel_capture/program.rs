@@ -33,7 +33,7 @@ const fn instruction(code: u8, registers: u8, offset: i16, immediate: i32) -> u6
 }
 
 /// An XDP program that makes each frame the next of `flows` UDP flows, round and round, and sends it out of
-/// `interface`. Flow n has source port `1024 + n % 256` and ends its source address with `n / 256`; the numbers
+/// `interface`. Flow n has source port `1024 + n % 256 + n / 65536 * 256` and ends its source address with `n / 256 % 256`; the numbers
 /// are `lane`, `lane + lanes`, ... so that several such programs make flows of their own. Runs of the program
 /// cost nanoseconds, while each system call that starts some costs milliseconds: so the variety is in here.
 pub(crate) fn flow_maker(interface: u32, flows: u32, lane: u32, lanes: u32) -> io::Result<OwnedFd> {
@@ -44,7 +44,7 @@ pub(crate) fn flow_maker(interface: u32, flows: u32, lane: u32, lanes: u32) -> i
         instruction(0x61, 0x13, 4, 0),                   // r3 = data_end
         instruction(0xbf, 0x24, 0, 0),                   // r4 = r2
         instruction(0x07, 4, 0, 42),                     // r4 += headers
-        instruction(0x2d, 0x34, 15, 0),                  // if r4 > r3 goto exit
+        instruction(0x2d, 0x34, 20, 0),                  // if r4 > r3 goto exit
         instruction(0x18, 0x25, 0, counter.as_raw_fd()), // r5 = &counter
         instruction(0, 0, 0, 0),                         //
         instruction(0x79, 0x56, 0, 0),                   // r6 = counter
@@ -55,8 +55,13 @@ pub(crate) fn flow_maker(interface: u32, flows: u32, lane: u32, lanes: u32) -> i
         instruction(0x27, 6, 0, lanes as i32),           // r6 *= lanes
         instruction(0x07, 6, 0, lane as i32),            // r6 += lane
         instruction(0x73, 0x62, 35, 0),                  // source port, low byte = r6
+        instruction(0x73, 0x62, 7, 0),                   // last byte of the time = r6
         instruction(0x77, 6, 0, 8),                      // r6 >>= 8
         instruction(0x73, 0x62, 29, 0),                  // source address, last byte = r6
+        instruction(0x73, 0x62, 6, 0),                   // last but one of the time = r6
+        instruction(0x77, 6, 0, 8),                      // r6 >>= 8
+        instruction(0x07, 6, 0, 4),                      // r6 += 4
+        instruction(0x73, 0x62, 34, 0),                  // source port, high byte = r6
         instruction(0xb7, 1, 0, interface as i32),       // r1 = interface
         instruction(0xb7, 2, 0, 0),                      // r2 = 0
         instruction(0x85, 0, 0, 23),                     // call bpf_redirect

@@ -201,47 +201,33 @@ pub(super) fn link(program: BorrowedFd<'_>, interface: u32, to: LinkTo) -> io::R
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
-/// Buffers for emptying tables, kept from drain to drain.
-pub(super) struct Batches {
-    keys: Vec<FlowKey>,
-    values: Vec<FlowCounters>,
+/// Elements per call: the kernel holds no lock longer than for one bucket, so few calls are better than many.
+const BATCH_LENGTH: usize = 1 << 15;
+
+/// Flows read from tables: keys and counters apart, as the kernel hands them over.
+#[derive(Default)]
+pub(super) struct Read {
+    pub(super) keys: Vec<FlowKey>,
+    pub(super) counters: Vec<FlowCounters>,
 }
 
-/// Elements per call: about 1.2 MB, which stays in the outer cache.
-const BATCH_LENGTH: usize = 4096;
-const EMPTY_KEY: FlowKey = FlowKey {
-    addresses: [[0; 16]; 2],
-    ports: [0; 2],
-    protocol: 0,
-    later_fragment: 0,
-    series: 0,
-};
-
-impl Batches {
-    pub(super) fn new() -> Self {
-        Self {
-            keys: vec![EMPTY_KEY; BATCH_LENGTH],
-            values: vec![FlowCounters::EMPTY; BATCH_LENGTH],
-        }
-    }
-
-    /// Moves all elements of a table that no program uses any more to the end of `into`; the table is empty after.
+impl Read {
+    /// Moves all elements of a table that no program uses any more behind what is here; the table is empty after.
     /// Gives the number of calls it took.
-    pub(super) fn empty(
-        &mut self,
-        table: BorrowedFd<'_>,
-        into: &mut Vec<(FlowKey, FlowCounters)>,
-    ) -> io::Result<u32> {
+    pub(super) fn empty(&mut self, table: BorrowedFd<'_>) -> io::Result<u32> {
         let (mut position, mut next) = (0u32, 0u32);
         let mut begun = false;
         let mut calls = 0;
+        let mut room = BATCH_LENGTH;
         loop {
+            self.keys.reserve(room);
+            self.counters.reserve(room);
             let mut fields = Batch {
                 in_batch: if begun { &raw mut position as u64 } else { 0 },
                 out_batch: &raw mut next as u64,
-                keys: self.keys.as_mut_ptr() as u64,
-                values: self.values.as_mut_ptr() as u64,
-                count: self.keys.len() as u32,
+                keys: self.keys.spare_capacity_mut().as_mut_ptr() as u64,
+                values: self.counters.spare_capacity_mut().as_mut_ptr() as u64,
+                count: room as u32,
                 map_fd: table.as_raw_fd() as u32,
                 elem_flags: 0,
                 flags: 0,
@@ -252,29 +238,45 @@ impl Batches {
             match errno {
                 None | Some(libc::ENOENT) => {
                     let count = fields.count as usize;
-                    into.extend(
-                        self.keys[..count]
-                            .iter()
-                            .copied()
-                            .zip(self.values[..count].iter().copied()),
-                    );
+                    assert!(count <= room, "the kernel says it wrote behind the buffer");
+                    // SAFETY: room for `room` elements was reserved behind each, and the kernel has written `count` of them;
+                    // they are plain numbers.
+                    unsafe {
+                        self.keys.set_len(self.keys.len() + count);
+                        self.counters.set_len(self.counters.len() + count);
+                    }
                     if errno.is_some() {
                         return Ok(calls);
                     }
                     position = next;
                     begun = true;
                 }
-                // A bucket holds more elements than the buffers: a whole bucket must fit
+                // A bucket holds more elements than there is room for: a whole bucket must fit
                 // (kernel/bpf/hashtab.c, `__htab_map_lookup_and_delete_batch`).
-                Some(libc::ENOSPC) => {
-                    let length = self.keys.len() * 2;
-                    self.keys.resize(length, EMPTY_KEY);
-                    self.values.resize(length, FlowCounters::EMPTY);
-                }
+                Some(libc::ENOSPC) => room *= 2,
                 Some(libc::EINTR | libc::EAGAIN) => {}
                 Some(_) => return result.map(|_| calls),
             }
         }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Adds what another holds.
+    pub(super) fn append(&mut self, mut other: Self) {
+        if self.len() == 0 {
+            *self = other;
+        } else {
+            self.keys.append(&mut other.keys);
+            self.counters.append(&mut other.counters);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.keys.clear();
+        self.counters.clear();
     }
 }
 

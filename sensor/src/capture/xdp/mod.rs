@@ -1,5 +1,6 @@
 //! Live capture by the kernel program: load, attach, and drain once an epoch.
 
+mod assembly;
 mod attach;
 mod bell;
 pub mod bpf;

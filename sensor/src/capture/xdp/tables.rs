@@ -18,13 +18,12 @@ use aya::{
     maps::{Map, MapData, PerCpuArray},
 };
 use sensor_ebpf::{
-    account,
     flow::{FlowCounters, FlowKey, epoch_of, quality},
     maps::{self, Hook, HookState, Ledger, hook_index, table_index},
 };
 
-use super::{Copies, XdpError, bpf};
-use crate::capture::{Epoch, sort};
+use super::{Copies, XdpError, assembly::Assembly, bpf};
+use crate::capture::Epoch;
 
 /// How a drain went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,7 +53,10 @@ pub(super) struct Tables {
     /// One for each CPU, empty.
     spares: Vec<OwnedFd>,
     cpus: u32,
-    batches: bpf::Batches,
+    read: bpf::Read,
+    /// Of the other tables, where they are read at the same time.
+    reads: Vec<bpf::Read>,
+    assembly: Assembly,
     /// What the ledgers said at the last drain, by [`hook_index`].
     before: [Ledger; maps::HOOK_STATES_LENGTH],
     totals: [Ledger; Hook::ALL.len()],
@@ -69,7 +71,7 @@ pub(super) struct Tables {
 /// Flows of an epoch that is not over, read because their table filled.
 #[derive(Default)]
 struct Pending {
-    flows: Vec<(FlowKey, FlowCounters)>,
+    flows: bpf::Read,
     /// How often.
     times: u32,
     batches: u32,
@@ -137,7 +139,9 @@ impl Tables {
             slotted,
             spares,
             cpus,
-            batches: bpf::Batches::new(),
+            read: bpf::Read::default(),
+            reads: Vec::new(),
+            assembly: Assembly::default(),
             before: [Ledger::default(); maps::HOOK_STATES_LENGTH],
             totals: [Ledger::default(); Hook::ALL.len()],
             carried: [0; 2],
@@ -172,35 +176,29 @@ impl Tables {
         into.index = epoch;
         into.flows.clear();
         let pending = &mut self.pending[(epoch & 1) as usize];
-        into.flows.append(&mut pending.flows);
+        self.read.clear();
+        std::mem::swap(&mut self.read, &mut pending.flows);
         report.early = std::mem::take(&mut pending.times);
         report.batches = std::mem::take(&mut pending.batches);
-        report.entries = into.flows.len() as u64;
-        let mut parts = u32::from(report.entries > 0);
+        let mut parts = u32::from(self.read.len() > 0);
         self.swap(epoch)?;
-        for table in &self.spares {
-            let (entries, batches) = read(&mut self.batches, table, &mut into.flows)?;
-            report.batches += batches;
-            report.entries += entries;
+        let held = self.held(epoch)?;
+        for (entries, calls) in self.read_spares(held)? {
+            report.batches += calls;
             report.fullest = report.fullest.max(entries);
             parts += u32::from(entries > 0);
         }
-        self.pending[(epoch & 1) as usize].inserted = self.inserted(epoch)?;
-        for (_, counters) in &mut into.flows {
+        report.entries = self.read.len() as u64;
+        let mut counted = 0;
+        for counters in &mut self.read.counters {
+            counted += counters.packets();
             if epoch_of(counters.first()) != epoch || epoch_of(counters.last()) != epoch {
                 counters.quality |= quality::LATE;
                 report.late += 1;
             }
         }
-        let counted: u64 = into
-            .flows
-            .iter()
-            .map(|(_, counters)| counters.packets())
-            .sum();
-        if parts > 1 {
-            merge(&mut into.flows);
-        }
-        sort(&mut into.flows);
+        self.assembly
+            .assemble(&mut self.read, parts > 1, &mut into.flows);
         into.ledger = self.read_ledgers(epoch)?;
         let carried = &mut self.carried[(epoch & 1) as usize];
         *carried += into.ledger.unaccounted() + into.ledger.counted as i64 - counted as i64;
@@ -239,12 +237,66 @@ impl Tables {
         self.swap(epoch)?;
         let pending = &mut self.pending[parity];
         for table in &self.spares {
-            pending.batches += read(&mut self.batches, table, &mut pending.flows)?.1;
+            let calls = pending.flows.empty(table.as_fd());
+            pending.batches += calls.map_err(failed(READ))?;
         }
         pending.times += 1;
         // As read before the swap: what was added since is told too early, which only wakes too early.
         pending.inserted = now;
         Ok(())
+    }
+
+    /// Flows that the tables at rest of an epoch's parity hold together, which are empty from now on.
+    fn held(&mut self, epoch: u64) -> Result<u64, XdpError> {
+        let now = self.inserted(epoch)?;
+        let before = &mut self.pending[(epoch & 1) as usize].inserted;
+        let held = now
+            .iter()
+            .zip(&*before)
+            .map(|(now, before)| now.saturating_sub(*before))
+            .sum();
+        *before = now;
+        Ok(held)
+    }
+
+    /// Moves what the spares hold to `self.read`, and gives for each of them how much it was and in how many calls. What is
+    /// much, about `held` flows, is read by a thread for each table: most of the time goes into waiting for memory.
+    fn read_spares(&mut self, held: u64) -> Result<Vec<(u64, u32)>, XdpError> {
+        const MUCH: u64 = 1 << 17;
+        let read_one = |table: &OwnedFd, into: &mut bpf::Read| {
+            let before = into.len();
+            let calls = into.empty(table.as_fd()).map_err(failed(READ))?;
+            Ok(((into.len() - before) as u64, calls))
+        };
+        let Some((first, others)) = self.spares.split_first() else {
+            return Ok(Vec::new());
+        };
+        if held < MUCH || others.is_empty() {
+            return self
+                .spares
+                .iter()
+                .map(|table| read_one(table, &mut self.read))
+                .collect();
+        }
+        self.reads.resize_with(others.len(), bpf::Read::default);
+        let found = std::thread::scope(|scope| {
+            let tables = others.iter().zip(&mut self.reads);
+            let readers: Vec<_> = tables
+                .map(|(table, read)| scope.spawn(move || read_one(table, read)))
+                .collect();
+            let mut found = vec![read_one(first, &mut self.read)];
+            let all = readers.into_iter().map(|reader| {
+                reader
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
+            found.extend(all);
+            found
+        });
+        for read in self.reads.drain(..) {
+            self.read.append(read);
+        }
+        found.into_iter().collect()
     }
 
     /// Flows added on each CPU to its tables of an epoch's parity, by all hooks.
@@ -324,18 +376,7 @@ fn failed(what: &'static str) -> impl FnOnce(std::io::Error) -> XdpError {
     move |source| XdpError::System { what, source }
 }
 
-/// Moves what a table at rest holds to the end of `into`: how much it was, and in how many calls.
-fn read(
-    batches: &mut bpf::Batches,
-    table: &OwnedFd,
-    into: &mut Vec<(FlowKey, FlowCounters)>,
-) -> Result<(u64, u32), XdpError> {
-    let begin = into.len();
-    let calls = batches
-        .empty(table.as_fd(), into)
-        .map_err(failed("read a flow table"))?;
-    Ok(((into.len() - begin) as u64, calls))
-}
+const READ: &str = "read a flow table";
 
 /// Merges the parts that several CPUs counted of the same flow, earlier part first.
 pub(in crate::capture) fn merge(flows: &mut Vec<(FlowKey, FlowCounters)>) {

@@ -1,0 +1,166 @@
+//! A million flows of one epoch are drained within the next, to the packet, while packets keep coming.
+//!
+//! Frames carry their own times, so that an epoch lasts as long as it takes to send a million flows here.
+
+use std::{
+    os::fd::AsFd as _,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+    time::Duration,
+};
+
+use sensor::capture::{
+    Epoch,
+    xdp::{Settings, Xdp, bpf},
+};
+use sensor_ebpf::flow::EPOCH_SHIFT;
+
+use crate::{
+    exact::{dropped_before_xdp, frame},
+    netns::{Pair, Serial, pause, pin},
+    program,
+};
+
+const FLOWS: u32 = 1_000_000;
+const LANES: u32 = 2;
+/// Far ahead of any clock: the tables are at rest whenever nobody sends.
+const EPOCH: u64 = 1 << 33;
+/// One good attempt shows what a drain costs.
+const ATTEMPTS: u32 = 3;
+
+/// A frame that was seen in `epoch`.
+fn frame_of(epoch: u64) -> Vec<u8> {
+    let mut frame = frame();
+    frame[..8].copy_from_slice(&((epoch << EPOCH_SHIFT) + 5).to_be_bytes());
+    frame
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn a_million_flows_are_drained_in_half_a_second_while_packets_come() {
+    let _serial = Serial::take();
+    let pair = Pair::new();
+    // Nobody else's packets: their addresses would be taken for times.
+    for (namespace, interface) in [(&pair.a, "veth-a"), (&pair.b, "veth-b")] {
+        let key = format!("net.ipv6.conf.{interface}.disable_ipv6=1");
+        namespace.exec(&["sysctl", "-qw", &key]);
+    }
+    let mut capture = pair.b.within(|| {
+        Xdp::start(&Settings {
+            // A million between two CPUs, whichever gets more.
+            flows_per_table: FLOWS * 6 / 10,
+            clock_from_frame: true,
+            ..Settings::on(["veth-b"])
+        })
+        .expect("start")
+    });
+    let mut least = Duration::MAX;
+    for attempt in 0..u64::from(ATTEMPTS) {
+        let took = drain_a_million(&pair, &mut capture, EPOCH + 4 * attempt);
+        least = least.min(took);
+        if least <= Duration::from_millis(500) {
+            break;
+        }
+    }
+    assert!(least <= Duration::from_millis(500), "{least:?}");
+}
+
+/// Fills the tables of an epoch, drains them while the next is being filled, and answers what that took of a processor: on a
+/// machine that does other things the wall clock measures those.
+fn drain_a_million(pair: &Pair, capture: &mut Xdp, epoch: u64) -> Duration {
+    let interface = pair.a.index("veth-a");
+    let lost_before = dropped_before_xdp(pair);
+    thread::scope(|scope| {
+        for lane in 0..LANES {
+            scope.spawn(move || {
+                pair.a.within(|| {
+                    pin(lane as usize);
+                    let program = program::flow_maker(interface, FLOWS / LANES, lane, LANES)
+                        .expect("load the flow maker");
+                    bpf::inject(program.as_fd(), &frame_of(epoch), FLOWS / LANES).expect("inject");
+                });
+            });
+        }
+    });
+    pause(Duration::from_millis(200));
+    let lost = dropped_before_xdp(pair) - lost_before;
+
+    let (is_over, meanwhile) = (AtomicBool::new(false), AtomicU64::new(0));
+    let mut drained = Epoch::default();
+    let (report, spent) = thread::scope(|scope| {
+        scope.spawn(|| {
+            pair.a.within(|| {
+                pin(1);
+                let program =
+                    program::flow_maker(interface, FLOWS, 0, 1).expect("load the flow maker");
+                while !is_over.load(Ordering::Relaxed) {
+                    bpf::inject(program.as_fd(), &frame_of(epoch + 1), 1024).expect("inject");
+                    meanwhile.fetch_add(1024, Ordering::Relaxed);
+                }
+            });
+        });
+        while meanwhile.load(Ordering::Relaxed) < 4096 {
+            pause(Duration::from_millis(1));
+        }
+        pin(0);
+        let before = processor_time();
+        let report = capture.drain(epoch, &mut drained).expect("drain");
+        let spent = processor_time() - before;
+        is_over.store(true, Ordering::Relaxed);
+        (report, spent)
+    });
+    pause(Duration::from_millis(200));
+    println!(
+        "{} flows drained in {:.0?} ({spent:.0?} of processor time) by {} calls, {} packets sent meanwhile, {lost} lost by veth before the hook",
+        report.entries,
+        report.took,
+        report.batches,
+        meanwhile.load(Ordering::Relaxed)
+    );
+    assert_eq!(report.unaccounted, 0);
+    assert_eq!(drained.ledger.overflow(), 0);
+    let sent_by_us = drained
+        .flows
+        .iter()
+        .filter(|(key, _)| key.protocol == 17 && key.ports.contains(&9));
+    let packets: u64 = sent_by_us
+        .clone()
+        .map(|(_, counters)| counters.packets())
+        .sum();
+    assert_eq!(packets + lost, u64::from(FLOWS));
+    assert_eq!(
+        sent_by_us.count() as u64,
+        packets,
+        "each flow has one packet"
+    );
+
+    // What came meanwhile is all in the next epoch.
+    let lost_meanwhile = dropped_before_xdp(pair) - lost_before - lost;
+    let mut next = Epoch::default();
+    assert_eq!(
+        capture
+            .drain(epoch + 1, &mut next)
+            .expect("drain")
+            .unaccounted,
+        0
+    );
+    let ours = next
+        .flows
+        .iter()
+        .filter(|(key, _)| key.protocol == 17 && key.ports.contains(&9));
+    let packets: u64 = ours.map(|(_, counters)| counters.packets()).sum();
+    assert_eq!(packets + lost_meanwhile, meanwhile.load(Ordering::Relaxed));
+    spent
+}
+
+/// Processor time of this thread.
+fn processor_time() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is writable for a timespec.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    assert_eq!(result, 0);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
