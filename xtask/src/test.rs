@@ -217,11 +217,16 @@ impl Tier {
     }
 }
 
-/// One at a time: they attach to interfaces and count what passes. Each is `#[ignore]`d, for plain runs to pass by.
+/// One at a time: they attach to interfaces and count what passes. Each is `#[ignore]`d, for plain runs to pass by. Those
+/// `at_size` take minutes and are run by hand.
 fn kernel_tests(cargo: &mut Command, targets: &str, tally: &mut Tally) -> Result<u64, Failure> {
-    cargo
-        .args(["--no-fail-fast", "--test", targets])
-        .args(["--", "--ignored", "--test-threads=1"]);
+    cargo.args(["--no-fail-fast", "--test", targets]).args([
+        "--",
+        "--ignored",
+        "--test-threads=1",
+        "--skip",
+        "at_size",
+    ]);
     let ran = run_tests(cargo, tally)?;
     // The first run counted them as ignored.
     tally.ignored = tally.ignored.saturating_sub(ran);

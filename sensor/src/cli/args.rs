@@ -311,6 +311,9 @@ pub(super) struct Live {
     /// Stop after this long, for example 10m
     #[arg(long, value_name = "TIME")]
     pub(super) duration: Option<String>,
+    /// User to become once the capture has begun, by name or number (Linux, as root)
+    #[arg(long, value_name = "USER")]
+    pub(super) user: Option<String>,
     /// Output folder [default: anomaly-out] for live_capture_log.csv; - prints it and writes no file
     #[arg(short, long, value_name = "FOLDER")]
     pub(super) output: Option<PathBuf>,

@@ -13,6 +13,8 @@ use std::{
 use model::{Model, Published};
 use tokio::sync::oneshot;
 
+#[cfg(target_os = "linux")]
+use super::privilege;
 use super::{
     args::Live,
     fault::{Fault, code},
@@ -106,6 +108,31 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
     let mut source = Source::open(&setup.config.capture)?;
     for note in &source.notes {
         setup.note(note);
+    }
+    if !to_stdout {
+        make_folder(setup.folder())?;
+    }
+    // Before any thread begins: what a thread is allowed is its own.
+    #[cfg(target_os = "linux")]
+    {
+        let given_up = privilege::give_up(privilege::Needs {
+            user: args.user.as_deref(),
+            folder: (!to_stdout).then(|| setup.folder()),
+            restores: source
+                .interfaces
+                .iter()
+                .any(|seen| seen.egress == "tc_clsact"),
+        })?;
+        if let Some(note) = given_up {
+            setup.note(&note);
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    if args.user.is_some() {
+        return Err(Fault::new(
+            code::USAGE,
+            "--user: becoming another user is of Linux only",
+        ));
     }
     describe(&metrics, &source);
     if let Some(address) = setup.config.metrics.listen {
@@ -345,7 +372,6 @@ impl<'a> Screen<'a> {
         let path = if to_stdout {
             PathBuf::from("-")
         } else {
-            make_folder(setup.folder())?;
             setup.folder().join("live_capture_log.csv")
         };
         let failed = |error| Fault::file(&path, &error, code::FAILED);

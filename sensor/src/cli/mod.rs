@@ -13,6 +13,8 @@ mod live;
 mod logs;
 mod models;
 mod predict;
+#[cfg(target_os = "linux")]
+mod privilege;
 mod run;
 mod setup;
 mod swap;

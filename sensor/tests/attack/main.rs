@@ -14,6 +14,8 @@ use crate::{
     traffic::{Flood, SCANNER, SECOND, START, VICTIM, epochs, merged, ordinary, scan},
 };
 
+/// What the default capacities promise (docs/attack.md).
+const MEMORY_BYTES: u64 = 1 << 30;
 static MODEL: OnceLock<Model> = OnceLock::new();
 
 fn settings() -> pipeline::Settings {
@@ -126,6 +128,7 @@ fn a_hundred_million_packets_in_bounded_memory() {
         sensor.relieved.unwrap_or_default() - (end >> 29),
     );
     assert!(flows > packets * 99 / 100);
+    assert!(resident < MEMORY_BYTES, "{resident} bytes resident");
 }
 
 /// The most memory this process ever had resident (proc_pid_status(5), `VmHWM`).

@@ -22,7 +22,7 @@ const MODULE_EDGES: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("lines", &[]),
     ("logs", &["attack", "flow", "lines"]),
-    ("capture", &["time"]),
+    ("capture", &["bounded", "time"]),
     ("flow", &["bounded", "capture"]),
     ("context", &["bounded", "capture", "flow"]),
     // A source of its own: of the flow stages it uses the vocabulary and the context.

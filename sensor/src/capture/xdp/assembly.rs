@@ -3,6 +3,12 @@
 //!
 //! A flow is 300 bytes, and a busy epoch has a million: what is sorted are numbers, and each flow is moved once.
 
+use std::{
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+    thread,
+};
+
 use sensor_ebpf::{
     account,
     flow::{FlowCounters, FlowKey, TimeNs},
@@ -142,6 +148,50 @@ impl Assembly {
     }
 }
 
+/// Moves what `tables` at rest hold to `into`, and gives for each of them how much it was and in how many calls. What is
+/// much, about `held` flows, is read by a thread for each table: most of the time goes into waiting for memory.
+pub(super) fn gather(
+    tables: &[OwnedFd],
+    held: u64,
+    into: &mut Read,
+    others: &mut Vec<Read>,
+) -> io::Result<Vec<(u64, u32)>> {
+    const MUCH: u64 = 1 << 17;
+    let read_one = |table: &OwnedFd, into: &mut Read| {
+        let before = into.len();
+        let calls = into.empty(table.as_fd())?;
+        Ok(((into.len() - before) as u64, calls))
+    };
+    let [first, rest @ ..] = tables else {
+        return Ok(Vec::new());
+    };
+    if held < MUCH || rest.is_empty() {
+        // The memory of a rare large epoch.
+        others.clear();
+        return tables.iter().map(|table| read_one(table, into)).collect();
+    }
+    others.resize_with(rest.len(), Read::default);
+    let found = thread::scope(|scope| {
+        let readers: Vec<_> = rest
+            .iter()
+            .zip(&mut *others)
+            .map(|(table, read)| scope.spawn(move || read_one(table, read)))
+            .collect();
+        let mut found = vec![read_one(first, into)];
+        let all = readers.into_iter().map(|reader| {
+            reader
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        found.extend(all);
+        found
+    });
+    for read in others {
+        into.append(read);
+    }
+    found.into_iter().collect()
+}
+
 /// Sorts by time. An epoch has 2^29 moments: for many flows three passes of counting beat twenty of comparing.
 fn by_time(order: &mut Vec<(TimeNs, u32)>, spare: &mut Vec<(TimeNs, u32)>) {
     const DIGIT_BITS: u32 = 11;
@@ -182,7 +232,8 @@ fn words(key: &FlowKey) -> [u64; 5] {
     let rest = u64::from(key.ports[0])
         | u64::from(key.ports[1]) << 16
         | u64::from(key.protocol) << 32
-        | u64::from(key.later_fragment) << 40;
+        | u64::from(key.later_fragment) << 40
+        | u64::from(key.series) << 48;
     [
         word(&a[..8]),
         word(&a[8..]),

@@ -239,12 +239,11 @@ impl Read {
                 None | Some(libc::ENOENT) => {
                     let count = fields.count as usize;
                     assert!(count <= room, "the kernel says it wrote behind the buffer");
-                    // SAFETY: room for `room` elements was reserved behind each, and the kernel has written `count` of them;
-                    // they are plain numbers.
-                    unsafe {
-                        self.keys.set_len(self.keys.len() + count);
-                        self.counters.set_len(self.counters.len() + count);
-                    }
+                    let (keys, counters) = (self.keys.len() + count, self.counters.len() + count);
+                    // SAFETY: room for `room` elements was reserved, and the kernel has written `count`: plain numbers.
+                    unsafe { self.keys.set_len(keys) };
+                    // SAFETY: as above.
+                    unsafe { self.counters.set_len(counters) };
                     if errno.is_some() {
                         return Ok(calls);
                     }
@@ -264,14 +263,10 @@ impl Read {
         self.keys.len()
     }
 
-    /// Adds what another holds.
-    pub(super) fn append(&mut self, mut other: Self) {
-        if self.len() == 0 {
-            *self = other;
-        } else {
-            self.keys.append(&mut other.keys);
-            self.counters.append(&mut other.counters);
-        }
+    /// Moves what another holds behind what is here.
+    pub(super) fn append(&mut self, other: &mut Self) {
+        self.keys.append(&mut other.keys);
+        self.counters.append(&mut other.counters);
     }
 
     pub(super) fn clear(&mut self) {

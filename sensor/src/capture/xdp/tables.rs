@@ -18,11 +18,16 @@ use aya::{
     maps::{Map, MapData, PerCpuArray},
 };
 use sensor_ebpf::{
+    account,
     flow::{FlowCounters, FlowKey, epoch_of, quality},
     maps::{self, Hook, HookState, Ledger, hook_index, table_index},
 };
 
-use super::{Copies, XdpError, assembly::Assembly, bpf};
+use super::{
+    Copies, XdpError,
+    assembly::{Assembly, gather},
+    bpf,
+};
 use crate::capture::Epoch;
 
 /// How a drain went.
@@ -183,7 +188,8 @@ impl Tables {
         let mut parts = u32::from(self.read.len() > 0);
         self.swap(epoch)?;
         let held = self.held(epoch)?;
-        for (entries, calls) in self.read_spares(held)? {
+        let found = gather(&self.spares, held, &mut self.read, &mut self.reads);
+        for (entries, calls) in found.map_err(failed(READ))? {
             report.batches += calls;
             report.fullest = report.fullest.max(entries);
             parts += u32::from(entries > 0);
@@ -257,46 +263,6 @@ impl Tables {
             .sum();
         *before = now;
         Ok(held)
-    }
-
-    /// Moves what the spares hold to `self.read`, and gives for each of them how much it was and in how many calls. What is
-    /// much, about `held` flows, is read by a thread for each table: most of the time goes into waiting for memory.
-    fn read_spares(&mut self, held: u64) -> Result<Vec<(u64, u32)>, XdpError> {
-        const MUCH: u64 = 1 << 17;
-        let read_one = |table: &OwnedFd, into: &mut bpf::Read| {
-            let before = into.len();
-            let calls = into.empty(table.as_fd()).map_err(failed(READ))?;
-            Ok(((into.len() - before) as u64, calls))
-        };
-        let Some((first, others)) = self.spares.split_first() else {
-            return Ok(Vec::new());
-        };
-        if held < MUCH || others.is_empty() {
-            return self
-                .spares
-                .iter()
-                .map(|table| read_one(table, &mut self.read))
-                .collect();
-        }
-        self.reads.resize_with(others.len(), bpf::Read::default);
-        let found = std::thread::scope(|scope| {
-            let tables = others.iter().zip(&mut self.reads);
-            let readers: Vec<_> = tables
-                .map(|(table, read)| scope.spawn(move || read_one(table, read)))
-                .collect();
-            let mut found = vec![read_one(first, &mut self.read)];
-            let all = readers.into_iter().map(|reader| {
-                reader
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            });
-            found.extend(all);
-            found
-        });
-        for read in self.reads.drain(..) {
-            self.read.append(read);
-        }
-        found.into_iter().collect()
     }
 
     /// Flows added on each CPU to its tables of an epoch's parity, by all hooks.

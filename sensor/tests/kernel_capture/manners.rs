@@ -1,0 +1,163 @@
+//! How a sensor ends: killed at any moment it leaves no program, no link and no damaged file; asked to end it tells all it
+//! knows; and while it runs it holds no privilege that it no longer needs.
+
+use std::{
+    fs,
+    time::{Duration, Instant, SystemTime},
+};
+
+use crate::{
+    netns::{Pair, Serial, pause},
+    process::{
+        Folder, attached, check_csv, command, hooks, in_traffic, programs_since, sensor, soon,
+        statuses, terminate,
+    },
+};
+
+/// Kills the sensor `times` times, each after another time between nothing and three seconds.
+fn kill_again_and_again(times: u32) {
+    let _serial = Serial::take();
+    let pair = Pair::new();
+    let folder = Folder::new("killed");
+    let (mut running, mut rows, mut dice) = (0, 0, 7_u64);
+    in_traffic(&pair, || {
+        for time in 0..times {
+            dice = dice
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let wait = Duration::from_millis(dice >> 33).as_millis() % 3000;
+            let begun = SystemTime::UNIX_EPOCH + Duration::from_nanos(sensor::time::now());
+            let mut child = sensor(&pair, &folder.0, &[]);
+            pause(Duration::from_millis(wait as u64));
+            running += u32::from(!hooks(&pair).is_empty());
+            child.kill().expect("kill");
+            let output = child.wait_with_output().expect("wait");
+            assert_eq!(
+                output.status.code(),
+                None,
+                "ended by itself: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            assert!(
+                soon(|| hooks(&pair).is_empty()),
+                "kill {time} after {wait} ms leaves {:?}",
+                hooks(&pair)
+            );
+            assert!(
+                soon(|| programs_since(begun) == 0),
+                "kill {time} after {wait} ms leaves a program"
+            );
+            rows += check_csv(&folder.0.join("live_capture_log.csv"));
+        }
+        // What is there is as good as ever: the models, and the next start.
+        let listed = command(&["model", "list"], &folder.0);
+        assert!(
+            listed.status.success(),
+            "{}",
+            String::from_utf8_lossy(&listed.stderr)
+        );
+        let last = sensor(&pair, &folder.0, &["--duration", "2s"])
+            .wait_with_output()
+            .expect("wait");
+        let said = String::from_utf8_lossy(&last.stderr);
+        assert!(last.status.success(), "{said}");
+        assert!(said.contains("0 unaccounted"), "{said}");
+    });
+    println!(
+        "killed {times} times, {running} of them while attached; {rows} rows in the logs of flows"
+    );
+    assert!(
+        running > times / 4,
+        "{running} of {times}: killed before it began"
+    );
+    let models = fs::read_dir(folder.0.join("model_outputs")).map_or(0, Iterator::count);
+    println!("{models} files in the model store");
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn killed_at_any_moment_it_leaves_nothing_behind() {
+    kill_again_and_again(8);
+}
+
+/// `cargo test -p sensor --test kernel_capture -- --ignored --nocapture at_size_killed_two_hundred_times`
+#[test]
+#[ignore = "kernel at size: needs root, takes minutes"]
+fn at_size_killed_two_hundred_times() {
+    kill_again_and_again(200);
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn privileges_are_given_up_once_attached_and_it_still_counts() {
+    let _serial = Serial::take();
+    let pair = Pair::new();
+    for user in [None, Some("nobody")] {
+        let folder = Folder::new("privileges");
+        let more: Vec<&str> = user.map_or(Vec::new(), |user| vec!["--user", user]);
+        let output = in_traffic(&pair, || {
+            let mut child = sensor(&pair, &folder.0, &more);
+            attached(&pair, &mut child);
+            pause(Duration::from_millis(1500));
+            for field in ["CapEff", "CapPrm", "CapBnd", "CapInh"] {
+                for value in statuses(&child, field) {
+                    assert_eq!(value, "0000000000000000", "{field} as {user:?}");
+                }
+            }
+            assert!(
+                statuses(&child, "NoNewPrivs")
+                    .iter()
+                    .all(|value| value == "1")
+            );
+            let wanted = if user.is_some() { "65534" } else { "0" };
+            assert!(
+                statuses(&child, "Uid").iter().all(|value| value == wanted),
+                "as {user:?}"
+            );
+            pause(Duration::from_millis(1500));
+            terminate(&child);
+            child.wait_with_output().expect("wait")
+        });
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("privileges given up"), "{said}");
+        assert!(said.contains("0 unaccounted"), "{said}");
+        assert!(
+            check_csv(&folder.0.join("live_capture_log.csv")) > 50,
+            "{said}"
+        );
+        assert!(soon(|| hooks(&pair).is_empty()));
+    }
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn asked_to_end_it_drains_ends_its_flows_and_flushes_within_five_seconds() {
+    let _serial = Serial::take();
+    let pair = Pair::new();
+    let folder = Folder::new("stopped");
+    let (output, took) = in_traffic(&pair, || {
+        let mut child = sensor(&pair, &folder.0, &["--idle-timeout", "60s"]);
+        attached(&pair, &mut child);
+        pause(Duration::from_secs(2));
+        let asked = Instant::now();
+        terminate(&child);
+        let output = child.wait_with_output().expect("wait");
+        (output, asked.elapsed())
+    });
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(said.contains("0 unaccounted"), "{said}");
+    // No flow was idle for long enough to end: all were ended by the end.
+    let log = fs::read_to_string(folder.0.join("live_capture_log.csv")).expect("the log");
+    assert!(log.ends_with('\n'));
+    let ended = log
+        .lines()
+        .skip(1)
+        .filter(|line| line.contains("forced-end"))
+        .count();
+    assert!(ended > 100, "{ended} flows ended by the end: {said}");
+    println!("ended in {took:.0?}, {ended} flows as forced");
+    assert!(hooks(&pair).is_empty());
+}
