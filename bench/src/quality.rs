@@ -14,6 +14,7 @@ use sensor::score::quality::{Judged, measure};
 use serde::Serialize;
 
 mod boosting;
+mod calibration;
 mod captures;
 #[path = "../../model/tests/it/npz.rs"]
 mod npz;
@@ -217,6 +218,7 @@ const GROUPS: &[(&str, Measure)] = &[
     ("boosting", boosting::measure),
     ("captures", captures::measure),
     ("zeek", zeek::measure),
+    ("calibration", calibration::measure),
 ];
 
 /// Evidence of a run.
