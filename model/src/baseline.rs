@@ -282,7 +282,7 @@ pub(crate) fn ordered(value: f32) -> u32 {
 }
 
 /// Inverse of [`ordered`].
-fn unordered(key: u32) -> f32 {
+pub(crate) fn unordered(key: u32) -> f32 {
     f32::from_bits(if key >> 31 == 1 {
         key & !(1 << 31)
     } else {

@@ -17,6 +17,8 @@ pub enum CalibrationSource {
     /// The training rows themselves, for want of enough others: p-values of rows of the baseline are honest only
     /// as ranks.
     Training,
+    /// Those of the models that it was merged from: a guess, until it is calibrated on rows.
+    Merged,
 }
 
 /// Fewest held-out rows worth calibrating on.

@@ -43,6 +43,7 @@ mod forest;
 mod groups;
 mod grow;
 mod maths;
+mod merge;
 #[cfg(target_arch = "x86_64")]
 mod mux;
 mod names;
@@ -69,6 +70,7 @@ pub use calibrate::CalibrationSource;
 pub use control::{Allowance, Control, ControlSettings};
 pub use explain::{Contribution, Explanation};
 pub use forest::{NodeView, TreeView};
+pub use merge::MergeError;
 pub use publish::{Pin, Published};
 pub use rows::Rows;
 pub use schema::{Column, Schema, SchemaMismatch, Transform};

@@ -352,7 +352,7 @@ fn split(rows: usize, settings: &Settings) -> (Vec<u32>, Vec<u32>) {
     (chosen, held_out)
 }
 
-fn columns_used(trees: &Trees) -> usize {
+pub(crate) fn columns_used(trees: &Trees) -> usize {
     use crate::forest::{NEVER, Node};
     let mut used = std::collections::BTreeSet::new();
     match trees {

@@ -3,6 +3,7 @@
 mod artifact;
 mod benchmarks;
 mod ensemble;
+mod merge;
 mod npz;
 mod paths;
 mod support;

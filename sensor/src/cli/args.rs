@@ -404,10 +404,60 @@ pub(super) enum ModelAction {
     List(ModelList),
     /// Show what is known of a model
     Show(ModelShow),
+    /// Say how the baselines of two models differ
+    Diff(ModelDiff),
     /// Put a model in use
     Use(ModelUse),
     /// Put the model in use that was in use before
     Rollback(ModelList),
+    /// Make one model of several that boxes of one fleet learned
+    Merge(ModelMerge),
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+        anomaly-detect model diff 1 2\n  \
+        anomaly-detect model diff monday.model tuesday.model --format csv -o moved.csv")]
+pub(super) struct ModelDiff {
+    /// Model file, or name from `model list`
+    #[arg(value_name = "OLD")]
+    pub(super) old: String,
+    /// Another
+    #[arg(value_name = "NEW")]
+    pub(super) new: String,
+    /// Features to show, those that moved farthest
+    #[arg(long, value_name = "NUMBER", default_value_t = 15)]
+    pub(super) top: usize,
+    /// Output file, or -
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub(super) output: PathBuf,
+    /// Form of the output
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(super) format: Option<Format>,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The trees of all are put together, so all need one schema and one shape of tree. The result is calibrated on\n\
+        --calibrate-on, or on what a sensor that learns in the output folder remembers.\n\n\
+        Examples:\n  \
+        anomaly-detect model merge berlin.model lyon.model -o fleet.model --calibrate-on monday.pcap\n  \
+        anomaly-detect model merge 3 lyon.model && anomaly-detect model use 4"
+)]
+pub(super) struct ModelMerge {
+    /// Model files, or names from `model list`
+    #[arg(required = true, num_args = 2.., value_name = "MODEL")]
+    pub(super) models: Vec<String>,
+    /// Ordinary traffic of this place to calibrate on: captures, or tables of features
+    #[arg(long, value_name = "INPUT", num_args = 1..)]
+    pub(super) calibrate_on: Vec<PathBuf>,
+    /// Output file, or - [default: kept beside the other models, not put in use]
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) common: Common,
 }
 
 #[derive(Args, Debug)]

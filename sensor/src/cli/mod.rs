@@ -7,6 +7,7 @@ mod doctor;
 mod eval;
 mod explain;
 mod fault;
+mod fleet;
 mod flows;
 mod labels;
 mod live;
@@ -57,6 +58,8 @@ pub fn main() -> ExitCode {
         Command::Model { action } => match action {
             ModelAction::List(args) => models::list(&args),
             ModelAction::Show(args) => models::show(&args),
+            ModelAction::Diff(args) => fleet::diff(&args),
+            ModelAction::Merge(args) => fleet::merge(&args),
             ModelAction::Use(args) => models::put_in_use(&args),
             ModelAction::Rollback(args) => models::roll_back(&args),
         },

@@ -1,4 +1,4 @@
-//! `model list|show|use|rollback`.
+//! `model list|show|use|rollback`; `diff` and `merge` are in `fleet`.
 
 use std::io::Write;
 

@@ -207,6 +207,17 @@ impl Store {
     /// # Errors
     /// What the system said.
     pub fn add(&self, model: &Model) -> Result<String, StoreError> {
+        let name = self.keep(model)?;
+        self.switch(&name)?;
+        Ok(name)
+    }
+
+    /// Keeps a model as the next version and answers its name; which one is in use stays. A model that is in the store already is
+    /// not kept twice.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn keep(&self, model: &Model) -> Result<String, StoreError> {
         fs::create_dir_all(&self.folder).map_err(io_at(&self.folder))?;
         let digest = model.digest();
         let names = self.names()?;
@@ -223,7 +234,6 @@ impl Store {
                 name
             }
         };
-        self.switch(&name)?;
         Ok(name)
     }
 

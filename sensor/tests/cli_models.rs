@@ -1,0 +1,80 @@
+//! Models of several boxes, compared and merged as a user would.
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+/// Runs the program with nothing of the caller's environment that it would read.
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_anomaly-detect"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ANOMALY_DETECT_") {
+            command.env_remove(name);
+        }
+    }
+    let command = command.current_dir(folder).args(arguments);
+    command.output().expect("the program starts")
+}
+
+/// Standard output of a run that must succeed.
+fn stdout(folder: &Path, arguments: &[&str]) -> String {
+    let output = run(folder, arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {said}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn models_of_several_boxes_are_compared_and_merged() {
+    let folder = tempfile::tempdir().expect("folder");
+    let here = folder.path();
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo/office.pcap.zst");
+    let demo = demo.to_str().expect("UTF-8");
+    stdout(here, &["train", demo, "--seed", "1"]);
+    stdout(here, &["train", demo, "--seed", "2", "--trees", "50"]);
+    let diff: Value = serde_json::from_str(&stdout(
+        here,
+        &["model", "diff", "1", "2", "--format", "json"],
+    ))
+    .expect("JSON");
+    // The same traffic, but for the rows held out.
+    assert_eq!(diff["columns_moved"], 0);
+    assert_eq!(diff["columns"].as_array().map(Vec::len), Some(15));
+    assert!(stdout(here, &["model", "diff", "1", "2"]).contains("0 of "));
+    let merge = ["model", "merge", "1", "2", "--calibrate-on", demo];
+    assert!(stdout(here, &merge).contains("150 trees of 2 models"));
+    // It is kept and can be used, and what was in use still is.
+    assert!(stdout(here, &["model", "show"]).contains("seed 2"));
+    assert!(stdout(here, &["model", "show", "3"]).contains("HeldOut"));
+    assert!(stdout(here, &["model", "use", "3"]).starts_with("in use: 0003-"));
+    stdout(here, &["predict", demo]);
+    // Without traffic to calibrate on it says so.
+    let output = run(here, &["model", "merge", "1", "2", "-o", "fleet.model"]);
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not calibrated"));
+    assert!(stdout(here, &["model", "show", "fleet.model"]).contains("Merged"));
+    let schema = model::Schema::new(vec![model::Column::new(
+        "else",
+        "1",
+        model::Transform::Linear,
+    )]);
+    let rows = model::Rows {
+        values: (0..500_u16).map(f32::from).collect(),
+        columns: 1,
+    };
+    let other = model::Model::train(&rows, &schema, &model::Settings::default()).expect("model");
+    other.save(here.join("other.model")).expect("model");
+    for command in ["merge", "diff"] {
+        let output = run(here, &["model", command, "1", "other.model"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(
+            said.contains("schema") && said.contains("other.model"),
+            "{said}"
+        );
+    }
+}
