@@ -149,6 +149,10 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
         time: setup.config.live.learn_time,
         retrain: retraining(&setup, memory),
     };
+    if !to_stdout && learning.retrain.is_some() {
+        // For what is remembered, also where the model came from elsewhere.
+        make_folder(store.folder())?;
+    }
     let mut screen = Screen::new(&setup, to_stdout, &metrics)?;
     let mut watch = Watch::new(&setup.stages(), published, &learning, &metrics);
     if !to_stdout || path.is_some() {
