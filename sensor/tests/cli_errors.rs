@@ -1,6 +1,8 @@
 //! Bad input, each as a user meets it: one clear line that says what and where, and the right exit code.
 
 mod cli_support;
+#[path = "cli_support/scene.rs"]
+mod scene;
 
 use std::{
     fs,
@@ -10,7 +12,8 @@ use std::{
     process::{Output, Stdio},
 };
 
-use cli_support::{Scene, program, run, stdout};
+use cli_support::{program, run, stdout};
+use scene::Scene;
 
 /// Exit code, and the one line on standard error.
 fn fault(output: &Output) -> (i32, String) {

@@ -1,11 +1,14 @@
 //! The main jobs, as a user does them.
 
 mod cli_support;
+#[path = "cli_support/scene.rs"]
+mod scene;
 mod support;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use cli_support::{Scene, program, run, stdout};
+use cli_support::{program, run, stdout};
+use scene::Scene;
 use serde_json::Value;
 
 fn busy(folder: &Path) {

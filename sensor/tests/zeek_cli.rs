@@ -2,6 +2,8 @@
 
 #[path = "cli_support/mod.rs"]
 mod cli_support;
+#[path = "cli_support/scene.rs"]
+mod scene;
 
 use std::{
     fmt::Write as _,
@@ -17,7 +19,8 @@ use flate2::{Compression, write::GzEncoder};
 use rusqlite::Connection;
 use sensor::zeek::ConnLog;
 
-use crate::cli_support::{Scene, program, run, stdout};
+use crate::cli_support::{program, run, stdout};
+use scene::Scene;
 
 const HEADER: &str = "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\tconn\n#fields\tts\tuid\tid.orig_h\tid.orig_p\tid.resp_h\tid.resp_p\tproto\tservice\tduration\torig_bytes\tresp_bytes\tconn_state\tlocal_orig\tlocal_resp\tmissed_bytes\thistory\torig_pkts\torig_ip_bytes\tresp_pkts\tresp_ip_bytes\ttunnel_parents\n";
 

@@ -4,6 +4,7 @@
 mod accountant;
 mod blocks;
 mod container;
+pub mod frames;
 pub mod input;
 pub mod libpcap;
 pub mod link;
@@ -12,6 +13,7 @@ mod merge;
 mod pcap;
 pub mod pcap_writer;
 mod pcapng;
+pub mod pcapng_writer;
 pub mod replay;
 mod stop;
 #[cfg(target_os = "linux")]

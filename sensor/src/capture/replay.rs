@@ -64,6 +64,19 @@ impl fmt::Display for Loss {
 }
 
 impl Report {
+    /// Adds the captures that ended early.
+    pub(super) fn add_losses(&mut self, merge: &Merge) {
+        for input in merge.inputs() {
+            if let Some(damage) = &input.damage {
+                self.losses.push(Loss {
+                    path: input.path.clone(),
+                    packets: input.packets,
+                    damage: damage.clone(),
+                });
+            }
+        }
+    }
+
     /// What a person should know about this replay, one line each.
     pub fn warnings(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.losses.iter().map(Loss::to_string).collect();
@@ -102,15 +115,7 @@ impl Replay {
     pub fn report(&self) -> Report {
         let mut report = self.report.clone();
         report.late_packets = self.accountant.late_packets();
-        for input in self.merge.inputs() {
-            if let Some(damage) = &input.damage {
-                report.losses.push(Loss {
-                    path: input.path.clone(),
-                    packets: input.packets,
-                    damage: damage.clone(),
-                });
-            }
-        }
+        report.add_losses(&self.merge);
         report
     }
 }

@@ -46,6 +46,8 @@ pub(super) enum Command {
     Live(Live),
     /// Say why flows are anomalous
     Explain(Explain),
+    /// Cut the packets of a flow or an alert out of captures
+    Extract(Extract),
     /// Measure a model against known labels
     Eval(Eval),
     /// Learn from and score Zeek's connection logs, or watch a folder of them
@@ -331,10 +333,37 @@ pub(super) struct Live {
 }
 
 #[derive(Args, Debug)]
-pub(super) struct Explain {
-    /// Captures, or tables of features this program wrote
+#[command(after_help = "Examples:\n  \
+        anomaly-detect extract office.pcap.zst --flow 1:Rzxbay2Tce7oerZt5LxOW0FY//A= -o flow.pcapng\n  \
+        anomaly-detect extract office.pcap.zst --alert 3f9a1c2b4d5e6f70")]
+pub(super) struct Extract {
+    /// Captures, folders of captures, or - for standard input
     #[arg(required = true, value_name = "INPUT")]
     pub(super) inputs: Vec<PathBuf>,
+    /// Flow, by its community_id
+    #[arg(long, value_name = "COMMUNITY_ID", conflicts_with = "alert")]
+    pub(super) flow: Option<String>,
+    /// Alert, by its name in evidence/ of the output folder, or its folder: all packets of its most anomalous flow
+    #[arg(long, value_name = "ID")]
+    pub(super) alert: Option<String>,
+    /// pcapng file to write, or -
+    #[arg(short, long, value_name = "FILE", default_value = "extract.pcapng")]
+    pub(super) output: PathBuf,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+        anomaly-detect explain anomaly-out/predictions.csv --flow 050054f125279a28\n  \
+        anomaly-detect explain --replay anomaly-out/evidence/*      # whether the evidence holds, bit by bit")]
+pub(super) struct Explain {
+    /// Captures, or tables of features this program wrote
+    #[arg(required_unless_present = "replay", value_name = "INPUT")]
+    pub(super) inputs: Vec<PathBuf>,
+    /// Bundles of evidence: recompute their scores, and fail where one does not come out again
+    #[arg(long, value_name = "BUNDLE", num_args = 1.., conflicts_with = "inputs")]
+    pub(super) replay: Vec<PathBuf>,
     /// Flow to explain, by flow_id or community_id [default: the most anomalous ones]
     #[arg(short, long, value_name = "ID")]
     pub(super) flow: Option<String>,

@@ -6,6 +6,7 @@ mod configuration;
 mod doctor;
 mod eval;
 mod explain;
+mod extract;
 mod fault;
 mod fleet;
 mod flows;
@@ -16,6 +17,7 @@ mod models;
 mod predict;
 #[cfg(target_os = "linux")]
 mod privilege;
+mod replay;
 mod run;
 mod setup;
 mod swap;
@@ -52,7 +54,9 @@ pub fn main() -> ExitCode {
         Command::Train(args) => train::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Live(args) => live::run(&args),
+        Command::Explain(args) if !args.replay.is_empty() => replay::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Extract(args) => extract::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Zeek { action } => zeek::run(&action),
         Command::Model { action } => match action {

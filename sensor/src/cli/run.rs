@@ -15,8 +15,12 @@ use super::{
     setup::{Flags, Setup, host_logs, make_folder, output, show},
 };
 use crate::{
+    capture::frames::FramesError,
     config::Format,
-    pipeline::{self, HostLogs, Spooled, Summary},
+    pipeline::{
+        self, HostLogs, Spooled, Summary,
+        evidence::{self, Keep},
+    },
     score::{Scored, Severity, count, explain},
     sink::{
         csv::FlowCsv,
@@ -80,6 +84,9 @@ fn work(args: &Run, setup: &Setup, inputs: &Spooled, to_stdout: bool) -> Result<
     let told = told::ranked(flows.chain(log).collect());
     let words = logs.as_ref().map(HostLogs::words).unwrap_or_default();
     let findings = findings(setup, args, &summary, &model, learned, (&top, told, words));
+    if !to_stdout {
+        keep_evidence(setup, inputs, &summary, &model)?;
+    }
     let worst = findings
         .incidents
         .iter()
@@ -272,6 +279,38 @@ impl Top {
     }
 }
 
+/// Third pass: packets of the gravest incidents, beside what was made of them.
+fn keep_evidence(
+    setup: &Setup,
+    inputs: &Spooled,
+    summary: &Summary,
+    model: &Model,
+) -> Result<(), Fault> {
+    let incidents = summary.told();
+    let keep = Keep {
+        alerts: setup.config.evidence.alerts,
+        bytes_per_alert: setup.config.evidence.bytes_per_alert,
+    };
+    let folder = setup.folder().join("evidence");
+    if keep.alerts == 0 || incidents.is_empty() {
+        return Ok(());
+    }
+    let digests = (&*model.digest(), &*setup.digest);
+    evidence::keep(
+        &inputs.inputs,
+        &incidents,
+        digests,
+        &setup.stages(),
+        keep,
+        &folder,
+    )
+    .map_err(|error| match error {
+        FramesError::Output(error) => Fault::file(&folder, &error, code::FAILED),
+        FramesError::Capture(error) => error.into(),
+    })?;
+    Ok(())
+}
+
 fn findings<'a>(
     setup: &Setup,
     args: &Run,
@@ -310,7 +349,7 @@ fn print(setup: &Setup, findings: &Findings<'_>) -> Result<(), Fault> {
             let folder = setup.folder().display();
             writeln!(
                 out,
-                "\nIn {folder}: reports/report.html, predictions.csv, model_outputs/; \
+                "\nIn {folder}: reports/report.html, predictions.csv, model_outputs/, evidence/; \
                  why a flow: anomaly-detect explain {folder}/predictions.csv --flow ID"
             )?;
         }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sha2::{Digest as _, Sha256};
 
 use super::{
     args::{Alerts, Common, Timeouts, Training},
@@ -29,6 +30,8 @@ pub(super) const TOO_FEW: &str = "warning: so few flow records that no single fl
 pub(super) struct Setup {
     pub(super) config: Config,
     pub(super) quiet: bool,
+    /// Of the configuration.
+    pub(super) digest: String,
 }
 
 /// Flags that are configuration keys by another name.
@@ -115,8 +118,10 @@ pub(super) fn layers(common: &Common, flags: &Flags) -> Result<Layers, Fault> {
 
 impl Setup {
     pub(super) fn new(common: &Common, flags: &Flags) -> Result<Self, Fault> {
+        let layers = layers(common, flags)?;
         Ok(Self {
-            config: Config::from_layers(&layers(common, flags)?)?,
+            config: Config::from_layers(&layers)?,
+            digest: digest(&layers),
             quiet: common.quiet,
         })
     }
@@ -276,6 +281,16 @@ impl Setup {
             ));
         }
     }
+}
+
+/// SHA-256 of all keys and their values, in hexadecimal.
+fn digest(layers: &Layers) -> String {
+    let mut text = String::new();
+    for (key, value, _) in layers.all() {
+        text.push_str(&format!("{}={value}\n", key.path));
+    }
+    let digest = Sha256::digest(text.as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Reads the logs of hosts, if any are named, and sets their clocks by the captures.

@@ -99,6 +99,9 @@ keys! {
 
     "score.alert_budget", Text, "", "Incidents to tell, for example 20/day, or critical=10/day, 5/hour; empty tells all.";
 
+    "evidence.alerts", Integer, "20", "Alerts, the gravest first, that a bundle is kept of: packets, flow, features, reasons (run); 0 keeps none.";
+    "evidence.bytes_per_alert", Integer, "1M", "Bytes of packets kept of one alert.";
+
     "live.learn_flows", Integer, "5000", "Flow records to learn a baseline from when no model is given (live).";
     "live.retrain_every", Duration, "24h", "How often to train anew on the traffic that is watched; 0 keeps the first model (live).";
     "live.retrain_drift", Float, "0.3", "Share of the features that moved at which to train anew before that; 1 never does (live).";

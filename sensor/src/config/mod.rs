@@ -28,6 +28,8 @@ pub struct Config {
     pub model: Model,
     /// What is told.
     pub score: Score,
+    /// What is kept of alerts.
+    pub evidence: Evidence,
     /// How a live sensor gets its model.
     pub live: Live,
     /// Where results go.
@@ -154,6 +156,15 @@ pub struct Score {
     pub alert_budget: Option<AlertBudget>,
 }
 
+/// Section `evidence`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// Alerts that a bundle is kept of; 0 keeps none.
+    pub alerts: usize,
+    /// Bytes of packets kept of one alert.
+    pub bytes_per_alert: u64,
+}
+
 /// Section `live`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Live {
@@ -257,6 +268,10 @@ impl Config {
             },
             score: Score {
                 alert_budget: layers.budget("score.alert_budget")?,
+            },
+            evidence: Evidence {
+                alerts: layers.integer("evidence.alerts", 0, 10_000)? as usize,
+                bytes_per_alert: layers.integer("evidence.bytes_per_alert", 4096, 1 << 40)? as u64,
             },
             live: Live {
                 learn_flows: layers.integer("live.learn_flows", 10, 100_000_000)? as usize,

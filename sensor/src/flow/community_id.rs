@@ -4,7 +4,7 @@ use sensor_ebpf::flow::{FlowKey, Side};
 use sha1::{Digest, Sha1};
 
 /// The id with seed 0. `originator` matters only for ICMP types without an answer, which are not put in order.
-pub(super) fn v1(key: &FlowKey, originator: Side) -> String {
+pub fn v1(key: &FlowKey, originator: Side) -> String {
     // Key order is the order the specification asks for: by address, then by port.
     let (source, destination) = if is_one_way(key) {
         (originator, 1 - originator)

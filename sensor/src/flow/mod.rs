@@ -2,7 +2,7 @@
 //! scoring, and the names the field gives to what a flow did ([`FlowRecord::conn_state`], Community ID).
 
 mod boundary;
-mod community_id;
+pub mod community_id;
 mod originator;
 mod pressure;
 mod progress;

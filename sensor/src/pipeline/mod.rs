@@ -1,6 +1,7 @@
 //! The one place that names the stages: capture, flow, context, features, score, sink. One thread does all packet
 //! and flow work, without async.
 
+pub mod evidence;
 mod foreign;
 mod input;
 mod labelled;

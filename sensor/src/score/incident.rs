@@ -1,7 +1,10 @@
 //! Anomalies of one kind by one host become one incident, updated as it goes on. Bounded and deterministic: a
 //! function of the scored flows in their order.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::IpAddr,
+};
 
 use model::Model;
 use sensor_ebpf::flow::TimeNs;
@@ -15,7 +18,9 @@ use super::{
 };
 use crate::{
     attack::{Technique, remote_service},
-    flow::{Aggregate, ConnState},
+    bounded::fixed_hash,
+    features,
+    flow::{Aggregate, ConnState, FlowRecord},
 };
 
 /// Bounds.
@@ -62,7 +67,7 @@ pub struct Incident {
     /// Last packet.
     pub last: TimeNs,
     /// Hosts on the other side.
-    pub peers: Tally<std::net::IpAddr>,
+    pub peers: Tally<IpAddr>,
     /// Responder ports.
     pub ports: Tally<u16>,
     /// Flows that got no answer or a rejection.
@@ -89,6 +94,8 @@ pub struct Incident {
     told: u64,
     /// Tells it from earlier incidents of the same kind and host.
     serial: u64,
+    /// First packet of the flow that began it.
+    began: TimeNs,
 }
 
 /// The most anomalous flow of an incident.
@@ -104,6 +111,12 @@ pub struct Worst {
     pub p_value: f64,
     /// Why, heaviest first.
     pub reasons: Vec<Reason>,
+    /// What was scored: the record, and the bits of its row.
+    pub evidence: Box<(FlowRecord, [u32; features::COUNT])>,
+}
+
+fn evidence(scored: &Scored) -> Box<(FlowRecord, [u32; features::COUNT])> {
+    Box::new((scored.record.clone(), scored.row.map(f32::to_bits)))
 }
 
 impl Incident {
@@ -133,11 +146,24 @@ impl Incident {
                 score: 0.0,
                 p_value: 1.0,
                 reasons: Vec::new(),
+                evidence: evidence(scored),
             },
             explained: 0,
             told: 0,
             serial: 0,
+            began: scored.record.start(),
         }
+    }
+
+    /// Names it, the same in every run over the same packets: 16 hexadecimal digits.
+    pub fn id(&self) -> String {
+        let address = match self.subject.address {
+            IpAddr::V4(address) => address.to_ipv6_mapped(),
+            IpAddr::V6(address) => address,
+        };
+        let [high, low] = [address.to_bits() >> 64, address.to_bits()].map(|half| half as u64);
+        let what = (self.kind as u64) << 1 | u64::from(self.subject.role == Role::Victim);
+        format!("{:016x}", fixed_hash(&[what, high, low, self.began]))
     }
 
     /// Tells it from earlier incidents of the same kind and host: the number of incidents begun, with it.
@@ -292,6 +318,7 @@ impl Incidents {
                 score: scored.score,
                 p_value: scored.p_value,
                 reasons: scored.reasons.clone(),
+                evidence: evidence(scored),
             };
         }
         if !scored.record.is_final() {
@@ -484,7 +511,7 @@ impl Incidents {
     }
 }
 
-fn other_side(role: Role, scored: &Scored) -> (std::net::IpAddr, u16) {
+fn other_side(role: Role, scored: &Scored) -> (IpAddr, u16) {
     let record = &scored.record;
     let peer = match role {
         Role::Actor => record.destination(),

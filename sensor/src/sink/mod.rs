@@ -1,5 +1,6 @@
 //! What leaves the program: CSV, JSON, the terminal, the HTML report, the embedded store, conn.log. Names outside are chosen only here.
 
+pub mod bundle;
 pub mod conn_log;
 pub mod csv;
 pub mod escape;

@@ -1,0 +1,52 @@
+//! The frames of captures, one by one, in order of time.
+
+use std::path::PathBuf;
+
+use super::{CaptureError, Record, input, merge::Merge, replay::Report};
+
+/// Why going through frames ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum FramesError {
+    /// A capture cannot be opened or read.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// What was to be done with a frame failed.
+    #[error(transparent)]
+    Output(#[from] std::io::Error),
+}
+
+/// Hands every frame of `inputs` (files, folders, `-`) to `each`.
+///
+/// # Errors
+/// The first input that is missing, unreadable or no capture; what `each` says. Damage behind the first packet is in the report.
+pub fn each(
+    inputs: &[PathBuf],
+    each: &mut dyn FnMut(&Record<'_>) -> std::io::Result<()>,
+) -> Result<Report, FramesError> {
+    let mut merge = Merge::open(input::expand(inputs)?)?;
+    let mut report = Report::default();
+    while let Some(turn) = merge.turn()? {
+        let (mut packets, mut bytes, mut failed) = (0, 0, None);
+        let ran = turn.container.run(|record| {
+            if record.time > turn.until || failed.is_some() {
+                return false;
+            }
+            packets += 1;
+            bytes += record.frame.len() as u64;
+            failed = each(record).err();
+            true
+        });
+        *turn.packets += packets;
+        report.packets += packets;
+        report.bytes += bytes;
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        ran.map_err(|source| CaptureError::Io {
+            path: turn.path.display().to_string(),
+            source,
+        })?;
+    }
+    report.add_losses(&merge);
+    Ok(report)
+}

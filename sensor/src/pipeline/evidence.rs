@@ -1,0 +1,500 @@
+//! Evidence of alerts: bundles of packets, flow, features and verdict, cut out of captures; and the way back, from a bundle to
+//! the verdict, bit by bit.
+//!
+//! ```text
+//! anomaly-out/evidence/<alert>/bundle.json      what was scored, by which model, and why
+//!                              packets.pcapng   the packets of that flow, and of its host in the time of the incident
+//! ```
+
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io::{self, BufWriter, Read as _},
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use model::Model;
+use sensor_ebpf::{
+    flow::{FlowKey, TimeNs},
+    frame::Parsed,
+};
+
+use super::{Error, Settings, flows};
+use crate::{
+    capture::{
+        Record,
+        frames::{self, FramesError},
+        link,
+        pcapng_writer::PcapngWriter,
+    },
+    context::ContextView,
+    features::{self, Family, TABLE, model_row},
+    flow::{self, FlowRecord},
+    score::{Incident, Judge, explain},
+    sink::bundle::{self, Bundle, BundleError, Kept, Timeouts},
+};
+
+/// Bounds of what is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Alerts, the gravest first.
+    pub alerts: usize,
+    /// Bytes of packets for one; half of them are for the flow that was scored highest.
+    pub bytes_per_alert: u64,
+}
+
+/// What of a bundle's folder was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Bundles.
+    pub alerts: usize,
+    /// Packets in them.
+    pub packets: u64,
+    /// Packets that were left out, because of the bounds.
+    pub left_out: u64,
+}
+
+/// Which packets belong to one alert.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The flow, if it is about one.
+    pub flow: Option<FlowKey>,
+    /// Between these times, both included.
+    pub flow_time: [TimeNs; 2],
+    /// The host, if its other packets are wanted too.
+    pub host: Option<IpAddr>,
+    /// Between these times.
+    pub host_time: [TimeNs; 2],
+}
+
+impl Wanted {
+    /// The packets of an incident: of its worst flow as far as it was scored, and of its host.
+    pub fn of(incident: &Incident) -> Self {
+        let (record, _) = &*incident.worst.evidence;
+        Self {
+            flow: Some(record.key),
+            flow_time: [record.start(), record.last()],
+            host: Some(incident.subject.address),
+            host_time: [incident.first, incident.last],
+        }
+    }
+}
+
+/// A file of packets that is being cut out, and how much of what is in it.
+struct Slice<'a> {
+    wanted: Wanted,
+    /// Said at the flow's first packet.
+    comment: String,
+    /// At its other packets.
+    community_id: &'a str,
+    out: PcapngWriter<BufWriter<File>>,
+    room: [u64; 2],
+    kept: Kept,
+}
+
+fn octets(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
+impl Slice<'_> {
+    fn offer(&mut self, key: &FlowKey, record: &Record<'_>) -> io::Result<()> {
+        let within = |[first, last]: [TimeNs; 2]| (first..=last).contains(&record.time);
+        let of_flow = self.wanted.flow.as_ref() == Some(key) && within(self.wanted.flow_time);
+        if !of_flow && !within(self.wanted.host_time) {
+            return Ok(());
+        }
+        let bytes = PcapngWriter::<File>::packet_bytes(record.frame);
+        let room = &mut self.room[usize::from(!of_flow)];
+        let Some(left) = room.checked_sub(bytes) else {
+            self.kept.left_out += 1;
+            return Ok(());
+        };
+        *room = left;
+        let comment = match (of_flow, self.kept.flow) {
+            (true, 0) => Some(&*self.comment),
+            (true, _) => Some(self.community_id),
+            (false, _) => None,
+        };
+        let Record {
+            time,
+            link,
+            wire_length,
+            frame,
+        } = *record;
+        self.out.packet(time, link, wire_length, frame, comment)?;
+        if of_flow {
+            self.kept.flow += 1;
+        } else {
+            self.kept.host += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Cuts the packets of the gravest incidents out of captures and writes their bundles into `folder`, a folder each.
+///
+/// # Errors
+/// What the captures say; a file that cannot be written.
+pub fn keep(
+    inputs: &[PathBuf],
+    incidents: &[&Incident],
+    (model, config): (&str, &str),
+    settings: &Settings,
+    keep: Keep,
+    folder: &Path,
+) -> Result<Written, FramesError> {
+    let incidents = &incidents[..incidents.len().min(keep.alerts)];
+    let timeouts = timeouts(&settings.flow);
+    let mut slices = Vec::with_capacity(incidents.len());
+    for incident in incidents {
+        let path = folder.join(incident.id());
+        fs::create_dir_all(&path)?;
+        let bundle = Bundle::new(incident, model, config, timeouts, Kept::default());
+        let file = BufWriter::new(File::create(path.join(bundle::PACKETS))?);
+        let kept = Kept {
+            flow_of: incident.worst.evidence.0.counters.packets(),
+            ..Kept::default()
+        };
+        slices.push(Slice {
+            wanted: Wanted::of(incident),
+            comment: bundle::flow_comment(incident),
+            community_id: &incident.worst.community_id,
+            out: PcapngWriter::new(file, &bundle::comments(incident, &bundle))?,
+            room: [keep.bytes_per_alert / 2; 2],
+            kept,
+        });
+    }
+    cut(inputs, &mut slices)?;
+    let mut written = Written::default();
+    for (incident, slice) in incidents.iter().zip(slices) {
+        let kept = slice.kept;
+        slice.out.finish()?;
+        let bundle = Bundle::new(incident, model, config, timeouts, kept);
+        let text = format!("{:#}\n", bundle.to_json(incident));
+        // Last: a folder without it is one that was not finished.
+        fs::write(folder.join(&bundle.id).join(bundle::FILE), text)?;
+        written.alerts += 1;
+        written.packets += kept.flow + kept.host;
+        written.left_out += kept.left_out;
+    }
+    Ok(written)
+}
+
+fn timeouts(settings: &flow::Settings) -> Timeouts {
+    let nanoseconds = |time: Option<Duration>| {
+        time.map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+    };
+    Timeouts {
+        idle: nanoseconds(settings.idle_timeout),
+        active: nanoseconds(settings.active_timeout),
+        linger: nanoseconds(settings.close_linger),
+    }
+}
+
+/// Goes through the captures once and offers each packet to the slices that may want it.
+fn cut(inputs: &[PathBuf], slices: &mut [Slice<'_>]) -> Result<(), FramesError> {
+    let mut by_flow: HashMap<FlowKey, Vec<usize>> = HashMap::new();
+    let mut by_host: HashMap<[u8; 16], Vec<usize>> = HashMap::new();
+    for (at, slice) in slices.iter().enumerate() {
+        if let Some(flow) = slice.wanted.flow {
+            by_flow.entry(flow).or_default().push(at);
+        }
+        if let Some(host) = slice.wanted.host {
+            by_host.entry(octets(host)).or_default().push(at);
+        }
+    }
+    let mut wanting = Vec::new();
+    frames::each(inputs, &mut |record| {
+        let Parsed::Flow(packet) = link::parse(record.link, record.frame) else {
+            return Ok(());
+        };
+        wanting.clear();
+        let of_hosts = (packet.key.addresses.iter()).filter_map(|address| by_host.get(address));
+        let all = by_flow.get(&packet.key).into_iter().chain(of_hosts);
+        wanting.extend(all.flatten().copied());
+        wanting.sort_unstable();
+        wanting.dedup();
+        for at in &wanting {
+            slices[*at].offer(&packet.key, record)?;
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// Why packets cannot be cut out.
+#[derive(Debug, thiserror::Error)]
+pub enum ExtractError {
+    /// The captures, or the output.
+    #[error(transparent)]
+    Frames(#[from] FramesError),
+    /// No packet of it.
+    #[error("no packet of {what} in {packets} packets read")]
+    Nothing {
+        /// What was looked for.
+        what: String,
+        /// Packets read.
+        packets: u64,
+    },
+}
+
+/// Flows whose Community ID is remembered while looking for one.
+const KNOWN_MAX: usize = 1 << 20;
+
+/// Writes the packets of the flow with this Community ID, whichever its times, to `out`: how many there were.
+///
+/// # Errors
+/// The captures or the output; no such packet.
+pub fn extract_flow(
+    inputs: &[PathBuf],
+    community_id: &str,
+    out: BufWriter<Box<dyn io::Write>>,
+) -> Result<u64, ExtractError> {
+    let mut known: HashMap<FlowKey, bool> = HashMap::new();
+    let comments = [format!("flow {community_id}")];
+    let mut out = PcapngWriter::new(out, &comments).map_err(FramesError::Output)?;
+    let mut found = 0;
+    let report = frames::each(inputs, &mut |record| {
+        let Parsed::Flow(packet) = link::parse(record.link, record.frame) else {
+            return Ok(());
+        };
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        let is_it = *known.entry(packet.key).or_insert_with(|| {
+            // Of ICMP the direction matters, which one packet alone does not tell.
+            [0, 1]
+                .iter()
+                .any(|side| flow::community_id::v1(&packet.key, *side) == community_id)
+        });
+        if is_it {
+            found += 1;
+            let comment = (found == 1).then_some(community_id);
+            out.packet(
+                record.time,
+                record.link,
+                record.wire_length,
+                record.frame,
+                comment,
+            )?;
+        }
+        Ok(())
+    })?;
+    out.finish().map_err(FramesError::Output)?;
+    if found == 0 {
+        return Err(ExtractError::Nothing {
+            what: format!("flow {community_id}"),
+            packets: report.packets,
+        });
+    }
+    Ok(found)
+}
+
+/// Why a bundle does not hold.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// A file of it cannot be read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is no bundle, or of another version.
+    #[error("{}: {source}", path.display())]
+    Bundle {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: BundleError,
+    },
+    /// Another model.
+    #[error("{}: scored by model {wanted}, and this is model {given}", path.display())]
+    Model {
+        /// The file.
+        path: PathBuf,
+        /// The bundle's.
+        wanted: String,
+        /// The one at hand.
+        given: String,
+    },
+    /// Something came out otherwise.
+    #[error("{}: {what} does not come out again: the bundle says {said}, recomputed {found}", path.display())]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// What.
+        what: String,
+        /// In the bundle.
+        said: String,
+        /// Now.
+        found: String,
+    },
+    /// The packets cannot be replayed.
+    #[error(transparent)]
+    Replay(#[from] Error),
+}
+
+/// What was recomputed from a bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// The bundle.
+    pub bundle: Bundle,
+    /// Features made anew from the packets and found equal; 0 where not all packets of the flow are in the bundle.
+    pub features: usize,
+}
+
+/// Longest bundle that is read, in bytes; ours have about 30 kB.
+const BUNDLE_MAX_BYTES: u64 = 4 << 20;
+
+/// Reads what a bundle says.
+///
+/// # Errors
+/// It cannot be read, or is none.
+pub fn read(folder: &Path) -> Result<Bundle, ReplayError> {
+    let path = folder.join(bundle::FILE);
+    let failed = |source| ReplayError::Io {
+        path: path.clone(),
+        source,
+    };
+    let mut text = String::new();
+    let file = File::open(&path).map_err(failed)?;
+    file.take(BUNDLE_MAX_BYTES)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
+    Bundle::from_json(&text).map_err(|source| ReplayError::Bundle { path, source })
+}
+
+/// Recomputes the verdict from a bundle's features, and, where its packets are all there, the flow's own features from them.
+///
+/// # Errors
+/// The first thing that differs.
+pub fn replay(folder: &Path, model: &Model) -> Result<Replayed, ReplayError> {
+    let bundle = read(folder)?;
+    let path = folder.join(bundle::FILE);
+    let differs = |what: &str, said: String, found: String| ReplayError::Mismatch {
+        path: path.clone(),
+        what: what.to_owned(),
+        said,
+        found,
+    };
+    if model.digest() != bundle.model {
+        return Err(ReplayError::Model {
+            path,
+            wanted: bundle.model,
+            given: model.digest(),
+        });
+    }
+    let row = bundle.row();
+    let score = Judge::default().score_values(model, &model_row(&row))[0];
+    if score.to_bits() != bundle.score {
+        let said = f32::from_bits(bundle.score);
+        return Err(differs(
+            "the score",
+            format!("{said} ({:08x})", bundle.score),
+            format!("{score} ({:08x})", score.to_bits()),
+        ));
+    }
+    let p_value = model.p_value(score);
+    if p_value.to_bits() != bundle.p_value {
+        let said = f64::from_bits(bundle.p_value);
+        return Err(differs(
+            "the p-value",
+            said.to_string(),
+            p_value.to_string(),
+        ));
+    }
+    let reasons = explain(model, &row).into_iter();
+    let reasons: Vec<(String, u32)> = reasons
+        .map(|reason| (reason.feature().name.to_owned(), reason.weight.to_bits()))
+        .collect();
+    if reasons != bundle.reasons {
+        let words = |reasons: &[(String, u32)]| {
+            let one = |(name, bits): &(String, u32)| format!("{name} {}", f32::from_bits(*bits));
+            reasons.iter().map(one).collect::<Vec<_>>().join(", ")
+        };
+        return Err(differs(
+            "the explanation",
+            words(&bundle.reasons),
+            words(&reasons),
+        ));
+    }
+    let features = if bundle.packets.is_whole() {
+        from_packets(folder, &bundle)?
+    } else {
+        0
+    };
+    Ok(Replayed { bundle, features })
+}
+
+/// Whether a feature is told by the flow's own packets alone.
+const fn is_own(family: Family) -> bool {
+    !matches!(
+        family,
+        Family::Source | Family::Destination | Family::Conversation | Family::Log
+    )
+}
+
+/// Makes the flow anew from its packets and compares the features that they alone decide.
+fn from_packets(folder: &Path, bundle: &Bundle) -> Result<usize, ReplayError> {
+    let path = folder.join(bundle::PACKETS);
+    let time = |time: Option<u64>| time.map(Duration::from_nanos);
+    let settings = Settings {
+        flow: flow::Settings {
+            idle_timeout: time(bundle.timeouts.idle),
+            active_timeout: time(bundle.timeouts.active),
+            close_linger: time(bundle.timeouts.linger),
+            ..flow::Settings::default()
+        },
+        ..Settings::default()
+    };
+    // The record grows by checkpoints; the one that was scored has all the packets of the bundle.
+    let mut best: Option<features::Row> = None;
+    flows(
+        std::slice::from_ref(&path),
+        &settings,
+        &mut |_| (),
+        &mut |batch| {
+            for (record, _) in batch.iter() {
+                if record.id == bundle.flow && record.counters.packets() == bundle.packets.flow {
+                    let record = FlowRecord {
+                        originator: bundle.originator,
+                        ..record.clone()
+                    };
+                    best = Some(features::extract(&record, &ContextView::UNKNOWN));
+                }
+            }
+            Ok(())
+        },
+    )?;
+    let Some(row) = best else {
+        return Err(ReplayError::Mismatch {
+            path,
+            what: "the flow".to_owned(),
+            said: format!("{:016x} with {} packets", bundle.flow, bundle.packets.flow),
+            found: "no such flow in the packets".to_owned(),
+        });
+    };
+    let mut equal = 0;
+    for ((feature, said), found) in TABLE.iter().zip(bundle.features).zip(row) {
+        if !is_own(feature.family) {
+            continue;
+        }
+        if said != found.to_bits() {
+            return Err(ReplayError::Mismatch {
+                path,
+                what: format!("the feature {}", feature.name),
+                said: f32::from_bits(said).to_string(),
+                found: found.to_string(),
+            });
+        }
+        equal += 1;
+    }
+    Ok(equal)
+}
