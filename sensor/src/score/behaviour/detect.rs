@@ -59,7 +59,9 @@ const QUERIES: f32 = 20.0;
 
 /// Far more than one host can want, or answers it did not ask for; with the victim.
 pub(super) fn flood(record: &FlowRecord, row: &Row, model: &Model) -> Option<(Evidence, IpAddr)> {
-    if let Some(victim) = rule::flooded(record, row) {
+    if !rule::scans_amid_flood(record, row)
+        && let Some(victim) = rule::flooded(record, row)
+    {
         let p = fisher(
             DST_FLOWS_10S.tail(model, row),
             DST_FAILED_10S.tail(model, row),

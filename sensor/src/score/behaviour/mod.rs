@@ -112,9 +112,7 @@ impl Behaviour {
                 named = Some((evidence, subject));
             }
         };
-        if !rule::scans_amid_flood(record, row)
-            && let Some((evidence, victim)) = detect::flood(record, row, model)
-        {
+        if let Some((evidence, victim)) = detect::flood(record, row, model) {
             let role = Role::Victim;
             weigh(
                 evidence,
