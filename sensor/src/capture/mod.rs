@@ -4,6 +4,7 @@
 mod accountant;
 mod blocks;
 mod container;
+mod copies;
 pub mod frames;
 pub mod input;
 pub mod libpcap;
@@ -24,6 +25,7 @@ pub mod xsk;
 pub use accountant::Accountant;
 pub(crate) use accountant::same;
 pub use container::{Damage, Record};
+pub use copies::{Copies, CopyCounts, CopySettings};
 use sensor_ebpf::{
     flow::{FlowCounters, FlowKey},
     maps::Ledger,

@@ -28,7 +28,9 @@ use crate::{
     flow::{FlowRecord, Stats},
     learn::{self, Decision},
     metrics::{self, Id, Metrics},
-    pipeline::{Learning, Listener, Memory, Retraining, Source, Watch, Watched},
+    pipeline::{
+        Learning, Listener, Memory, Retraining, Source, Watch, Watched, evidence::Recorder,
+    },
     score::{
         Incident, Scored, count,
         store::{self, Store},
@@ -105,7 +107,9 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
         Some(address) => Some(metrics::listen(address)?),
         None => None,
     };
-    let mut source = Source::open(&setup.config.capture)?;
+    let keeps = !to_stdout && setup.config.evidence.alerts > 0;
+    let copies = keeps.then(|| setup.copies()).flatten();
+    let mut source = Source::open(&setup.config.capture, copies)?;
     for note in &source.notes {
         setup.note(note);
     }
@@ -158,6 +162,9 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
     if !to_stdout || path.is_some() {
         let stop = source.stop_handle();
         watch = watch.heeding(swap::follow(store.clone(), path, metrics.clone(), stop)?);
+    }
+    if keeps {
+        watch = watch.recording(Recorder::new(setup.evidence(), &setup.stages()));
     }
     let watched = watch.run(
         &mut source,
@@ -534,6 +541,14 @@ impl Listener for Screen<'_> {
                 format!("warning: {path}: {error}; a restart will forget what was learned since")
             }
         });
+    }
+
+    fn unkept(&mut self, error: &std::io::Error) {
+        let folder = self.setup.folder().join("evidence");
+        self.setup.note(&format!(
+            "warning: {}: {error}; evidence is lost until it works again",
+            folder.display()
+        ));
     }
 
     fn replaced(&mut self, model: &Model) {

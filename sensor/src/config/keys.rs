@@ -102,6 +102,13 @@ keys! {
     "evidence.alerts", Integer, "20", "Alerts, the gravest first, that a bundle is kept of: packets, flow, features, reasons (run); 0 keeps none.";
     "evidence.bytes_per_alert", Integer, "1M", "Bytes of packets kept of one alert.";
 
+    "evidence.bytes_in_all", Integer, "256M", "Bytes of all bundles of a live sensor; the oldest leave.";
+    "evidence.memory_bytes", Integer, "16M", "Bytes of copied packets that wait in memory for an alert (live).";
+    "evidence.packet_bytes", Integer, "256", "Bytes copied of a packet, at most 2048; 0 copies none (live).";
+    "evidence.first_packets", Integer, "0", "Packets copied of each flow in each epoch, whatever its score (live).";
+    "evidence.watch_p_value", Float, "0.05", "Flows as rare as this are watched: their next packets are copied (live).";
+    "evidence.watch_packets", Integer, "64", "Packets copied of a watched flow (live).";
+
     "live.learn_flows", Integer, "5000", "Flow records to learn a baseline from when no model is given (live).";
     "live.retrain_every", Duration, "24h", "How often to train anew on the traffic that is watched; 0 keeps the first model (live).";
     "live.retrain_drift", Float, "0.3", "Share of the features that moved at which to train anew before that; 1 never does (live).";

@@ -157,12 +157,24 @@ pub struct Score {
 }
 
 /// Section `evidence`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evidence {
     /// Alerts that a bundle is kept of; 0 keeps none.
     pub alerts: usize,
     /// Bytes of packets kept of one alert.
     pub bytes_per_alert: u64,
+    /// Bytes of all bundles of a live sensor.
+    pub bytes_in_all: u64,
+    /// Bytes of packets in memory.
+    pub memory_bytes: usize,
+    /// Bytes copied of a packet; 0 for none.
+    pub packet_bytes: u32,
+    /// Packets copied of each flow and epoch.
+    pub first_packets: u32,
+    /// Flows as rare as this are watched.
+    pub watch_p_value: f64,
+    /// Packets copied of a watched flow.
+    pub watch_packets: u32,
 }
 
 /// Section `live`.
@@ -272,6 +284,12 @@ impl Config {
             evidence: Evidence {
                 alerts: layers.integer("evidence.alerts", 0, 10_000)? as usize,
                 bytes_per_alert: layers.integer("evidence.bytes_per_alert", 4096, 1 << 40)? as u64,
+                bytes_in_all: layers.integer("evidence.bytes_in_all", 4096, 1 << 50)? as u64,
+                memory_bytes: layers.integer("evidence.memory_bytes", 0, 1 << 40)? as usize,
+                packet_bytes: layers.integer("evidence.packet_bytes", 0, 2048)? as u32,
+                first_packets: layers.integer("evidence.first_packets", 0, 1 << 20)? as u32,
+                watch_p_value: layers.float("evidence.watch_p_value", 0.0, 1.0)?,
+                watch_packets: layers.integer("evidence.watch_packets", 0, 1 << 20)? as u32,
             },
             live: Live {
                 learn_flows: layers.integer("live.learn_flows", 10, 100_000_000)? as usize,

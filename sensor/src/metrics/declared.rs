@@ -171,6 +171,12 @@ metrics! {
     AlertThreshold, "anomaly_detect_alert_threshold", Gauge, ["severity": SEVERITIES], "Evidence from which an incident is told, under the alert budget.";
     AlertsWaiting, "anomaly_detect_alerts_waiting", Gauge, [], "Incidents that wait for the alert budget.";
 
+    EvidenceBundlesTotal, "anomaly_detect_evidence_bundles_total", Counter, ["state": &["written", "failed", "skipped", "removed"]], "Bundles of evidence: written (again counts again), not written because of an error, not made because too many alerts came at once, and removed to make room.";
+    EvidencePacketsTotal, "anomaly_detect_evidence_packets_total", Counter, ["state": &["copied", "lost", "aged_out", "kept", "left_out"]], "Packets for evidence: copied while they passed, lost because the ring was full, left memory for younger ones, written to bundles, and left out of bundles because of their bound.";
+    EvidenceWatchedFlows, "anomaly_detect_evidence_watched_flows", Gauge, [], "Flows whose packets are copied because of their score.";
+    EvidenceUnwatchedTotal, "anomaly_detect_evidence_unwatched_total", Counter, [], "Flows that were not watched, because the list was full.";
+    EvidenceBytes, "anomaly_detect_evidence_bytes", Gauge, ["where": &["disk", "memory"]], "Bytes of bundles, and of packets that wait in memory for an alert.";
+
     EpochSeconds, "anomaly_detect_epoch_seconds", Histogram(SECONDS), [], "Time from receiving an epoch to its last verdict.";
     LatencySeconds, "anomaly_detect_latency_seconds", Gauge, ["quantile": &["0.5", "0.9", "0.99", "0.999", "1"]], "Quantiles of the time from the end of an epoch to its last verdict, since the start.";
     LogRowsTotal, "anomaly_detect_log_rows_total", Counter, ["state": &["written", "lost"]], "Rows of the log of flows.";

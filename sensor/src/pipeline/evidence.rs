@@ -6,6 +6,9 @@
 //!                              packets.pcapng   the packets of that flow, and of its host in the time of the incident
 //! ```
 
+mod live;
+mod shelf;
+
 use std::{
     collections::HashMap,
     fs::{self, File},
@@ -35,6 +38,8 @@ use crate::{
     score::{Incident, Judge, explain},
     sink::bundle::{self, Bundle, BundleError, Kept, Timeouts},
 };
+
+pub use self::live::{LiveCounts, LiveSettings, Recorder};
 
 /// Bounds of what is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -51,6 +51,8 @@ pub trait Listener {
     fn memory(&mut self, memory: &Memory);
     /// A person chose another model, and it is in use.
     fn replaced(&mut self, model: &Model);
+    /// Evidence could not be written; not said again until it works.
+    fn unkept(&mut self, _error: &std::io::Error) {}
     /// An epoch is over and everything about it was told.
     fn epoch(&mut self);
 }

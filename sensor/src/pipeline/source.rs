@@ -1,8 +1,14 @@
 //! Live captures of every kind behind one type, and the chain of ways to have one: the best that this machine offers, with the
 //! reason why each better one was passed over.
 
+use sensor_ebpf::flow::FlowKey;
+
+#[cfg(target_os = "linux")]
+use crate::capture::link::LinkType;
 use crate::{
-    capture::{Capture, CaptureError, Epoch, Progress, Stop, libpcap},
+    capture::{
+        Capture, CaptureError, CopyCounts, CopySettings, Epoch, Progress, Record, Stop, libpcap,
+    },
     config::{self, CaptureMode},
 };
 
@@ -70,14 +76,17 @@ impl Source {
     ///
     /// # Errors
     /// No such interface, no permission, no way to capture.
-    pub fn open(wanted: &config::Capture) -> Result<Self, CaptureError> {
+    pub fn open(
+        wanted: &config::Capture,
+        copies: Option<CopySettings>,
+    ) -> Result<Self, CaptureError> {
         let interfaces = wanted.all_interfaces();
         if interfaces.is_empty() {
             return Err(libpcap::LibpcapError::NoInterfaces.into());
         }
         #[cfg(target_os = "linux")]
         if wanted.mode != CaptureMode::Libpcap {
-            match Self::by_kernel(&interfaces, wanted) {
+            match Self::by_kernel(&interfaces, wanted, copies) {
                 Ok(source) => return Ok(source),
                 Err(error) => {
                     let hopeless = matches!(
@@ -88,7 +97,7 @@ impl Source {
                     if only || hopeless || !cfg!(feature = "libpcap") {
                         return Err(error.into());
                     }
-                    let mut source = Self::by_libpcap(&interfaces)?;
+                    let mut source = Self::by_libpcap(&interfaces, copies)?;
                     for interface in interfaces {
                         source.steps.insert(
                             0,
@@ -113,17 +122,27 @@ impl Source {
                 what: "XDP is of Linux only; use --capture libpcap".to_owned(),
             }));
         }
-        Self::by_libpcap(&interfaces)
+        Self::by_libpcap(&interfaces, copies)
     }
 
     #[cfg(target_os = "linux")]
-    fn by_kernel(interfaces: &[String], wanted: &config::Capture) -> Result<Self, xdp::XdpError> {
+    fn by_kernel(
+        interfaces: &[String],
+        wanted: &config::Capture,
+        copies: Option<CopySettings>,
+    ) -> Result<Self, xdp::XdpError> {
         // A wrong name is said before anything is loaded.
         for interface in interfaces {
             xdp::interface_index(interface)?;
         }
+        let evidence = copies.map(|copies| xdp::EvidenceSettings {
+            bytes: copies.bytes,
+            first_packets: copies.first_packets,
+            ring_bytes: copies.waiting_bytes,
+        });
         let settings = xdp::Settings {
             taps: wanted.taps.clone(),
+            evidence,
             instead_tcx: wanted.mode == CaptureMode::Auto,
             ..xdp::Settings::on(interfaces)
         };
@@ -195,8 +214,14 @@ impl Source {
         })
     }
 
-    fn by_libpcap(interfaces: &[String]) -> Result<Self, CaptureError> {
-        let capture = libpcap::Libpcap::open(&libpcap::Settings::on(interfaces))?;
+    fn by_libpcap(
+        interfaces: &[String],
+        copies: Option<CopySettings>,
+    ) -> Result<Self, CaptureError> {
+        let capture = libpcap::Libpcap::open(&libpcap::Settings {
+            copies,
+            ..libpcap::Settings::on(interfaces)
+        })?;
         let seen = interfaces.iter().map(|interface| Seen {
             interface: interface.clone(),
             ingress: "libpcap".to_owned(),
@@ -256,11 +281,61 @@ impl Source {
 pub trait LiveCapture: Capture {
     /// How it does.
     fn health(&self) -> Health;
+    /// Has the next packets of a flow copied; `false` if that cannot be.
+    fn watch(&mut self, _key: &FlowKey, _packets: u32) -> bool {
+        false
+    }
+    /// Has no more packets of a flow copied.
+    fn unwatch(&mut self, _key: &FlowKey) {}
+    /// Hands on the packets copied since the last call; how many there were since the start.
+    fn copies(&mut self, _each: &mut dyn FnMut(&Record<'_>)) -> CopyCounts {
+        CopyCounts::default()
+    }
 }
 
 impl LiveCapture for Source {
     fn health(&self) -> Health {
         self.how()
+    }
+
+    fn watch(&mut self, key: &FlowKey, packets: u32) -> bool {
+        match &mut self.kind {
+            #[cfg(target_os = "linux")]
+            Kind::Kernel(capture) => capture.kernel_mut().watch(key, packets).is_ok(),
+            Kind::Libpcap(capture) => capture.watch(key, packets),
+        }
+    }
+
+    fn unwatch(&mut self, key: &FlowKey) {
+        match &mut self.kind {
+            #[cfg(target_os = "linux")]
+            Kind::Kernel(capture) => capture.kernel_mut().unwatch(key),
+            Kind::Libpcap(capture) => capture.unwatch(key),
+        }
+    }
+
+    fn copies(&mut self, each: &mut dyn FnMut(&Record<'_>)) -> CopyCounts {
+        match &mut self.kind {
+            #[cfg(target_os = "linux")]
+            Kind::Kernel(capture) => {
+                let kernel = capture.kernel_mut();
+                kernel.copies(&mut |copied| {
+                    each(&Record {
+                        time: copied.time,
+                        link: LinkType::ETHERNET,
+                        wire_length: copied.frame_length,
+                        frame: copied.bytes,
+                    });
+                });
+                // Once the programs are detached there is nobody to ask, and nothing new.
+                let made = kernel.copies_made().unwrap_or_default();
+                CopyCounts {
+                    copied: made.copied,
+                    lost: made.lost,
+                }
+            }
+            Kind::Libpcap(capture) => capture.copies(each),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use sensor_ebpf::{flow::EPOCH_SHIFT, maps::Ledger};
 
 use super::{
     Batch, Error, Learning, Listener, Sample, Settings, Stages, Watched,
+    evidence::Recorder,
     report::{report_budget, report_ledger, report_pressure},
     retrain::Retrain,
     source::LiveCapture,
@@ -46,6 +47,7 @@ pub struct Watch<'a> {
     was_pressed: bool,
     began: Option<u64>,
     watched: Watched,
+    recorder: Option<Recorder>,
 }
 
 impl<'a> Watch<'a> {
@@ -93,6 +95,7 @@ impl<'a> Watch<'a> {
                 incidents: 0,
                 has_model: false,
             },
+            recorder: None,
         }
     }
 
@@ -100,6 +103,13 @@ impl<'a> Watch<'a> {
     #[must_use]
     pub fn heeding(mut self, replacements: Receiver<Model>) -> Self {
         self.replacements = Some(replacements);
+        self
+    }
+
+    /// Has it keep evidence of what it tells.
+    #[must_use]
+    pub fn recording(mut self, recorder: Recorder) -> Self {
+        self.recorder = Some(recorder);
         self
     }
 
@@ -128,7 +138,17 @@ impl<'a> Watch<'a> {
                 self.was_pressed = is_pressed;
                 listener.pressed(is_pressed, &self.stages.flow_stats());
             }
+            if let Some(recorder) = &mut self.recorder {
+                recorder.collect(source);
+            }
             self.digest(epoch.index, publish, listener)?;
+            if let Some(recorder) = &mut self.recorder {
+                recorder.ask(source);
+                if let Some(error) = recorder.turn(Some(epoch.index)) {
+                    listener.unkept(&error);
+                }
+                recorder.report(self.metrics);
+            }
             listener.epoch();
             self.report(
                 &epoch,
@@ -140,6 +160,11 @@ impl<'a> Watch<'a> {
         self.stages.finish(&mut self.batch);
         let last = epoch.index;
         self.digest(last, publish, listener)?;
+        if let Some(recorder) = &mut self.recorder
+            && let Some(error) = recorder.turn(None)
+        {
+            listener.unkept(&error);
+        }
         if let Some(memory) = self.retrain.as_mut().and_then(Retrain::finish) {
             listener.memory(&memory);
         }
@@ -258,6 +283,9 @@ impl<'a> Watch<'a> {
             if let Some(retrain) = &mut self.retrain {
                 retrain.observe(&found);
             }
+            if let Some(recorder) = &mut self.recorder {
+                recorder.look(&found);
+            }
             self.metrics.add(Id::FlowsScoredTotal, &[], 1.0);
             self.metrics.observe(Id::Score, f64::from(found.score));
             if found.severity > Severity::Info {
@@ -281,6 +309,11 @@ impl<'a> Watch<'a> {
                     if let Some(retrain) = &mut self.retrain {
                         retrain.heed(incident, (epoch + 1) << EPOCH_SHIFT);
                     }
+                    if let Some(recorder) = &mut self.recorder
+                        && let Some(error) = recorder.keep(incident, &model.digest(), epoch)
+                    {
+                        listener.unkept(&error);
+                    }
                     listener.incident(incident);
                 }
             }
@@ -288,6 +321,11 @@ impl<'a> Watch<'a> {
                 for alert in budget.tell((epoch + 1) << EPOCH_SHIFT, &mut self.incidents) {
                     if let Some(retrain) = &mut self.retrain {
                         retrain.heed(alert.incident, (epoch + 1) << EPOCH_SHIFT);
+                    }
+                    if let Some(recorder) = &mut self.recorder
+                        && let Some(error) = recorder.keep(alert.incident, &model.digest(), epoch)
+                    {
+                        listener.unkept(&error);
                     }
                     listener.incident(alert.incident);
                 }

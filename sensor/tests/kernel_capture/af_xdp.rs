@@ -331,7 +331,7 @@ fn each_way_that_was_passed_over_is_named_with_its_reason() {
     let passed_over = |why: &str| Some(why.to_owned());
     let open = |capture: config::Capture| {
         pair.b
-            .within(|| Source::open(&capture).map_err(|error| error.to_string()))
+            .within(|| Source::open(&capture, None).map_err(|error| error.to_string()))
     };
     let source = open(wanted(CaptureMode::Auto)).expect("open");
     assert_eq!(

@@ -15,6 +15,8 @@ pub use absent::Libpcap;
 #[cfg(any(feature = "libpcap", not(target_os = "linux")))]
 pub use present::Libpcap;
 
+use super::CopySettings;
+
 /// How to capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -27,6 +29,8 @@ pub struct Settings {
     /// Bytes of each frame that are fetched. Lengths are counted by the headers, but a frame cut within its headers
     /// is malformed.
     pub snap_bytes: u32,
+    /// Which packets are copied for evidence, if any.
+    pub copies: Option<CopySettings>,
     /// Whether to see frames that are addressed to other hosts, as on a mirror port.
     pub promiscuous: bool,
 }
@@ -39,6 +43,7 @@ impl Settings {
             flows_per_epoch: 1 << 20,
             buffer_bytes: 16 << 20,
             snap_bytes: 262_144,
+            copies: None,
             promiscuous: true,
         }
     }

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use pcap::{Active, Device, Error, Packet};
 use sensor_ebpf::{
-    flow::{EPOCH_SHIFT, TimeNs, epoch_of},
+    flow::{EPOCH_SHIFT, FlowKey, TimeNs, epoch_of},
     frame::Parsed,
 };
 
 use super::{LibpcapError, Report, Settings};
 use crate::{
-    capture::{Accountant, Capture, CaptureError, Epoch, Progress, Stop, link, link::LinkType},
+    capture::{
+        Accountant, Capture, CaptureError, Copies, CopyCounts, Epoch, Progress, Record, Stop, link,
+        link::LinkType,
+    },
     time,
 };
 
@@ -45,6 +48,7 @@ pub struct Libpcap {
     stop: Stop,
     /// The last epoch to hand over, once a stop has been noticed.
     last: Option<u64>,
+    copies: Option<Copies>,
 }
 
 impl Libpcap {
@@ -71,6 +75,7 @@ impl Libpcap {
             report: Report::default(),
             stop: Stop::default(),
             last: None,
+            copies: settings.copies.map(Copies::new),
         })
     }
 
@@ -80,6 +85,27 @@ impl Libpcap {
             late_packets: self.accountant.late_packets(),
             ..self.report
         }
+    }
+
+    /// Has the next packets of a flow copied; `false` if that cannot be.
+    pub fn watch(&mut self, key: &FlowKey, packets: u32) -> bool {
+        (self.copies.as_mut()).is_some_and(|copies| copies.watch(key, packets))
+    }
+
+    /// Has no more packets of a flow copied.
+    pub fn unwatch(&mut self, key: &FlowKey) {
+        if let Some(copies) = &mut self.copies {
+            copies.unwatch(key);
+        }
+    }
+
+    /// Hands on the packets copied since the last call; how many there were since the start.
+    pub fn copies(&mut self, each: &mut dyn FnMut(&Record<'_>)) -> CopyCounts {
+        let Some(copies) = &mut self.copies else {
+            return CopyCounts::default();
+        };
+        copies.take(each);
+        copies.counts()
     }
 
     /// A handle that ends the capture.
@@ -93,7 +119,12 @@ impl Libpcap {
         loop {
             let mut turn = Turn::default();
             for source in &mut self.sources {
-                source.read(&mut self.accountant, self.open, &mut turn)?;
+                source.read(
+                    &mut self.accountant,
+                    self.copies.as_mut(),
+                    self.open,
+                    &mut turn,
+                )?;
             }
             self.report.packets += turn.packets;
             let now = time::now();
@@ -182,6 +213,7 @@ impl Source {
     fn read(
         &mut self,
         accountant: &mut Accountant,
+        mut copies: Option<&mut Copies>,
         open: u64,
         turn: &mut Turn,
     ) -> Result<(), LibpcapError> {
@@ -202,6 +234,15 @@ impl Source {
             turn.packets += 1;
             let time = time_of(&packet);
             let parsed = link::parse(self.link, packet.data);
+            if let (Some(copies), Parsed::Flow(found)) = (copies.as_deref_mut(), &parsed) {
+                let record = Record {
+                    time,
+                    link: self.link,
+                    wire_length: packet.header.len,
+                    frame: packet.data,
+                };
+                copies.offer(&found.key, &record);
+            }
             if epoch_of(time) > open {
                 self.held = Some((parsed, time));
                 break;
