@@ -2,12 +2,12 @@
 
 use std::io;
 
-use sensor_ebpf::maps::Ledger;
+use sensor_ebpf::{flow::epoch_of, maps::Ledger};
 
 use super::{Binding, Handed, Losses, Settings, Tap, Unbound, balance::Balance};
 use crate::capture::{
     Capture, CaptureError, Epoch, Progress, Stop, sort,
-    xdp::{Attached, DrainReport, Mode, Xdp, XdpError, interface_index, merge, traits_of},
+    xdp::{Attached, DrainReport, Mode, Xdp, XdpError, clock, interface_index, merge, traits_of},
 };
 
 /// A live capture by the kernel programs, of which those on taps hand packets over to AF_XDP where that can be had.
@@ -222,7 +222,10 @@ impl AfXdp {
             sort(&mut epoch.flows);
         }
         let arrived = handed.received + handed.losses.sum();
-        self.report.unaccounted += self.balance.add(epoch.ledger.handed_over, arrived);
+        let now = epoch_of(clock::now(self.xdp.clock_offset()));
+        let is_in_time = self.xdp.is_detached() || now < epoch.index + 2;
+        let handed_over = epoch.ledger.handed_over;
+        self.report.unaccounted += self.balance.add(handed_over, arrived, is_in_time);
         self.losses.add(&handed.losses);
         // The workers' ledgers are in the sum, and say of each packet where it went. What is left of those handed over is what was
         // lost on the way.

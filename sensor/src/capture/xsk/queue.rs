@@ -204,7 +204,7 @@ impl Queue {
     pub(super) fn take(
         &mut self,
         batch: &mut Taken,
-        mut each: impl FnMut(TimeNs, &[u8]),
+        mut each: impl FnMut(TimeNs, &[u8], Told<'_>),
     ) -> io::Result<usize> {
         let Some(ring) = &mut self.rings.rx_ring else {
             return Ok(0);
@@ -213,7 +213,7 @@ impl Queue {
         let taken = unsafe { ring.recv(&self.memory, &mut batch.0) };
         while let Some(mut packet) = batch.0.pop_back() {
             let (time, frame) = split(&mut packet);
-            each(time, frame);
+            each(time, frame, Told(&self.socket));
             self.memory.free_packet(packet);
         }
         if taken > 0 {
@@ -250,10 +250,21 @@ impl Queue {
             .map(drop)
     }
 
+    /// The socket's own counters.
+    pub(super) fn told(&self) -> Told<'_> {
+        Told(&self.socket)
+    }
+}
+
+/// What a socket tells about itself.
+#[derive(Clone, Copy)]
+pub(super) struct Told<'a>(&'a XdpSocket);
+
+impl Told<'_> {
     /// What was lost since the socket was made.
     pub(super) fn losses(&self) -> io::Result<Losses> {
         let now = self
-            .socket
+            .0
             .statistics()
             .map_err(|error| io::Error::other(error.to_string()))?;
         // Without a frame to write to, copy mode counts both (net/xdp/xsk.c, `__xsk_rcv`; xsk_buff_pool.c, `__xp_alloc`). A driver that

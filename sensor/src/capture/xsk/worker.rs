@@ -8,7 +8,10 @@ use std::{
 
 use sensor_ebpf::flow::{EPOCH_SHIFT, epoch_of};
 
-use super::{Batch, Losses, Queue, Settings, queue::Taken};
+use super::{
+    Batch, Losses, Queue, Settings,
+    queue::{Taken, Told},
+};
 use crate::capture::{Accountant, Epoch, Stop, container::Record, link::LinkType, xdp::clock};
 
 /// After the end of an epoch, how long until a ring that has nothing more of it has had all of it. The program stamps a packet
@@ -101,13 +104,19 @@ impl Worker {
             accountant,
             interface,
             open,
+            losses,
             ..
         } = self;
-        let mut is_wanted = true;
-        let taken = queue.take(room, |time, frame| {
+        let (mut is_wanted, mut failed) = (true, None);
+        let taken = queue.take(room, |time, frame, told| {
             if accountant.is_due(time) && is_wanted {
-                // The first packet of a later epoch: packets of a queue come in the order of their times.
-                is_wanted = send(accountant, *interface, Losses::default(), batches, spent);
+                // The first packet of a later epoch: packets of a queue come in the order of their times. A worker that has more to do than
+                // time for it comes by here only, and what its socket lost must be told with the epoch.
+                let lost = since_last(told, losses).unwrap_or_else(|error| {
+                    failed = Some(error);
+                    Losses::default()
+                });
+                is_wanted = send(accountant, *interface, lost, batches, spent);
                 *open = epoch_of(time);
                 accountant.open(*open);
             }
@@ -118,7 +127,10 @@ impl Worker {
                 frame,
             });
         })?;
-        Ok(is_wanted.then_some(taken))
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(is_wanted.then_some(taken)),
+        }
     }
 
     /// Hands the open epoch over, with what was lost until now; false if nobody wants it any more.
@@ -127,9 +139,7 @@ impl Worker {
         batches: &SyncSender<Batch>,
         spent: &Receiver<Epoch>,
     ) -> io::Result<bool> {
-        let now = self.queue.losses()?;
-        let losses = now.since(&self.losses);
-        self.losses = now;
+        let losses = since_last(self.queue.told(), &mut self.losses)?;
         Ok(send(
             &mut self.accountant,
             self.interface,
@@ -143,6 +153,14 @@ impl Worker {
         self.open = epoch;
         self.accountant.open(epoch);
     }
+}
+
+/// What was lost since it was asked last.
+fn since_last(told: Told<'_>, last: &mut Losses) -> io::Result<Losses> {
+    let now = told.losses()?;
+    let lost = now.since(last);
+    *last = now;
+    Ok(lost)
 }
 
 fn send(
