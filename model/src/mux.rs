@@ -35,11 +35,13 @@ pub(crate) struct Pick {
 }
 
 /// What selections read and write: every constant, and a slot for each level of a tree that can be waiting.
-pub(crate) fn operands<const LANES: usize>() -> Vec<[u8; LANES]> {
-    (0..=255)
-        .map(|constant| [constant; LANES])
-        .chain([[0; LANES]; MAX_DEPTH + 2])
-        .collect()
+pub(crate) const OPERANDS: usize = 256 + MAX_DEPTH + 2;
+
+/// Writes the constants, a line of lanes each.
+pub(crate) fn set_constants<const LANES: usize>(operands: &mut [u8]) {
+    for (lanes, constant) in operands.as_chunks_mut::<LANES>().0.iter_mut().zip(0..=255) {
+        lanes.fill(constant);
+    }
 }
 
 impl Program {

@@ -3,6 +3,8 @@
 //! Path lengths are 8-bit fixed-point numbers and a row's sum over the trees is an integer, so the order in which
 //! trees and rows are visited cannot matter; only the finished sum becomes a float.
 
+use std::ops::{Deref, DerefMut};
+
 use crate::Model;
 use crate::autoencoder::Room;
 use crate::walk::{BLOCK, Walker};
@@ -60,18 +62,51 @@ impl Path {
     }
 }
 
+/// Bytes that begin with a cache line: a vector that lies across two costs two reads.
+#[derive(Clone, Debug, Default)]
+struct Lines {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+const LINE_BYTES: usize = 64;
+
+impl Lines {
+    fn zeroed(length: usize) -> Self {
+        let bytes = vec![0; length + LINE_BYTES - 1];
+        let start = bytes.as_ptr().align_offset(LINE_BYTES).min(LINE_BYTES - 1);
+        Self { bytes, start }
+    }
+}
+
+impl Deref for Lines {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let length = (self.bytes.len() + 1).saturating_sub(LINE_BYTES);
+        &self.bytes[self.start..self.start + length]
+    }
+}
+
+impl DerefMut for Lines {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        let length = (self.bytes.len() + 1).saturating_sub(LINE_BYTES);
+        &mut self.bytes[self.start..self.start + length]
+    }
+}
+
 /// Memory that scoring works in; one per thread, made once.
 #[derive(Clone, Debug)]
 pub struct Scratch {
-    codes: Vec<u8>,
+    codes: Lines,
     room: Vec<f32>,
     /// What rows go through an autoencoder in, where a model has one.
     network: Room,
     /// What ordinary trees are walked in.
     #[cfg(target_arch = "x86_64")]
-    operands: Vec<[u8; mux::LANES]>,
+    operands: Lines,
     #[cfg(target_arch = "x86_64")]
-    wide_operands: Vec<[u8; avx512::LANES]>,
+    wide_operands: Lines,
     path: Path,
 }
 
@@ -79,13 +114,13 @@ impl Scratch {
     /// For the fastest path that this machine can take.
     pub fn new() -> Self {
         Self {
-            codes: Vec::new(),
+            codes: Lines::default(),
             room: Vec::new(),
             network: Room::default(),
             #[cfg(target_arch = "x86_64")]
-            operands: Vec::new(),
+            operands: Lines::default(),
             #[cfg(target_arch = "x86_64")]
-            wide_operands: Vec::new(),
+            wide_operands: Lines::default(),
             path: Path::best(),
         }
     }
@@ -93,13 +128,13 @@ impl Scratch {
     /// For a given path; `None` if this machine cannot take it.
     pub fn with_path(path: Path) -> Option<Self> {
         path.runs_here().then(|| Self {
-            codes: Vec::new(),
+            codes: Lines::default(),
             room: Vec::new(),
             network: Room::default(),
             #[cfg(target_arch = "x86_64")]
-            operands: Vec::new(),
+            operands: Lines::default(),
             #[cfg(target_arch = "x86_64")]
-            wide_operands: Vec::new(),
+            wide_operands: Lines::default(),
             path,
         })
     }
@@ -110,12 +145,14 @@ impl Scratch {
     fn fit(&mut self, model: &Model) {
         let codes = model.schema().len() * BLOCK;
         if self.codes.len() < codes {
-            self.codes.resize(codes, 0);
+            self.codes = Lines::zeroed(codes);
             self.room.resize(model.quantiser().room(), 0.0);
             #[cfg(target_arch = "x86_64")]
             if self.operands.is_empty() {
-                self.operands = mux::operands();
-                self.wide_operands = mux::operands();
+                self.operands = Lines::zeroed(mux::OPERANDS * mux::LANES);
+                mux::set_constants::<{ mux::LANES }>(&mut self.operands);
+                self.wide_operands = Lines::zeroed(mux::OPERANDS * avx512::LANES);
+                mux::set_constants::<{ avx512::LANES }>(&mut self.wide_operands);
             }
         }
     }
@@ -287,15 +324,16 @@ fn walk_many(
         }
         (Path::Avx512, Compiled::Ordinary { program, .. }) if left.len() > mux::LANES => {
             let count = left.len().min(avx512::LANES);
-            let operands = &mut scratch.wide_operands;
+            let operands = scratch.wide_operands.as_chunks_mut().0;
             // SAFETY: likewise AVX-512.
             unsafe { avx512::ordinary(program, codes, start, operands, &mut left[..count]) };
             Some(avx512::LANES)
         }
         (Path::Avx2 | Path::Avx512, Compiled::Ordinary { program, .. }) => {
             let count = left.len().min(mux::LANES);
+            let operands = scratch.operands.as_chunks_mut().0;
             // SAFETY: likewise.
-            unsafe { program.run(codes, start, &mut scratch.operands, &mut left[..count]) };
+            unsafe { program.run(codes, start, operands, &mut left[..count]) };
             Some(mux::LANES)
         }
     }
