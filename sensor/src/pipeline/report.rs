@@ -2,14 +2,51 @@
 
 use sensor_ebpf::{frame::Malformed, maps::Ledger};
 
+use super::Stages;
 use crate::{
-    flow,
+    flow::{self, FlowEndReason},
     metrics::{Id, Metrics},
     score::{Budget, Severity},
 };
 
+/// What the flow table and the context hold, and what became of flows.
+pub(super) fn report_stages(metrics: &Metrics, stages: &Stages) {
+    let flows = stages.flow_stats();
+    metrics.total(Id::FlowsBegunTotal, &[], flows.begun as f64);
+    metrics.total(Id::FlowCheckpointsTotal, &[], flows.checkpoints as f64);
+    for reason in FlowEndReason::ALL {
+        metrics.total(
+            Id::FlowsEndedTotal,
+            &[reason.name()],
+            flows.ended(reason) as f64,
+        );
+    }
+    let (live, capacity) = stages.live_flows();
+    metrics.set(Id::FlowTableFlows, &[], live as f64);
+    metrics.set(Id::FlowTableCapacity, &[], f64::from(capacity));
+    report_pressure(metrics, &flows, stages.pressure());
+    let context = stages.context_stats();
+    for (table, entries) in [
+        ("sources", context.sources),
+        ("destinations", context.destinations),
+        ("conversations", context.conversations),
+    ] {
+        metrics.set(Id::ContextEntries, &[table], f64::from(entries));
+    }
+    metrics.total(
+        Id::ContextEvictedTotal,
+        &["newcomer"],
+        context.evicted_newcomers as f64,
+    );
+    metrics.total(
+        Id::ContextEvictedTotal,
+        &["resident"],
+        context.evicted_residents as f64,
+    );
+}
+
 /// What the flow table does against a flood.
-pub(super) fn report_pressure(metrics: &Metrics, flows: &flow::Stats, pressure: (bool, u32)) {
+fn report_pressure(metrics: &Metrics, flows: &flow::Stats, pressure: (bool, u32)) {
     let (is_pressed, half_open) = pressure;
     metrics.set(Id::FlowTableHalfOpen, &[], f64::from(half_open));
     let state = f64::from(u8::from(is_pressed));

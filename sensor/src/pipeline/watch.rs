@@ -9,14 +9,13 @@ use sensor_ebpf::{flow::EPOCH_SHIFT, maps::Ledger};
 use super::{
     Batch, Error, Learning, Listener, Sample, Settings, Stages, Watched,
     evidence::Recorder,
-    report::{report_budget, report_ledger, report_pressure},
+    report::{report_budget, report_ledger, report_stages},
     retrain::Retrain,
     source::LiveCapture,
 };
 use crate::{
     capture::{Epoch, Progress},
     features,
-    flow::FlowEndReason,
     metrics::{Id, Metrics},
     score::{Budget, IncidentSettings, Incidents, Judge, Kind, Scored, Severity},
     time,
@@ -380,38 +379,7 @@ impl<'a> Watch<'a> {
             let value = self.latency.value_at_quantile(quantile) as f64 / 1e6;
             metrics.set(Id::LatencySeconds, &[name], value);
         }
-        let flows = self.stages.flow_stats();
-        metrics.total(Id::FlowsBegunTotal, &[], flows.begun as f64);
-        metrics.total(Id::FlowCheckpointsTotal, &[], flows.checkpoints as f64);
-        for reason in FlowEndReason::ALL {
-            metrics.total(
-                Id::FlowsEndedTotal,
-                &[reason.name()],
-                flows.ended(reason) as f64,
-            );
-        }
-        let (live, capacity) = self.stages.live_flows();
-        metrics.set(Id::FlowTableFlows, &[], live as f64);
-        metrics.set(Id::FlowTableCapacity, &[], f64::from(capacity));
-        report_pressure(metrics, &flows, self.stages.pressure());
-        let context = self.stages.context_stats();
-        for (table, entries) in [
-            ("sources", context.sources),
-            ("destinations", context.destinations),
-            ("conversations", context.conversations),
-        ] {
-            metrics.set(Id::ContextEntries, &[table], f64::from(entries));
-        }
-        metrics.total(
-            Id::ContextEvictedTotal,
-            &["newcomer"],
-            context.evicted_newcomers as f64,
-        );
-        metrics.total(
-            Id::ContextEvictedTotal,
-            &["resident"],
-            context.evicted_residents as f64,
-        );
+        report_stages(metrics, &self.stages);
         for (kind, incidents) in Kind::ALL.into_iter().zip(self.incidents.by_kind()) {
             metrics.set(Id::Incidents, &[kind.name()], incidents as f64);
         }
