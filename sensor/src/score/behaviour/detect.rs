@@ -80,6 +80,9 @@ pub(super) fn flood(record: &FlowRecord, row: &Row, model: &Model) -> Option<(Ev
         DST_PEERS_10S
     };
     let p = fisher(senders.tail(model, row), UNANSWERED.tail_of(model, 1.0));
+    // As above: of this many hosts none was asked.
+    let unasked = f64::from(senders.of(row));
+    let p = p.min(half_fails(unasked, unasked).max(BY_SHAPE));
     let evidence = Evidence::of(Kind::Amplification, p).with(senders.measure(model, row));
     Some((evidence, victim))
 }
