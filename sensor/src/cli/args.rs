@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, builder::styling::Styles};
 
-use crate::config::{CaptureMode, Format};
+use crate::config::{CaptureMode, Count, Format};
 
 /// Finds anomalous flows in network traffic, and says why.
 #[derive(Debug, Parser)]
@@ -83,7 +83,7 @@ pub(super) struct Common {
     pub(super) quiet: bool,
 }
 
-/// When flows end.
+/// Which flows there are, and when they end.
 #[derive(Args, Debug)]
 pub(super) struct Timeouts {
     /// End a flow without a packet for this long, for example 120s; 0 for never
@@ -92,6 +92,9 @@ pub(super) struct Timeouts {
     /// Cut longer flows into records of this length, for example 30m; 0 for never
     #[arg(long, value_name = "TIME")]
     pub(super) active_timeout: Option<String>,
+    /// Look inside tunnels: GRE, VXLAN, Geneve, GTP-U, IP in IP, MPLS, PPPoE
+    #[arg(long)]
+    pub(super) decap: bool,
 }
 
 /// How a model is trained.
@@ -301,6 +304,9 @@ pub(super) struct Live {
     /// How to capture
     #[arg(long, value_enum, value_name = "HOW")]
     pub(super) capture: Option<CaptureMode>,
+    /// How often a packet counts that is forwarded between two of the interfaces [default: first-hook]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub(super) count: Option<Count>,
     /// Model file, or name from `model list`; without one a baseline is learned first, or gone on with
     #[arg(short, long, value_name = "MODEL")]
     pub(super) model: Option<String>,

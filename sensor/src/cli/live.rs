@@ -50,6 +50,9 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
     let mode = args.capture.and_then(|mode| {
         clap::ValueEnum::to_possible_value(&mode).map(|value| value.get_name().to_owned())
     });
+    let count = args.count.and_then(|count| {
+        clap::ValueEnum::to_possible_value(&count).map(|value| value.get_name().to_owned())
+    });
     let flags = Flags::default()
         .timeouts(&args.timeouts)
         .training(&args.training)
@@ -63,6 +66,7 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
         .add("capture.interfaces", interfaces, "--iface")
         .add("capture.taps", taps, "--tap")
         .add("capture.mode", mode, "--capture")
+        .add("capture.count", count, "--count")
         .add(
             "output.folder",
             folder.map(|path| path.display().to_string()),

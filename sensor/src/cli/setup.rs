@@ -67,6 +67,7 @@ impl Flags {
             timeouts.active_timeout.as_ref(),
             "--active-timeout",
         )
+        .add("capture.decap", timeouts.decap.then_some(true), "--decap")
     }
 
     pub(super) fn training(self, training: &Training) -> Self {
@@ -179,6 +180,7 @@ impl Setup {
                 hosts: context.hosts,
                 conversations: context.conversations,
             },
+            inside_tunnels: self.config.capture.decap,
             alerts: self.config.score.alert_budget.map(|budget| {
                 let rate = |rate: AlertRate| score::Rate {
                     alerts: rate.alerts,

@@ -69,6 +69,8 @@ keys! {
     "capture.taps", List, "", "Interfaces that are mirror ports: their packets are counted and never reach the stack (live).";
     "capture.mode", Text, "auto", "How: auto, xdp, af-xdp or libpcap (live).";
     "capture.frames", Integer, "16384", "Frames of memory for each receive queue of a tap, 2 KB each: what may arrive while the sensor is busy (live).";
+    "capture.decap", Flag, "false", "Flows are those inside of tunnels (GRE, VXLAN, Geneve, GTP-U, IP in IP, MPLS, PPPoE), not those on the wire.";
+    "capture.count", Text, "first-hook", "How often a packet counts that is forwarded between two interfaces: first-hook, both or per-interface (live).";
     "capture.busy_poll", Flag, "false", "AF_XDP never sleeps: less latency for a whole CPU for each receive queue of a tap (live).";
 
     "flow.idle_timeout", Duration, "120s", "A flow without a packet for this long has ended; 0 switches that off.";

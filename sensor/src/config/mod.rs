@@ -51,6 +51,10 @@ pub struct Capture {
     pub frames: u32,
     /// Whether AF_XDP drives the driver, and never sleeps.
     pub busy_poll: bool,
+    /// Whether flows are those inside of tunnels.
+    pub decap: bool,
+    /// How often a packet counts that is forwarded.
+    pub count: Count,
 }
 
 impl Capture {
@@ -64,6 +68,17 @@ impl Capture {
         }
         all
     }
+}
+
+/// How often a packet counts that is forwarded between two interfaces, and so is seen twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Count {
+    /// Once, where it arrives.
+    FirstHook,
+    /// Where it arrives and where it leaves, in one flow.
+    Both,
+    /// Where it arrives and where it leaves, in a flow for each interface.
+    PerInterface,
 }
 
 /// How packets are taken from an interface.
@@ -231,6 +246,15 @@ impl Config {
                 taps: layers.list("capture.taps")?,
                 frames: layers.integer("capture.frames", 64, 1 << 20)? as u32,
                 busy_poll: layers.flag_of("capture.busy_poll")?,
+                decap: layers.flag_of("capture.decap")?,
+                count: layers.choice(
+                    "capture.count",
+                    &[
+                        ("first-hook", Count::FirstHook),
+                        ("both", Count::Both),
+                        ("per-interface", Count::PerInterface),
+                    ],
+                )?,
                 mode: layers.choice(
                     "capture.mode",
                     &[

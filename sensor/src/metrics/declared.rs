@@ -66,6 +66,7 @@ const VERDICTS: &[&str] = &[
     "probe",
     "malformed",
     "lost_at_socket",
+    "counted_before",
 ];
 const CAPTURE_MODES: &[&str] = &[
     "af_xdp_zero_copy",
@@ -131,6 +132,7 @@ metrics! {
     UnaccountedPacketsTotal, "anomaly_detect_unaccounted_packets_total", Counter, [], "Packets that are in no counter: 0, or a defect.";
     OverflowBytesTotal, "anomaly_detect_overflow_bytes_total", Counter, [], "IP bytes of packets that found no room in a table.";
     SocketLossesTotal, "anomaly_detect_socket_lost_packets_total", Counter, ["reason": &["ring_full", "no_frame", "other"]], "Packets that AF_XDP sockets lost, by the kernel's own counters; together the packets with verdict lost_at_socket.";
+    TunnelPacketsTotal, "anomaly_detect_tunnel_packets_total", Counter, [], "Packets found inside of a tunnel and counted there (capture.decap).";
     DroppedPacketsTotal, "anomaly_detect_dropped_packets_total", Counter, ["by": &["kernel", "interface"]], "Packets lost before libpcap could hand them over.";
 
     DrainsTotal, "anomaly_detect_drains_total", Counter, [], "Epochs drained from the kernel.";

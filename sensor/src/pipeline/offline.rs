@@ -133,7 +133,11 @@ fn batches(
     tick: &mut dyn FnMut(Tick),
     each: &mut EachBatch<'_>,
 ) -> Result<Pass, Error> {
-    let mut replay = Replay::open(inputs, replay::Settings::default())?;
+    let how = replay::Settings {
+        inside_tunnels: settings.inside_tunnels,
+        ..replay::Settings::default()
+    };
+    let mut replay = Replay::open(inputs, how)?;
     let mut stages = Stages::new(settings);
     let (mut epoch, mut batch) = (Epoch::default(), Batch::new());
     let (mut epochs, mut rows) = (0, 0);

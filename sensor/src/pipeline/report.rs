@@ -92,9 +92,12 @@ pub(super) fn report_ledger(metrics: &Metrics, ledger: &Ledger) {
         ("malformed", ledger.malformed.iter().sum()),
         // Once AF_XDP has taken out what it accounts for itself.
         ("lost_at_socket", ledger.handed_over),
+        ("counted_before", ledger.counted_before),
     ] {
         metrics.add(Id::PacketsTotal, &[verdict], packets as f64);
     }
+    let inside = ledger.inside_tunnels as f64;
+    metrics.add(Id::TunnelPacketsTotal, &[], inside);
     for reason in Malformed::ALL {
         let packets = ledger.malformed[reason as usize] as f64;
         metrics.add(Id::MalformedPacketsTotal, &[reason.name()], packets);

@@ -97,7 +97,7 @@ impl Source {
                     if only || hopeless || !cfg!(feature = "libpcap") {
                         return Err(error.into());
                     }
-                    let mut source = Self::by_libpcap(&interfaces, copies)?;
+                    let mut source = Self::by_libpcap(&interfaces, wanted.decap, copies)?;
                     for interface in interfaces {
                         source.steps.insert(
                             0,
@@ -122,7 +122,7 @@ impl Source {
                 what: "XDP is of Linux only; use --capture libpcap".to_owned(),
             }));
         }
-        Self::by_libpcap(&interfaces, copies)
+        Self::by_libpcap(&interfaces, wanted.decap, copies)
     }
 
     #[cfg(target_os = "linux")]
@@ -144,11 +144,18 @@ impl Source {
             taps: wanted.taps.clone(),
             evidence,
             instead_tcx: wanted.mode == CaptureMode::Auto,
+            inside_tunnels: wanted.decap,
+            counting: match wanted.count {
+                config::Count::FirstHook => xdp::Counting::FirstHook,
+                config::Count::Both => xdp::Counting::Both,
+                config::Count::PerInterface => xdp::Counting::PerInterface,
+            },
             ..xdp::Settings::on(interfaces)
         };
         let sockets = (wanted.mode != CaptureMode::Xdp).then(|| xsk::Settings {
             frames: wanted.frames,
             busy_poll: wanted.busy_poll,
+            inside_tunnels: wanted.decap,
             ..xsk::Settings::default()
         });
         let capture = xsk::AfXdp::start(xdp::Xdp::start(&settings)?, sockets.as_ref())?;
@@ -216,9 +223,11 @@ impl Source {
 
     fn by_libpcap(
         interfaces: &[String],
+        decap: bool,
         copies: Option<CopySettings>,
     ) -> Result<Self, CaptureError> {
         let capture = libpcap::Libpcap::open(&libpcap::Settings {
+            inside_tunnels: decap,
             copies,
             ..libpcap::Settings::on(interfaces)
         })?;

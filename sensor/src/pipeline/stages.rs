@@ -17,6 +17,8 @@ pub struct Settings {
     pub flow: flow::Settings,
     /// Of the context.
     pub context: context::Settings,
+    /// Whether captures are read for the flows inside of tunnels, not for those on the wire.
+    pub inside_tunnels: bool,
     /// How many incidents to tell; nothing tells all of them.
     pub alerts: Option<BudgetSettings>,
 }

@@ -320,6 +320,8 @@ fn each_way_that_was_passed_over_is_named_with_its_reason() {
         mode,
         frames: 1_024,
         busy_poll: false,
+        decap: false,
+        count: config::Count::FirstHook,
     };
     type Way = (&'static str, Option<String>);
     fn ways(source: &Source) -> Vec<Way> {

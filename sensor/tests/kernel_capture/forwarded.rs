@@ -68,8 +68,11 @@ impl Router {
     }
 }
 
-/// Packets in flows from or to the server, by client's port and series; and the ledger.
-fn counted(counting: Counting) -> (BTreeMap<(u16, u16), [u64; 2]>, Ledger, [u32; 2]) {
+/// Packets that a client sent and got, by its port and the flow's series.
+type Packets = BTreeMap<(u16, u16), [u64; 2]>;
+
+/// Packets from and to the server, the ledger, and the indexes of the two interfaces.
+fn counted(counting: Counting) -> (Packets, Ledger, [u32; 2]) {
     let router = Router::new();
     let settings = Settings {
         counting,
@@ -84,7 +87,7 @@ fn counted(counting: Counting) -> (BTreeMap<(u16, u16), [u64; 2]>, Ledger, [u32;
     pause(Duration::from_millis(100));
     capture.stop_handle().stop();
     let (mut epoch, mut ledger) = (Epoch::default(), Ledger::default());
-    let mut flows: BTreeMap<(u16, u16), [u64; 2]> = BTreeMap::new();
+    let mut flows = Packets::new();
     while capture.next_epoch(&mut epoch).expect("drain") == Progress::Epoch {
         ledger.add(&epoch.ledger);
         assert_eq!(epoch.ledger.unaccounted(), 0);

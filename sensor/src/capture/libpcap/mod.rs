@@ -33,6 +33,8 @@ pub struct Settings {
     pub copies: Option<CopySettings>,
     /// Whether to see frames that are addressed to other hosts, as on a mirror port.
     pub promiscuous: bool,
+    /// Whether flows are those inside of tunnels and not those on the wire.
+    pub inside_tunnels: bool,
 }
 
 impl Settings {
@@ -45,6 +47,7 @@ impl Settings {
             snap_bytes: 262_144,
             copies: None,
             promiscuous: true,
+            inside_tunnels: false,
         }
     }
 }

@@ -65,7 +65,8 @@ impl Libpcap {
             .iter()
             .map(|interface| Source::open(interface, settings))
             .collect::<Result<Vec<_>, _>>()?;
-        let mut accountant = Accountant::new(settings.flows_per_epoch);
+        let mut accountant =
+            Accountant::new(settings.flows_per_epoch).inside_tunnels(settings.inside_tunnels);
         let open = epoch_of(time::now());
         accountant.open(open);
         Ok(Self {

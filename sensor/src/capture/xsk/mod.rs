@@ -39,6 +39,8 @@ pub struct Settings {
     pub busy_poll: bool,
     /// Flows counted in an epoch by each worker; packets of further ones go to the overflow counters.
     pub flows_per_epoch: usize,
+    /// Whether flows are those inside of tunnels and not those on the wire.
+    pub inside_tunnels: bool,
 }
 
 impl Default for Settings {
@@ -47,6 +49,7 @@ impl Default for Settings {
             frames: 16_384,
             copy: false,
             busy_poll: false,
+            inside_tunnels: false,
             flows_per_epoch: 1 << 18,
         }
     }

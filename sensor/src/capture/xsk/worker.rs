@@ -41,7 +41,8 @@ impl Worker {
         settings: &Settings,
         stop: Stop,
     ) -> Self {
-        let mut accountant = Accountant::new(settings.flows_per_epoch);
+        let mut accountant =
+            Accountant::new(settings.flows_per_epoch).inside_tunnels(settings.inside_tunnels);
         let open = epoch_of(clock::now(offset));
         accountant.open(open);
         Self {
