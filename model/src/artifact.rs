@@ -27,7 +27,7 @@ use crate::baseline::Profile;
 use crate::body::Body;
 use crate::boost::Classifier;
 use crate::calibrate::Calibration;
-use crate::ensemble::{Ensemble, Weights};
+use crate::ensemble::Weights;
 use crate::forest::{Node, Trees};
 use crate::quantise::Cuts;
 use crate::schema::hex;
@@ -269,47 +269,9 @@ impl Model {
         );
         out.push(u8::from(self.ensemble().is_some()));
         if let Some(ensemble) = self.ensemble() {
-            write_ensemble(&mut out, ensemble);
+            ensemble.write(&mut out);
         }
         out
-    }
-}
-
-fn write_ensemble(out: &mut Vec<u8>, ensemble: &Ensemble) {
-    write_calibration(out, &ensemble.forest);
-    out.push(u8::from(ensemble.autoencoder.is_some()));
-    if let Some((autoencoder, calibration)) = &ensemble.autoencoder {
-        out.extend((autoencoder.columns().len() as u16).to_le_bytes());
-        let columns = autoencoder.columns().iter().zip(autoencoder.places());
-        for ((column, places), spread) in columns.zip(autoencoder.spread()) {
-            out.extend(column.to_le_bytes());
-            out.extend(places.iter().flat_map(|place| place.to_le_bytes()));
-            out.extend(spread.to_le_bytes());
-        }
-        out.push(autoencoder.layers().len() as u8);
-        for layer in autoencoder.layers() {
-            out.extend((layer.inputs() as u16).to_le_bytes());
-            out.extend((layer.outputs() as u16).to_le_bytes());
-            let (weights, bias) = layer.numbers();
-            out.extend(weights.flat_map(f32::to_le_bytes));
-            out.extend(bias.iter().flat_map(|value| value.to_le_bytes()));
-        }
-        write_calibration(out, calibration);
-    }
-    let Some(groups) = &ensemble.groups else {
-        out.push(0);
-        return;
-    };
-    out.push(groups.columns().len() as u8);
-    out.extend(groups.columns().iter().flat_map(|at| at.to_le_bytes()));
-    out.push(groups.groups().len() as u8);
-    for group in groups.groups() {
-        out.extend(group.key.iter().flat_map(|part| part.to_le_bytes()));
-        let surprisals = group.surprisals.iter().flatten();
-        out.extend(surprisals.flat_map(|nats| nats.to_le_bytes()));
-        let usual = group.usual.as_flattened().iter();
-        out.extend(usual.flat_map(|value| value.to_le_bytes()));
-        write_calibration(out, &group.calibration);
     }
 }
 

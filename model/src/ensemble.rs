@@ -5,15 +5,26 @@
 //! significance tests, JRSS B 1955). Members are not independent, so what the sum is worth is calibrated
 //! again, on held-out rows that calibrated none of them where there are enough.
 
+mod write;
+
 use crate::autoencoder::{Autoencoder, Room};
 use crate::calibrate::{self, Calibration};
 use crate::groups::{Group, Groups};
 use crate::maths::ln;
 use crate::score::{Path, Scratch};
 use crate::{Model, Rows, Settings};
+use serde::{Deserialize, Serialize};
 
 /// How much of a member's own score goes into its surprise: keeps the order of those that rank alike.
 const ORDER: f32 = 0.05;
+
+/// What is known of a model's autoencoder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AutoencoderInfo {
+    /// Units of each layer: inputs, hidden layers, outputs.
+    pub sizes: Vec<usize>,
+}
 
 /// All that stands beside the forest.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use crate::baseline::{self, Profile};
 use crate::calibrate::{self, Calibration, CalibrationSource};
-use crate::ensemble::{self, Ensemble};
+use crate::ensemble::{self, AutoencoderInfo, Ensemble};
 use crate::exemplars::Exemplars;
 use crate::forest::{Forest, TreeView, Trees};
 use crate::grow::{Grown, grow};
@@ -74,14 +74,6 @@ pub struct Info {
     pub autoencoder: Option<AutoencoderInfo>,
     /// Peer groups with a baseline of their own.
     pub peer_groups: usize,
-}
-
-/// What is known of a model's autoencoder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AutoencoderInfo {
-    /// Units of each layer: inputs, hidden layers, outputs.
-    pub sizes: Vec<usize>,
 }
 
 /// Serial of the next model.
