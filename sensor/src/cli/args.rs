@@ -319,6 +319,9 @@ pub(super) struct Live {
     /// Stop after this long, for example 10m
     #[arg(long, value_name = "TIME")]
     pub(super) duration: Option<String>,
+    /// Switch off what hides packets (VLAN stripping, large receive offload) until the end (Linux)
+    #[arg(long)]
+    pub(super) fix: bool,
     /// User to become once the capture has begun, by name or number (Linux, as root)
     #[arg(long, value_name = "USER")]
     pub(super) user: Option<String>,
@@ -562,6 +565,12 @@ pub(super) struct Doctor {
     /// Form of the output
     #[arg(long, value_enum, value_name = "FORM")]
     pub(super) format: Option<Format>,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    pub(super) json: bool,
+    /// Switch off what hides packets (VLAN stripping, large receive offload) for the self-test, and on again after
+    #[arg(long)]
+    pub(super) fix: bool,
     #[command(flatten)]
     pub(super) common: Common,
 }

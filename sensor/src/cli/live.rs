@@ -13,14 +13,14 @@ use std::{
 use model::{Model, Published};
 use tokio::sync::oneshot;
 
-#[cfg(target_os = "linux")]
-use super::privilege;
 use super::{
     args::Live,
     fault::{Fault, code},
     setup::{Flags, Setup, make_folder, output},
     swap,
 };
+#[cfg(target_os = "linux")]
+use super::{doctor::Fixed, privilege};
 use crate::{
     capture::Stop,
     config::{CaptureMode, Format},
@@ -111,6 +111,15 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
         Some(address) => Some(metrics::listen(address)?),
         None => None,
     };
+    // Put back when this returns, whether it goes well or not.
+    #[cfg(target_os = "linux")]
+    let fixed = args.fix.then(|| {
+        let (fixed, notes) = Fixed::apply(&setup.config.capture.interfaces);
+        for note in notes {
+            setup.note(&note);
+        }
+        fixed
+    });
     let keeps = !to_stdout && setup.config.evidence.alerts > 0;
     let copies = keeps.then(|| setup.copies()).flatten();
     let mut source = Source::open(&setup.config.capture, copies)?;
@@ -126,10 +135,11 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
         let given_up = privilege::give_up(privilege::Needs {
             user: args.user.as_deref(),
             folder: (!to_stdout).then(|| setup.folder()),
-            restores: source
-                .interfaces
-                .iter()
-                .any(|seen| seen.egress == "tc_clsact"),
+            restores: fixed.as_ref().is_some_and(|fixed| !fixed.is_empty())
+                || source
+                    .interfaces
+                    .iter()
+                    .any(|seen| seen.egress == "tc_clsact"),
         })?;
         if let Some(note) = given_up {
             setup.note(&note);
