@@ -159,10 +159,11 @@ impl<'a> Watch<'a> {
         self.stages.finish(&mut self.batch);
         let last = epoch.index;
         self.digest(last, publish, listener)?;
-        if let Some(recorder) = &mut self.recorder
-            && let Some(error) = recorder.turn(None)
-        {
-            listener.unkept(&error);
+        if let Some(recorder) = &mut self.recorder {
+            if let Some(error) = recorder.turn(None) {
+                listener.unkept(&error);
+            }
+            recorder.report(self.metrics);
         }
         if let Some(memory) = self.retrain.as_mut().and_then(Retrain::finish) {
             listener.memory(&memory);
