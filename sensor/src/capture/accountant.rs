@@ -119,6 +119,23 @@ impl Accountant {
         self.count_marked(parsed, record.time, cut(record));
     }
 
+    /// Parses one frame as this accountant wants it, inside of tunnels or not: the packet, and how many tunnels were entered.
+    #[inline]
+    pub fn parse(&self, link: LinkType, frame: &[u8]) -> (Parsed, u32) {
+        if self.inside_tunnels {
+            link::parse_inside(link, frame)
+        } else {
+            (link::parse(link, frame), 0)
+        }
+    }
+
+    /// Counts what [`Self::parse`] made of one frame.
+    #[inline]
+    pub fn count_parsed(&mut self, (parsed, entered): (Parsed, u32), time: TimeNs) {
+        self.count(parsed, time);
+        self.ledger.inside_tunnels += u64::from(entered != 0);
+    }
+
     /// Counts what the parser made of one frame.
     #[inline]
     pub fn count(&mut self, parsed: Parsed, time: TimeNs) {

@@ -107,7 +107,35 @@ fn octets(address: IpAddr) -> [u8; 16] {
     }
 }
 
+/// Flows that a frame is of: on the wire, and, where that is another, inside of tunnels.
+fn keys(record: &Record<'_>) -> Vec<FlowKey> {
+    let mut keys = Vec::with_capacity(2);
+    let both = [
+        link::parse(record.link, record.frame),
+        link::parse_inside(record.link, record.frame).0,
+    ];
+    for parsed in both {
+        if let Parsed::Flow(packet) = parsed
+            && !keys.contains(&packet.key)
+        {
+            keys.push(packet.key);
+        }
+    }
+    keys
+}
+
 impl Slice<'_> {
+    /// Whether a packet of this flow and time belongs here.
+    fn wants(&self, key: &FlowKey, time: TimeNs) -> bool {
+        let within = |[first, last]: [TimeNs; 2]| (first..=last).contains(&time);
+        let of_host = self
+            .wanted
+            .host
+            .is_some_and(|host| key.addresses.contains(&octets(host)));
+        (self.wanted.flow.as_ref() == Some(key) && within(self.wanted.flow_time))
+            || (of_host && within(self.wanted.host_time))
+    }
+
     fn offer(&mut self, key: &FlowKey, record: &Record<'_>) -> io::Result<()> {
         let within = |[first, last]: [TimeNs; 2]| (first..=last).contains(&record.time);
         let of_flow = self.wanted.flow.as_ref() == Some(key) && within(self.wanted.flow_time);
@@ -216,17 +244,20 @@ fn cut(inputs: &[PathBuf], slices: &mut [Slice<'_>]) -> Result<(), FramesError> 
     }
     let mut wanting = Vec::new();
     frames::each(inputs, &mut |record| {
-        let Parsed::Flow(packet) = link::parse(record.link, record.frame) else {
-            return Ok(());
-        };
-        wanting.clear();
-        let of_hosts = (packet.key.addresses.iter()).filter_map(|address| by_host.get(address));
-        let all = by_flow.get(&packet.key).into_iter().chain(of_hosts);
-        wanting.extend(all.flatten().copied());
-        wanting.sort_unstable();
-        wanting.dedup();
-        for at in &wanting {
-            slices[*at].offer(&packet.key, record)?;
+        let keys = keys(record);
+        for (nth, key) in keys.iter().enumerate() {
+            wanting.clear();
+            let of_hosts = (key.addresses.iter()).filter_map(|address| by_host.get(address));
+            let all = by_flow.get(key).into_iter().chain(of_hosts);
+            wanting.extend(all.flatten().copied());
+            wanting.sort_unstable();
+            wanting.dedup();
+            for at in &wanting {
+                // A host that is outside and inside of a tunnel has the frame once.
+                if nth == 0 || !slices[*at].wants(&keys[0], record.time) {
+                    slices[*at].offer(key, record)?;
+                }
+            }
         }
         Ok(())
     })?;
@@ -266,19 +297,18 @@ pub fn extract_flow(
     let mut out = PcapngWriter::new(out, &comments).map_err(FramesError::Output)?;
     let mut found = 0;
     let report = frames::each(inputs, &mut |record| {
-        let Parsed::Flow(packet) = link::parse(record.link, record.frame) else {
-            return Ok(());
-        };
         if known.len() >= KNOWN_MAX {
             known.clear();
         }
-        let is_it = *known.entry(packet.key).or_insert_with(|| {
-            // Of ICMP the direction matters, which one packet alone does not tell.
-            [0, 1]
-                .iter()
-                .any(|side| flow::community_id::v1(&packet.key, *side) == community_id)
-        });
-        if is_it {
+        let mut is_it = |key: &FlowKey| {
+            *known.entry(*key).or_insert_with(|| {
+                // Of ICMP the direction matters, which one packet alone does not tell.
+                [0, 1]
+                    .iter()
+                    .any(|side| flow::community_id::v1(key, *side) == community_id)
+            })
+        };
+        if keys(record).iter().any(&mut is_it) {
             found += 1;
             let comment = (found == 1).then_some(community_id);
             out.packet(

@@ -12,7 +12,7 @@ use sensor_ebpf::{
 use super::{LibpcapError, Report, Settings};
 use crate::{
     capture::{
-        Accountant, Capture, CaptureError, Copies, CopyCounts, Epoch, Progress, Record, Stop, link,
+        Accountant, Capture, CaptureError, Copies, CopyCounts, Epoch, Progress, Record, Stop,
         link::LinkType,
     },
     time,
@@ -33,7 +33,7 @@ struct Source {
     handle: pcap::Capture<Active>,
     link: LinkType,
     /// A packet that belongs to a later epoch than the open one.
-    held: Option<(Parsed, TimeNs)>,
+    held: Option<((Parsed, u32), TimeNs)>,
     /// Counters of libpcap as last read: they are 32 bits wide and wrap.
     dropped: (u32, u32),
 }
@@ -222,7 +222,7 @@ impl Source {
             if epoch_of(time) > open {
                 return Ok(());
             }
-            accountant.count(parsed, time);
+            accountant.count_parsed(parsed, time);
             turn.in_time += 1;
             self.held = None;
         }
@@ -234,8 +234,8 @@ impl Source {
             };
             turn.packets += 1;
             let time = time_of(&packet);
-            let parsed = link::parse(self.link, packet.data);
-            if let (Some(copies), Parsed::Flow(found)) = (copies.as_deref_mut(), &parsed) {
+            let parsed = accountant.parse(self.link, packet.data);
+            if let (Some(copies), Parsed::Flow(found)) = (copies.as_deref_mut(), &parsed.0) {
                 let record = Record {
                     time,
                     link: self.link,
@@ -249,7 +249,7 @@ impl Source {
                 break;
             }
             turn.in_time += u64::from(epoch_of(time) == open);
-            accountant.count(parsed, time);
+            accountant.count_parsed(parsed, time);
         }
         Ok(())
     }

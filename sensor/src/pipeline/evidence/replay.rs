@@ -179,23 +179,35 @@ fn from_packets(folder: &Path, bundle: &Bundle) -> Result<usize, ReplayError> {
     };
     // The record grows by checkpoints; the one that was scored has all the packets of the bundle.
     let mut best: Option<features::Row> = None;
-    flows(
-        std::slice::from_ref(&path),
-        &settings,
-        &mut |_| (),
-        &mut |batch| {
-            for (record, _) in batch.iter() {
-                if record.id == bundle.flow && record.counters.packets() == bundle.packets.flow {
-                    let record = FlowRecord {
-                        originator: bundle.originator,
-                        ..record.clone()
-                    };
-                    best = Some(features::extract(&record, &ContextView::UNKNOWN));
+    // On the wire, or inside of tunnels: a flow is one or the other.
+    for inside_tunnels in [false, true] {
+        let settings = Settings {
+            inside_tunnels,
+            ..settings.clone()
+        };
+        if best.is_some() {
+            break;
+        }
+        flows(
+            std::slice::from_ref(&path),
+            &settings,
+            &mut |_| (),
+            &mut |batch| {
+                for (record, _) in batch.iter() {
+                    let is_it = record.id == bundle.flow
+                        && record.counters.packets() == bundle.packets.flow;
+                    if is_it {
+                        let record = FlowRecord {
+                            originator: bundle.originator,
+                            ..record.clone()
+                        };
+                        best = Some(features::extract(&record, &ContextView::UNKNOWN));
+                    }
                 }
-            }
-            Ok(())
-        },
-    )?;
+                Ok(())
+            },
+        )?;
+    }
     let Some(row) = best else {
         return Err(ReplayError::Mismatch {
             path,
