@@ -1,32 +1,10 @@
 //! Training with labels, predicting and evaluating, as a user would, on tables made here.
 
-use std::{
-    fmt::Write as _,
-    fs,
-    io::Write as _,
-    path::Path,
-    process::{Command, Output},
-};
+mod cli_support;
 
-/// Runs the program with nothing of the caller's environment that it would read.
-fn run(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_anomaly-detect"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("ANOMALY_DETECT_") {
-            command.env_remove(name);
-        }
-    }
-    let command = command.current_dir(folder).args(arguments);
-    command.output().expect("the program starts")
-}
+use std::{fmt::Write as _, fs, io::Write as _, path::Path};
 
-/// Standard output of a run that must succeed.
-fn stdout(folder: &Path, arguments: &[&str]) -> String {
-    let output = run(folder, arguments);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {said}");
-    String::from_utf8(output.stdout).expect("UTF-8")
-}
+use cli_support::{run, stdout};
 
 /// A table of others' making: an identifier, words, numbers of which some are missing, a port, and the label. Rows
 /// of `service` smtp with many bytes are `spam`, those of port 4444 are `shell`.

@@ -1,31 +1,11 @@
 //! Models of several boxes, compared and merged as a user would.
 
-use std::{
-    path::Path,
-    process::{Command, Output},
-};
+mod cli_support;
 
+use std::path::Path;
+
+use cli_support::{run, stdout};
 use serde_json::Value;
-
-/// Runs the program with nothing of the caller's environment that it would read.
-fn run(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_anomaly-detect"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("ANOMALY_DETECT_") {
-            command.env_remove(name);
-        }
-    }
-    let command = command.current_dir(folder).args(arguments);
-    command.output().expect("the program starts")
-}
-
-/// Standard output of a run that must succeed.
-fn stdout(folder: &Path, arguments: &[&str]) -> String {
-    let output = run(folder, arguments);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {said}");
-    String::from_utf8(output.stdout).expect("UTF-8")
-}
 
 #[test]
 fn models_of_several_boxes_are_compared_and_merged() {
