@@ -82,16 +82,12 @@ fn base64(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv6Addr};
-
     use super::*;
+    use crate::flow::key_address;
 
     /// What a packet from `source` to `destination` has for an id, by the key its flow would have.
     fn id(protocol: u8, source: (&str, u16), destination: (&str, u16)) -> String {
-        let bytes = |text: &str| match text.parse::<IpAddr>().expect("an address") {
-            IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
-            IpAddr::V6(address) => Ipv6Addr::octets(&address),
-        };
+        let bytes = |text: &str| key_address(text.parse().expect("an address"));
         let mut ends = [
             (bytes(source.0), source.1),
             (bytes(destination.0), destination.1),

@@ -15,7 +15,7 @@ mod table;
 pub(crate) use boundary::end_of;
 pub use pressure::{Aggregate, Aggregated, Prefix};
 pub use progress::{Change, change};
-pub use record::{FlowEndReason, FlowRecord, Note, ip_address, protocol_name};
+pub use record::{FlowEndReason, FlowRecord, Note, ip_address, key_address, protocol_name};
 pub use settings::{Emergency, Settings, Stats};
 pub use state::ConnState;
 pub use table::Table;

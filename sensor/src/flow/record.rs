@@ -171,6 +171,14 @@ pub fn ip_address(bytes: &[u8; 16]) -> IpAddr {
     IpAddr::from(Ipv6Addr::from(*bytes)).to_canonical()
 }
 
+/// The address as keys hold it: IPv4 as v4-mapped IPv6. The way back is [`ip_address`].
+pub const fn key_address(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
 /// Lower-case name of the IP protocols that a person knows by name; the others go by their number.
 pub const fn protocol_name(protocol: u8) -> Option<&'static str> {
     Some(match protocol {

@@ -246,10 +246,7 @@ impl Learner {
         if is_mild(incident.kind) || incident.subject.role != Role::Actor {
             return;
         }
-        let host = match incident.subject.address {
-            std::net::IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
-            std::net::IpAddr::V6(address) => address.octets(),
-        };
+        let host = incident.subject.key_address();
         self.quarantine.ban(host, now);
         self.reservoir.forget(&host);
     }

@@ -100,45 +100,24 @@ struct Slice<'a> {
     kept: Kept,
 }
 
-fn octets(address: IpAddr) -> [u8; 16] {
-    match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
-        IpAddr::V6(address) => address.octets(),
-    }
-}
-
-/// Flows that a frame is of: on the wire, and, where that is another, inside of tunnels.
+/// Flows that a frame is of: inside of tunnels, and, where that is another, on the wire.
 fn keys(record: &Record<'_>) -> Vec<FlowKey> {
-    let mut keys = Vec::with_capacity(2);
-    let both = [
-        link::parse(record.link, record.frame),
-        link::parse_inside(record.link, record.frame).0,
-    ];
-    for parsed in both {
-        if let Parsed::Flow(packet) = parsed
-            && !keys.contains(&packet.key)
-        {
-            keys.push(packet.key);
-        }
-    }
-    keys
+    let (inside, entered) = link::parse_inside(record.link, record.frame);
+    let on_the_wire = (entered > 0).then(|| link::parse(record.link, record.frame));
+    let both = [Some(inside), on_the_wire].into_iter().flatten();
+    both.filter_map(|parsed| match parsed {
+        Parsed::Flow(packet) => Some(packet.key),
+        _ => None,
+    })
+    .collect()
 }
 
 impl Slice<'_> {
-    /// Whether a packet of this flow and time belongs here.
-    fn wants(&self, key: &FlowKey, time: TimeNs) -> bool {
-        let within = |[first, last]: [TimeNs; 2]| (first..=last).contains(&time);
-        let of_host = self
-            .wanted
-            .host
-            .is_some_and(|host| key.addresses.contains(&octets(host)));
-        (self.wanted.flow.as_ref() == Some(key) && within(self.wanted.flow_time))
-            || (of_host && within(self.wanted.host_time))
-    }
-
-    fn offer(&mut self, key: &FlowKey, record: &Record<'_>) -> io::Result<()> {
+    /// Takes a packet of these flows, one of which is the wanted flow or of the wanted host, if its time and the bounds allow.
+    fn offer(&mut self, keys: &[FlowKey], record: &Record<'_>) -> io::Result<()> {
         let within = |[first, last]: [TimeNs; 2]| (first..=last).contains(&record.time);
-        let of_flow = self.wanted.flow.as_ref() == Some(key) && within(self.wanted.flow_time);
+        let is_flow = self.wanted.flow.is_some_and(|flow| keys.contains(&flow));
+        let of_flow = is_flow && within(self.wanted.flow_time);
         if !of_flow && !within(self.wanted.host_time) {
             return Ok(());
         }
@@ -239,25 +218,21 @@ fn cut(inputs: &[PathBuf], slices: &mut [Slice<'_>]) -> Result<(), FramesError> 
             by_flow.entry(flow).or_default().push(at);
         }
         if let Some(host) = slice.wanted.host {
-            by_host.entry(octets(host)).or_default().push(at);
+            by_host.entry(flow::key_address(host)).or_default().push(at);
         }
     }
     let mut wanting = Vec::new();
     frames::each(inputs, &mut |record| {
         let keys = keys(record);
-        for (nth, key) in keys.iter().enumerate() {
-            wanting.clear();
-            let of_hosts = (key.addresses.iter()).filter_map(|address| by_host.get(address));
-            let all = by_flow.get(key).into_iter().chain(of_hosts);
-            wanting.extend(all.flatten().copied());
-            wanting.sort_unstable();
-            wanting.dedup();
-            for at in &wanting {
-                // A host that is outside and inside of a tunnel has the frame once.
-                if nth == 0 || !slices[*at].wants(&keys[0], record.time) {
-                    slices[*at].offer(key, record)?;
-                }
-            }
+        let of_hosts =
+            (keys.iter().flat_map(|key| &key.addresses)).filter_map(|address| by_host.get(address));
+        let of_flows = keys.iter().filter_map(|key| by_flow.get(key));
+        wanting.clear();
+        wanting.extend(of_flows.chain(of_hosts).flatten().copied());
+        wanting.sort_unstable();
+        wanting.dedup();
+        for at in &wanting {
+            slices[*at].offer(&keys, record)?;
         }
         Ok(())
     })?;

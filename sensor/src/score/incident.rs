@@ -157,11 +157,8 @@ impl Incident {
 
     /// Names it, the same in every run over the same packets: 16 hexadecimal digits.
     pub fn id(&self) -> String {
-        let address = match self.subject.address {
-            IpAddr::V4(address) => address.to_ipv6_mapped(),
-            IpAddr::V6(address) => address,
-        };
-        let [high, low] = [address.to_bits() >> 64, address.to_bits()].map(|half| half as u64);
+        let bits = u128::from_be_bytes(self.subject.key_address());
+        let [high, low] = [bits >> 64, bits].map(|half| half as u64);
         let what = (self.kind as u64) << 1 | u64::from(self.subject.role == Role::Victim);
         format!("{:016x}", fixed_hash(&[what, high, low, self.began]))
     }

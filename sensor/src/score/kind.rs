@@ -2,6 +2,8 @@
 
 use std::{fmt, net::IpAddr};
 
+use crate::flow::key_address;
+
 /// What happened. Strongest first: a flow that fits two is called by the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -111,4 +113,11 @@ pub struct Subject {
     pub address: IpAddr,
     /// Its side.
     pub role: Role,
+}
+
+impl Subject {
+    /// The host's address as keys of flows hold it.
+    pub const fn key_address(&self) -> [u8; 16] {
+        key_address(self.address)
+    }
 }

@@ -1,14 +1,6 @@
-//! Addresses in the form that keys have, and what kind of address one is.
+//! What kind of address one is.
 
 use std::net::IpAddr;
-
-/// Sixteen bytes, IPv4 as v4-mapped IPv6 (RFC 4291 §2.5.5.2).
-pub(super) fn bits(address: IpAddr) -> [u8; 16] {
-    match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
-        IpAddr::V6(address) => address.octets(),
-    }
-}
 
 /// Whether the address is of a private network: RFC 1918, RFC 4193, link-local, loopback.
 pub(super) fn is_private(address: IpAddr) -> bool {

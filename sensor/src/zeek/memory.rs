@@ -100,7 +100,7 @@ pub(super) struct Memory {
 }
 
 fn key_of(address: IpAddr) -> [u64; 2] {
-    let bits = super::address::bits(address);
+    let bits = crate::flow::key_address(address);
     let word = |at: usize| u64::from_be_bytes(std::array::from_fn(|byte| bits[at + byte]));
     [word(0), word(8)]
 }

@@ -13,7 +13,7 @@ use sensor_ebpf::{
 };
 
 use super::{
-    Row, address,
+    Row,
     conn::Conn,
     memory::{Memory, Past},
     table::{self, Input},
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     capture::Epoch,
     context::{self, Context, ContextView},
-    flow::{Change, ConnState, FlowRecord, change},
+    flow::{Change, ConnState, FlowRecord, change, key_address},
 };
 
 /// How long a connection is held so that one that ended before it may overtake it.
@@ -189,7 +189,7 @@ impl Stream {
 /// What the context needs of a connection, as it takes it from a flow.
 fn delta(conn: &Conn) -> (FlowKey, FlowCounters) {
     let key = FlowKey {
-        addresses: [address::bits(conn.source), address::bits(conn.destination)],
+        addresses: [key_address(conn.source), key_address(conn.destination)],
         ports: [
             conn.source_port.unwrap_or(0),
             conn.destination_port.unwrap_or(0),

@@ -2,7 +2,7 @@
 //! copies wait in memory, the oldest leave, and when an alert is told, a bundle is made of those that belong to it.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashSet, VecDeque},
     fs::{self, File},
     io::{self, BufWriter},
     path::PathBuf,
@@ -13,7 +13,7 @@ use sensor_ebpf::{
     frame::Parsed,
 };
 
-use super::{Keep, Slice, Wanted, octets, shelf::Shelf, timeouts};
+use super::{Keep, Slice, Wanted, shelf::Shelf, timeouts};
 use crate::{
     capture::{CopyCounts, Record, link, link::LinkType, pcapng_writer::PcapngWriter},
     metrics::{Id, Metrics},
@@ -90,7 +90,7 @@ pub struct Recorder {
     timeouts: Timeouts,
     packets: VecDeque<Packet>,
     bytes: usize,
-    watched: HashMap<FlowKey, ()>,
+    watched: HashSet<FlowKey>,
     /// Changes of the watch list: put there, or taken off.
     asks: Vec<(FlowKey, bool)>,
     open: VecDeque<(u64, Incident, String)>,
@@ -110,7 +110,7 @@ impl Recorder {
             settings,
             packets: VecDeque::new(),
             bytes: 0,
-            watched: HashMap::new(),
+            watched: HashSet::new(),
             asks: Vec::new(),
             open: VecDeque::new(),
             this_epoch: 0,
@@ -155,12 +155,12 @@ impl Recorder {
     pub fn look(&mut self, found: &Scored) {
         let key = &found.record.key;
         if found.record.is_final() {
-            if self.watched.remove(key).is_some() {
+            if self.watched.remove(key) {
                 self.asks.push((*key, false));
             }
-        } else if found.p_value <= self.settings.watch_p_value && !self.watched.contains_key(key) {
+        } else if found.p_value <= self.settings.watch_p_value && !self.watched.contains(key) {
             if self.watched.len() < WATCHED_MAX {
-                self.watched.insert(*key, ());
+                self.watched.insert(*key);
                 self.asks.push((*key, true));
             } else {
                 self.counts.unwatched += 1;
@@ -251,7 +251,7 @@ impl Recorder {
             host_time: [incident.first, TimeNs::MAX],
             ..Wanted::of(incident)
         };
-        let host = octets(incident.subject.address);
+        let host = incident.subject.key_address();
         let mut packets: Vec<&Packet> = (self.packets.iter())
             .filter(|packet| packet.key == flow || packet.key.addresses.contains(&host))
             .collect();
@@ -277,7 +277,7 @@ impl Recorder {
                 wire_length: packet.wire_length,
                 frame: &packet.frame,
             };
-            slice.offer(&packet.key, &record)?;
+            slice.offer(std::slice::from_ref(&packet.key), &record)?;
         }
         let (kept, mut bytes) = (slice.kept, slice.out.written());
         slice.out.finish()?;
