@@ -9,6 +9,7 @@ pub mod flows;
 pub mod json;
 pub mod plot;
 pub mod report;
+pub mod rollup;
 pub mod store;
 pub mod summary;
 pub mod table;
