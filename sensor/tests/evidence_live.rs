@@ -15,15 +15,12 @@ use sensor::{
         link::{self, LinkType},
         replay::{self, Replay},
     },
-    features::{Row, model_row},
-    flow::{FlowRecord, Stats},
-    learn::Decision,
+    features::model_row,
     metrics::Metrics,
     pipeline::{
-        self, Batch, Health, Learning, Listener, LiveCapture, Memory, Training, Watch,
+        self, Batch, Health, Learning, Listener, LiveCapture, News, Training, Watch,
         evidence::{self, Keep, LiveSettings, Recorder},
     },
-    score::{Incident, Scored},
 };
 use sensor_ebpf::{flow::FlowKey, frame::Parsed};
 
@@ -129,20 +126,14 @@ struct Witness {
 }
 
 impl Listener for Witness {
-    fn learning(&mut self, _: usize, _: usize) {}
-    fn learned(&mut self, _: &Model) {}
-    fn flow(&mut self, _: &FlowRecord, _: &Row, _: Option<&Scored>) {}
-    fn incident(&mut self, incident: &Incident) {
-        self.told.push(incident.id());
+    fn incident(&mut self, news: &News<'_>) {
+        if news.stage.is_telling() {
+            self.told.push(news.incident.id());
+        }
     }
-    fn pressed(&mut self, _: bool, _: &Stats) {}
-    fn decided(&mut self, _: &Decision) {}
-    fn memory(&mut self, _: &Memory) {}
-    fn replaced(&mut self, _: &Model) {}
     fn unkept(&mut self, _: &io::Error) {
         self.troubles += 1;
     }
-    fn epoch(&mut self) {}
 }
 
 fn kept(folder: &Path) -> LiveSettings {

@@ -110,6 +110,20 @@ const KINDS: &[&str] = &[
     "beaconing",
     "unusual flow",
 ];
+const SINKS: &[&str] = &[
+    "store",
+    "dashboard",
+    "csv",
+    "eve",
+    "ecs",
+    "conn_log",
+    "parquet",
+    "ipfix",
+    "syslog",
+    "webhook",
+    "mail",
+    "redis",
+];
 const SECONDS: &[f64] = &[
     1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0,
 ];
@@ -172,6 +186,8 @@ metrics! {
     AlertsTotal, "anomaly_detect_alerts_total", Counter, ["state": &["told", "told_again", "below_threshold", "withheld"]], "Incidents by what the alert budget did with them; `told` are the alerts it counts.";
     AlertThreshold, "anomaly_detect_alert_threshold", Gauge, ["severity": SEVERITIES], "Evidence from which an incident is told, under the alert budget.";
     AlertsWaiting, "anomaly_detect_alerts_waiting", Gauge, [], "Incidents that wait for the alert budget.";
+
+    SinkMessagesTotal, "anomaly_detect_sink_messages_total", Counter, ["sink": SINKS, "state": &["taken", "no_room", "gone"]], "Alerts and flows handed to sinks: taken, lost because the sink's inbox was full, or because the sink is gone.";
 
     EvidenceBundlesTotal, "anomaly_detect_evidence_bundles_total", Counter, ["state": &["written", "failed", "skipped", "removed"]], "Bundles of evidence: written (again counts again), not written because of an error, not made because too many alerts came at once, and removed to make room.";
     EvidencePacketsTotal, "anomaly_detect_evidence_packets_total", Counter, ["state": &["copied", "lost", "aged_out", "kept", "left_out"]], "Packets for evidence: copied while they passed, lost because the ring was full, left memory for younger ones, written to bundles, and left out of bundles because of their bound.";

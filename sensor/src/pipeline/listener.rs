@@ -6,13 +6,13 @@ use model::Model;
 use sensor_ebpf::maps::Ledger;
 
 use super::{
-    Training,
+    Coverage, Training,
     retrain::{Memory, Retraining},
 };
 use crate::{
     features,
     learn::Decision,
-    score::{Incident, Scored},
+    score::{Budget, Incident, Scored, Stage},
 };
 
 /// How a baseline is learned before there is a model.
@@ -28,33 +28,99 @@ pub struct Learning {
     pub retrain: Option<Retraining>,
 }
 
-/// What happens while watching.
+/// What is told of an incident, and what was known of the sensor when it was.
+#[derive(Clone, Copy, Debug)]
+pub struct News<'a> {
+    /// The incident as it stands.
+    pub incident: &'a Incident,
+    /// Why it is told now.
+    pub stage: Stage,
+    /// The model that scored its flows.
+    pub model: &'a Model,
+    /// Whether its packets are kept as evidence.
+    pub has_bundle: bool,
+    /// Share of the packets since it began, as far as that is remembered, that are in flow records or in named classes
+    /// that are no flows: 1, but for packets lost for want of room.
+    pub coverage: f64,
+}
+
+/// What happens while watching. Whoever listens hears what it wants to.
 pub trait Listener {
     /// An epoch is over while the baseline is being learned: so many of so many flow records are there.
-    fn learning(&mut self, have: usize, want: usize);
+    fn learning(&mut self, _have: usize, _want: usize) {}
     /// The baseline is learned.
-    fn learned(&mut self, model: &Model);
+    fn learned(&mut self, _model: &Model) {}
     /// A flow record ended; without a verdict while the baseline is being learned.
     fn flow(
         &mut self,
-        record: &crate::flow::FlowRecord,
-        row: &features::Row,
-        verdict: Option<&Scored>,
-    );
-    /// An incident began, or grew to four times what was told last.
-    fn incident(&mut self, incident: &Incident);
+        _record: &crate::flow::FlowRecord,
+        _row: &features::Row,
+        _verdict: Option<&Scored>,
+    ) {
+    }
+    /// Something is to be told of an incident.
+    fn incident(&mut self, _news: &News<'_>) {}
     /// Half-open flows began to pour in, so that not each gets a record, or it is over; with the totals so far.
-    fn pressed(&mut self, is_pressed: bool, stats: &crate::flow::Stats);
+    fn pressed(&mut self, _is_pressed: bool, _stats: &crate::flow::Stats) {}
     /// A challenger took over or did not, or a champion was sent back.
-    fn decided(&mut self, decision: &Decision);
+    fn decided(&mut self, _decision: &Decision) {}
     /// What became of the file of what is remembered.
-    fn memory(&mut self, memory: &Memory);
+    fn memory(&mut self, _memory: &Memory) {}
     /// A person chose another model, and it is in use.
-    fn replaced(&mut self, model: &Model);
+    fn replaced(&mut self, _model: &Model) {}
     /// Evidence could not be written; not said again until it works.
     fn unkept(&mut self, _error: &std::io::Error) {}
     /// An epoch is over and everything about it was told.
-    fn epoch(&mut self);
+    fn epoch(&mut self) {}
+}
+
+/// Tells those who keep lists, if the incident was ever told.
+pub(super) fn quietly(
+    incident: &Incident,
+    stage: Stage,
+    model: &Model,
+    (budget, coverage): (&Option<Budget>, &Coverage),
+    listener: &mut dyn Listener,
+) {
+    if budget
+        .as_ref()
+        .is_none_or(|budget| budget.has_told(incident))
+    {
+        listener.incident(&News {
+            incident,
+            stage,
+            model,
+            has_bundle: false,
+            coverage: coverage.since(incident.first),
+        });
+    }
+}
+
+/// Tells two listeners.
+pub struct Both<'a>(pub &'a mut dyn Listener, pub &'a mut dyn Listener);
+
+macro_rules! to_both {
+    ($($name:ident($($argument:ident: $type:ty),*);)*) => {
+        impl Listener for Both<'_> {
+            $(fn $name(&mut self, $($argument: $type),*) {
+                self.0.$name($($argument),*);
+                self.1.$name($($argument),*);
+            })*
+        }
+    };
+}
+
+to_both! {
+    learning(have: usize, want: usize);
+    learned(model: &Model);
+    flow(record: &crate::flow::FlowRecord, row: &features::Row, verdict: Option<&Scored>);
+    incident(news: &News<'_>);
+    pressed(is_pressed: bool, stats: &crate::flow::Stats);
+    decided(decision: &Decision);
+    memory(memory: &Memory);
+    replaced(model: &Model);
+    unkept(error: &std::io::Error);
+    epoch();
 }
 
 /// What was watched.

@@ -1,6 +1,8 @@
 //! The one place that names the stages: capture, flow, context, features, score, sink. One thread does all packet
 //! and flow work, without async.
 
+mod coverage;
+mod desk;
 pub mod evidence;
 mod foreign;
 mod input;
@@ -17,10 +19,12 @@ mod table;
 mod watch;
 
 pub use self::{
+    coverage::Coverage,
+    desk::{Desk, Inbox, Post, Subscriptions},
     foreign::{Encoder, Foreign, ForeignError, some},
     input::{Spooled, check, is_table, spool},
     labelled::{LabelledTable, Labels, TalkColumns, is_attack},
-    listener::{Learning, Listener, Watched},
+    listener::{Both, Learning, Listener, News, Watched},
     logs::HostLogs,
     offline::{
         Error, Learned, Pass, Summary, Tick, Training, flows, score_capture, train_on_captures,

@@ -1,12 +1,13 @@
 //! What a live sensor knows of itself, as metrics.
 
-use sensor_ebpf::{frame::Malformed, maps::Ledger};
+use hdrhistogram::Histogram;
+use sensor_ebpf::{flow::EPOCH_SHIFT, frame::Malformed, maps::Ledger};
 
-use super::Stages;
+use super::{Health, Stages};
 use crate::{
     flow::{self, FlowEndReason},
     metrics::{Id, Metrics},
-    score::{Budget, Severity},
+    score::{Budget, Incidents, Kind, Severity},
 };
 
 /// What the flow table and the context hold, and what became of flows.
@@ -105,4 +106,57 @@ pub(super) fn report_ledger(metrics: &Metrics, ledger: &Ledger) {
     metrics.add(Id::OverflowBytesTotal, &[], ledger.overflow_bytes as f64);
     let unaccounted = ledger.unaccounted().unsigned_abs() as f64;
     metrics.add(Id::UnaccountedPacketsTotal, &[], unaccounted);
+}
+
+/// How an epoch was drained and gone through.
+pub(super) fn report_drain(
+    metrics: &Metrics,
+    health: &Health,
+    lateness_ns: u64,
+    processing_ns: u64,
+) {
+    let seconds = |nanoseconds: u64| nanoseconds as f64 / 1e9;
+    metrics.add(Id::DrainsTotal, &[], 1.0);
+    metrics.add(Id::EarlyDrainsTotal, &[], f64::from(health.early));
+    metrics.observe(Id::DrainSeconds, seconds(lateness_ns));
+    metrics.observe(Id::EpochSeconds, seconds(processing_ns));
+    if lateness_ns > 1 << (EPOCH_SHIFT - 1) {
+        metrics.add(Id::LateEpochsTotal, &[], 1.0);
+    }
+    if !health.fill.is_nan() {
+        metrics.set(Id::DrainFillRatio, &[], health.fill);
+    }
+    metrics.add(Id::UnaccountedPacketsTotal, &[], health.unaccounted as f64);
+    for (reason, lost) in ["ring_full", "no_frame", "other"]
+        .into_iter()
+        .zip(health.socket_losses)
+    {
+        metrics.total(Id::SocketLossesTotal, &[reason], lost as f64);
+    }
+    for (by, dropped) in ["kernel", "interface"].into_iter().zip(health.dropped) {
+        metrics.total(Id::DroppedPacketsTotal, &[by], dropped as f64);
+    }
+}
+
+/// Time from the end of an epoch to its last verdict; the histogram is in microseconds.
+pub(super) fn report_latency(metrics: &Metrics, latency: &Histogram<u64>) {
+    for (name, quantile) in [
+        ("0.5", 0.5),
+        ("0.9", 0.9),
+        ("0.99", 0.99),
+        ("0.999", 0.999),
+        ("1", 1.0),
+    ] {
+        let value = latency.value_at_quantile(quantile) as f64 / 1e6;
+        metrics.set(Id::LatencySeconds, &[name], value);
+    }
+}
+
+/// Incidents that go on, by kind.
+pub(super) fn report_incidents(metrics: &Metrics, incidents: &Incidents) {
+    for (kind, number) in Kind::ALL.into_iter().zip(incidents.by_kind()) {
+        metrics.set(Id::Incidents, &[kind.name()], number as f64);
+    }
+    let forgotten = incidents.forgotten() as f64;
+    metrics.total(Id::IncidentsForgottenTotal, &[], forgotten);
 }

@@ -7,9 +7,12 @@ use model::{Model, Published};
 use sensor_ebpf::{flow::EPOCH_SHIFT, maps::Ledger};
 
 use super::{
-    Batch, Error, Learning, Listener, Sample, Settings, Stages, Watched,
+    Batch, Coverage, Error, Learning, Listener, News, Sample, Settings, Stages, Watched,
     evidence::Recorder,
-    report::{report_budget, report_ledger, report_stages},
+    listener::quietly,
+    report::{
+        report_budget, report_drain, report_incidents, report_latency, report_ledger, report_stages,
+    },
     retrain::Retrain,
     source::LiveCapture,
 };
@@ -17,7 +20,7 @@ use crate::{
     capture::{Epoch, Progress},
     features,
     metrics::{Id, Metrics},
-    score::{Budget, IncidentSettings, Incidents, Judge, Kind, Scored, Severity},
+    score::{Budget, Incident, IncidentSettings, Incidents, Judge, Scored, Severity, Stage},
     time,
 };
 
@@ -27,6 +30,8 @@ const FEWEST: usize = 200;
 const INCIDENT_OVER_NS: u64 = 30 * 60 * 1_000_000_000;
 /// Epochs between two looks for incidents that are over: half a minute.
 const SWEEP_EPOCHS: u64 = 64;
+/// Epochs between two tellings of what moved, to those who keep a list: two seconds.
+const MOVED_EPOCHS: u64 = 4;
 
 /// A live sensor.
 pub struct Watch<'a> {
@@ -47,6 +52,7 @@ pub struct Watch<'a> {
     began: Option<u64>,
     watched: Watched,
     recorder: Option<Recorder>,
+    coverage: Coverage,
 }
 
 impl<'a> Watch<'a> {
@@ -95,6 +101,7 @@ impl<'a> Watch<'a> {
                 has_model: false,
             },
             recorder: None,
+            coverage: Coverage::default(),
         }
     }
 
@@ -132,6 +139,7 @@ impl<'a> Watch<'a> {
                 .saturating_sub(due);
             self.began.get_or_insert(epoch.index);
             self.stages.observe(&epoch, &mut self.batch);
+            self.coverage.add(epoch.index, &epoch.ledger);
             let (is_pressed, _) = self.stages.pressure();
             if is_pressed != self.was_pressed {
                 self.was_pressed = is_pressed;
@@ -149,16 +157,21 @@ impl<'a> Watch<'a> {
                 recorder.report(self.metrics);
             }
             listener.epoch();
-            self.report(
-                &epoch,
-                lateness,
-                time::now().saturating_sub(received),
-                health,
-            );
+            let processing = time::now().saturating_sub(received);
+            self.latency
+                .saturating_record((lateness + processing) / 1000);
+            report_ledger(self.metrics, &epoch.ledger);
+            report_drain(self.metrics, &health, lateness, processing);
+            report_latency(self.metrics, &self.latency);
+            report_stages(self.metrics, &self.stages);
+            report_incidents(self.metrics, &self.incidents);
         }
         self.stages.finish(&mut self.batch);
         let last = epoch.index;
         self.digest(last, publish, listener)?;
+        if let Some(published) = self.model.clone() {
+            self.pass_on(&published.pin(), listener);
+        }
         if let Some(recorder) = &mut self.recorder {
             if let Some(error) = recorder.turn(None) {
                 listener.unkept(&error);
@@ -303,91 +316,73 @@ impl<'a> Watch<'a> {
             }
         }
         self.incidents.absorb_rest(self.stages.aggregates());
-        match &mut self.budget {
+        let now = (epoch + 1) << EPOCH_SHIFT;
+        let told: Vec<(&Incident, Stage)> = match &mut self.budget {
             None => {
-                for incident in self.incidents.news() {
-                    if let Some(retrain) = &mut self.retrain {
-                        retrain.heed(incident, (epoch + 1) << EPOCH_SHIFT);
-                    }
-                    if let Some(recorder) = &mut self.recorder
-                        && let Some(error) = recorder.keep(incident, &model.digest(), epoch)
-                    {
-                        listener.unkept(&error);
-                    }
-                    listener.incident(incident);
-                }
+                let stage = |incident: &Incident| match incident.was_told() {
+                    false => Stage::New,
+                    true => Stage::Grown,
+                };
+                let news = self.incidents.news().into_iter();
+                news.map(|incident| (incident, stage(incident))).collect()
             }
             Some(budget) => {
-                for alert in budget.tell((epoch + 1) << EPOCH_SHIFT, &mut self.incidents) {
-                    if let Some(retrain) = &mut self.retrain {
-                        retrain.heed(alert.incident, (epoch + 1) << EPOCH_SHIFT);
-                    }
-                    if let Some(recorder) = &mut self.recorder
-                        && let Some(error) = recorder.keep(alert.incident, &model.digest(), epoch)
-                    {
-                        listener.unkept(&error);
-                    }
-                    listener.incident(alert.incident);
-                }
-                report_budget(self.metrics, budget);
+                let alerts = budget.tell(now, &mut self.incidents).into_iter();
+                let stage = |again| if again { Stage::Grown } else { Stage::New };
+                alerts
+                    .map(|alert| (alert.incident, stage(alert.again)))
+                    .collect()
             }
+        };
+        for (incident, stage) in told {
+            if let Some(retrain) = &mut self.retrain {
+                retrain.heed(incident, now);
+            }
+            let has_bundle = self.recorder.as_mut().is_some_and(|recorder| {
+                let kept = recorder.keep(incident, &model.digest(), epoch);
+                if let Err(error) = &kept {
+                    listener.unkept(error);
+                }
+                matches!(kept, Ok(true))
+            });
+            listener.incident(&News {
+                incident,
+                stage,
+                model,
+                has_bundle,
+                coverage: self.coverage.since(incident.first),
+            });
+        }
+        if let Some(budget) = &self.budget {
+            report_budget(self.metrics, budget);
+        }
+        if epoch.is_multiple_of(MOVED_EPOCHS) {
+            self.pass_on(model, listener);
         }
         if epoch.is_multiple_of(SWEEP_EPOCHS) {
-            self.incidents
-                .close(((epoch + 1) << EPOCH_SHIFT).saturating_sub(INCIDENT_OVER_NS));
+            self.close(model, now.saturating_sub(INCIDENT_OVER_NS), listener);
         }
     }
 
-    fn report(
-        &mut self,
-        epoch: &Epoch,
-        lateness_ns: u64,
-        processing_ns: u64,
-        health: super::Health,
-    ) {
-        let metrics = self.metrics;
-        report_ledger(metrics, &epoch.ledger);
-        let seconds = |nanoseconds: u64| nanoseconds as f64 / 1e9;
-        metrics.add(Id::DrainsTotal, &[], 1.0);
-        metrics.add(Id::EarlyDrainsTotal, &[], f64::from(health.early));
-        metrics.observe(Id::DrainSeconds, seconds(lateness_ns));
-        metrics.observe(Id::EpochSeconds, seconds(processing_ns));
-        if lateness_ns > 1 << (EPOCH_SHIFT - 1) {
-            metrics.add(Id::LateEpochsTotal, &[], 1.0);
+    /// Tells what moved of incidents that were told.
+    fn pass_on(&mut self, model: &Model, listener: &mut dyn Listener) {
+        let (budget, coverage) = (&self.budget, &self.coverage);
+        for incident in self.incidents.moved() {
+            quietly(
+                incident,
+                Stage::Progress,
+                model,
+                (budget, coverage),
+                listener,
+            );
         }
-        if !health.fill.is_nan() {
-            metrics.set(Id::DrainFillRatio, &[], health.fill);
+    }
+
+    /// Tells that incidents without a packet since `before` are over.
+    fn close(&mut self, model: &Model, before: u64, listener: &mut dyn Listener) {
+        for incident in self.incidents.close(before) {
+            let (budget, coverage) = (&self.budget, &self.coverage);
+            quietly(&incident, Stage::Over, model, (budget, coverage), listener);
         }
-        metrics.add(Id::UnaccountedPacketsTotal, &[], health.unaccounted as f64);
-        for (reason, lost) in ["ring_full", "no_frame", "other"]
-            .into_iter()
-            .zip(health.socket_losses)
-        {
-            metrics.total(Id::SocketLossesTotal, &[reason], lost as f64);
-        }
-        for (by, dropped) in ["kernel", "interface"].into_iter().zip(health.dropped) {
-            metrics.total(Id::DroppedPacketsTotal, &[by], dropped as f64);
-        }
-        self.latency
-            .saturating_record((lateness_ns + processing_ns) / 1000);
-        for (name, quantile) in [
-            ("0.5", 0.5),
-            ("0.9", 0.9),
-            ("0.99", 0.99),
-            ("0.999", 0.999),
-            ("1", 1.0),
-        ] {
-            let value = self.latency.value_at_quantile(quantile) as f64 / 1e6;
-            metrics.set(Id::LatencySeconds, &[name], value);
-        }
-        report_stages(metrics, &self.stages);
-        for (kind, incidents) in Kind::ALL.into_iter().zip(self.incidents.by_kind()) {
-            metrics.set(Id::Incidents, &[kind.name()], incidents as f64);
-        }
-        metrics.total(
-            Id::IncidentsForgottenTotal,
-            &[],
-            self.incidents.forgotten() as f64,
-        );
     }
 }

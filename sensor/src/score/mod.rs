@@ -4,6 +4,7 @@
 mod behaviour;
 mod budget;
 mod incident;
+mod incidents;
 mod judge;
 mod kind;
 mod phrase;
@@ -11,6 +12,8 @@ pub mod quality;
 mod rest;
 pub mod rules;
 mod sentence;
+mod share;
+mod stage;
 pub mod store;
 mod tally;
 mod techniques;
@@ -20,10 +23,12 @@ use std::fmt;
 pub use self::{
     behaviour::{Measure, is_attack},
     budget::{Alert, Budget, Rate, Settings as BudgetSettings, Stats as BudgetStats},
-    incident::{Incident, Incidents, Settings as IncidentSettings},
+    incident::Incident,
+    incidents::{Incidents, Settings as IncidentSettings},
     judge::{Judge, explain},
     kind::{Kind, Role, Subject},
     phrase::{amount, bytes, count},
+    stage::Stage,
     tally::Tally,
 };
 use crate::{
@@ -32,7 +37,10 @@ use crate::{
 };
 
 /// How rare a flow is among baseline traffic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Not anomalous.
     Info,

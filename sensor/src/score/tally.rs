@@ -64,6 +64,14 @@ impl<T: Ord + Copy> Tally<T> {
             .max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)))
     }
 
+    /// Those seen most often, the smaller first among equals, and how often.
+    pub fn top(&self, count: usize) -> Vec<(T, u64)> {
+        let mut all: Vec<_> = self.seen.iter().map(|(thing, n)| (*thing, *n)).collect();
+        all.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+        all.truncate(count);
+        all
+    }
+
     /// Distinct things as text: `812`, or `more than 1024`.
     pub fn text(&self) -> String {
         if self.full {

@@ -1,5 +1,6 @@
 //! What leaves the program: CSV, JSON, the terminal, the HTML report, the embedded store, conn.log. Names outside are chosen only here.
 
+pub mod alert;
 pub mod bundle;
 pub mod conn_log;
 pub mod csv;
@@ -7,6 +8,7 @@ pub mod escape;
 pub mod evaluation;
 pub mod flows;
 pub mod json;
+pub mod message;
 pub mod plot;
 pub mod report;
 pub mod rollup;

@@ -16,14 +16,14 @@ use sensor::{
         replay::{self, Replay},
     },
     features::{Row, model_row},
-    flow::{FlowRecord, Stats},
-    learn::{self, Decision},
+    flow::FlowRecord,
+    learn,
     metrics::Metrics,
     pipeline::{
         self, Batch, Health, Learning, Listener, LiveCapture, Memory, Retraining, Training, Watch,
         Watched,
     },
-    score::{Incident, Judge, Scored},
+    score::{Judge, Scored},
 };
 
 fn demo() -> Vec<PathBuf> {
@@ -84,14 +84,9 @@ struct Witness {
 }
 
 impl Listener for Witness {
-    fn learning(&mut self, _: usize, _: usize) {}
-    fn learned(&mut self, _: &Model) {}
     fn flow(&mut self, _: &FlowRecord, row: &Row, verdict: Option<&Scored>) {
         self.flows.push((*row, verdict.map(|scored| scored.score)));
     }
-    fn incident(&mut self, _: &Incident) {}
-    fn pressed(&mut self, _: bool, _: &Stats) {}
-    fn decided(&mut self, _: &Decision) {}
     fn memory(&mut self, memory: &Memory) {
         match memory {
             Memory::Restored(rows) => self.restored = Some(*rows),

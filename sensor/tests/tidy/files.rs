@@ -22,20 +22,12 @@ const LONG: &[(&str, &str)] = &[
         "the schema, what goes in and what comes out, with their tests",
     ),
     (
-        "sensor/src/score/incident.rs",
-        "the kinds of incident and what tells them apart, side by side",
-    ),
-    (
         "sensor/src/score/phrase.rs",
         "one sentence for each feature",
     ),
     (
         "sensor/src/cli/args.rs",
         "the one grammar of the command line",
-    ),
-    (
-        "sensor/src/cli/live.rs",
-        "one command: source, baseline and watch, with its tests",
     ),
     (
         "sensor/src/capture/xdp/mod.rs",

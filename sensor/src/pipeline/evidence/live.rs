@@ -182,10 +182,10 @@ impl Recorder {
 
     /// Makes the bundle of an alert that is told; and again in a while, when what is watched has gone on. What went wrong the
     /// first time is returned, and not again until it works.
-    pub fn keep(&mut self, incident: &Incident, model: &str, epoch: u64) -> Option<io::Error> {
+    pub fn keep(&mut self, incident: &Incident, model: &str, epoch: u64) -> io::Result<bool> {
         if self.this_epoch >= self.settings.keep.alerts {
             self.counts.skipped += 1;
-            return None;
+            return Ok(false);
         }
         self.this_epoch += 1;
         if self.open.len() < OPEN_MAX {
@@ -193,7 +193,11 @@ impl Recorder {
             self.open
                 .push_back((due, incident.clone(), model.to_owned()));
         }
-        self.put(incident, model)
+        let failed = self.counts.failed;
+        match self.put(incident, model) {
+            Some(error) => Err(error),
+            None => Ok(self.counts.failed == failed),
+        }
     }
 
     /// Writes again the bundles whose time has come, or all of them. As [`Self::keep`].

@@ -1,0 +1,264 @@
+//! `live`: watch interfaces until told to stop.
+
+mod background;
+mod screen;
+
+use std::{path::PathBuf, sync::Arc};
+
+use model::{Model, Published};
+
+pub(super) use self::background::told_to_stop;
+use self::{background::Background, screen::Screen};
+use super::{
+    args::Live,
+    fault::{Fault, code},
+    setup::{Flags, Setup, make_folder},
+    swap,
+};
+#[cfg(target_os = "linux")]
+use super::{doctor::Fixed, privilege};
+use crate::{
+    config::CaptureMode,
+    learn,
+    metrics::{self, Id, Metrics},
+    pipeline::{
+        Both, Desk, Learning, Retraining, Source, Subscriptions, Watch, evidence::Recorder,
+    },
+    score::store::{self, Store},
+    time,
+};
+
+pub(super) fn run(args: &Live) -> Result<u8, Fault> {
+    let to_stdout = args
+        .output
+        .as_deref()
+        .is_some_and(|path| path.as_os_str() == "-");
+    let folder = args.output.as_ref().filter(|_| !to_stdout);
+    let interfaces = (!args.interfaces.is_empty()).then(|| args.interfaces.join(","));
+    let taps = (!args.taps.is_empty()).then(|| args.taps.join(","));
+    let mode = args.capture.and_then(|mode| {
+        clap::ValueEnum::to_possible_value(&mode).map(|value| value.get_name().to_owned())
+    });
+    let count = args.count.and_then(|count| {
+        clap::ValueEnum::to_possible_value(&count).map(|value| value.get_name().to_owned())
+    });
+    let flags = Flags::default()
+        .timeouts(&args.timeouts)
+        .training(&args.training)
+        .add(
+            "live.retrain_every",
+            args.retrain_every.as_ref(),
+            "--retrain-every",
+        )
+        .alerts(&args.alerts)
+        .format(args.format)
+        .add("capture.interfaces", interfaces, "--iface")
+        .add("capture.taps", taps, "--tap")
+        .add("capture.mode", mode, "--capture")
+        .add("capture.count", count, "--count")
+        .add(
+            "output.folder",
+            folder.map(|path| path.display().to_string()),
+            "--output",
+        );
+    let setup = Setup::new(&args.common, &flags)?;
+    let duration = args
+        .duration
+        .as_deref()
+        .map(time::parse_duration)
+        .transpose()
+        .map_err(|what| Fault::new(code::USAGE, format!("--duration: {what}")))?;
+    let wanted = &setup.config.capture;
+    if wanted.all_interfaces().is_empty() {
+        return Err(Fault::new(
+            code::USAGE,
+            "no interface to watch: name one with --iface (see `anomaly-detect doctor`)",
+        ));
+    }
+    if wanted.mode == CaptureMode::AfXdp && wanted.taps.is_empty() {
+        return Err(Fault::new(
+            code::USAGE,
+            "AF_XDP takes packets away from the stack, so it is for mirror ports only: name one with --tap",
+        ));
+    }
+    let path = match &args.model {
+        Some(wanted) => Some(setup.model_path(Some(wanted))?),
+        None => None,
+    };
+    let store = setup.store();
+    let memory = (!to_stdout).then(|| store.folder().join("memory.bin"));
+    let given = match &path {
+        Some(path) => Some(store::load(path)?),
+        None if args.anew => None,
+        None => memory
+            .as_deref()
+            .filter(|memory| memory.exists())
+            .and_then(|_| go_on(&setup, &store)),
+    };
+    let metrics = Metrics::new();
+    let listener = match setup.config.metrics.listen {
+        Some(address) => Some(metrics::listen(address)?),
+        None => None,
+    };
+    // Put back when this returns, whether it goes well or not.
+    #[cfg(target_os = "linux")]
+    let fixed = args.fix.then(|| {
+        let (fixed, notes) = Fixed::apply(&setup.config.capture.interfaces);
+        for note in notes {
+            setup.note(&note);
+        }
+        fixed
+    });
+    let keeps = !to_stdout && setup.config.evidence.alerts > 0;
+    let copies = keeps.then(|| setup.copies()).flatten();
+    let mut source = Source::open(&setup.config.capture, copies)?;
+    for note in &source.notes {
+        setup.note(note);
+    }
+    if !to_stdout {
+        make_folder(setup.folder())?;
+    }
+    // Before any thread begins: what a thread is allowed is its own.
+    #[cfg(target_os = "linux")]
+    {
+        let given_up = privilege::give_up(privilege::Needs {
+            user: args.user.as_deref(),
+            folder: (!to_stdout).then(|| setup.folder()),
+            restores: fixed.as_ref().is_some_and(|fixed| !fixed.is_empty())
+                || source
+                    .interfaces
+                    .iter()
+                    .any(|seen| seen.egress == "tc_clsact"),
+        })?;
+        if let Some(note) = given_up {
+            setup.note(&note);
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    if args.user.is_some() {
+        return Err(Fault::new(
+            code::USAGE,
+            "--user: becoming another user is of Linux only",
+        ));
+    }
+    describe(&metrics, &source);
+    if let Some(address) = setup.config.metrics.listen {
+        setup.note(&format!("metrics at http://{address}/metrics"));
+    }
+    let published = given.map(|model| {
+        describe_model(&metrics, &model);
+        Arc::new(Published::new(model))
+    });
+    let background = Background::start(listener, metrics.clone(), source.stop_handle(), duration)?;
+    let learning = Learning {
+        training: setup.training(),
+        flows: setup.config.live.learn_flows,
+        time: setup.config.live.learn_time,
+        retrain: retraining(&setup, memory),
+    };
+    if !to_stdout && learning.retrain.is_some() {
+        // For what is remembered, also where the model came from elsewhere.
+        make_folder(store.folder())?;
+    }
+    let mut screen = Screen::new(&setup, to_stdout, &metrics)?;
+    let mut watch = Watch::new(&setup.stages(), published, &learning, &metrics);
+    if !to_stdout || path.is_some() {
+        let stop = source.stop_handle();
+        watch = watch.heeding(swap::follow(store.clone(), path, metrics.clone(), stop)?);
+    }
+    if keeps {
+        watch = watch.recording(Recorder::new(setup.evidence(), &setup.stages()));
+    }
+    let subscriptions = Subscriptions::default();
+    let mut desk = Desk::new(subscriptions.close(&metrics));
+    let watched = watch.run(
+        &mut source,
+        &mut |model| {
+            keep(&setup, &store, &model, to_stdout);
+            describe_model(&metrics, &model);
+            Arc::new(Published::new(model))
+        },
+        &mut Both(&mut screen, &mut desk),
+    );
+    // Whoever listens sees the end of what there is to hear.
+    drop(desk);
+    background.end();
+    let watched = watched?;
+    screen.finish(&watched)?;
+    Ok(0)
+}
+
+/// The model of an earlier watch in this folder, if it can be used.
+fn go_on(setup: &Setup, store: &Store) -> Option<Model> {
+    let path = store.current_path().ok()?;
+    match store::load(&path) {
+        Ok(model) => {
+            setup.note(&format!(
+                "going on with {} (--anew learns from the beginning)",
+                path.display()
+            ));
+            Some(model)
+        }
+        Err(error) => {
+            setup.note(&format!("warning: {error}"));
+            None
+        }
+    }
+}
+
+/// How to learn on, if at all.
+fn retraining(setup: &Setup, memory: Option<PathBuf>) -> Option<Retraining> {
+    let every = setup.config.live.retrain_every?;
+    let settings = learn::Settings {
+        model: model::Settings {
+            // Beside the packets, which come first.
+            threads: 1,
+            ..setup.training().model
+        },
+        every_ns: u64::try_from(every.as_nanos()).unwrap_or(u64::MAX),
+        moved: setup.config.live.retrain_drift,
+        ..learn::Settings::default()
+    };
+    Some(Retraining { settings, memory })
+}
+
+/// Keeps a learned baseline. That it cannot be kept is no reason to stop watching.
+fn keep(setup: &Setup, store: &Store, model: &Model, to_stdout: bool) {
+    if to_stdout {
+        return;
+    }
+    match store.add(model) {
+        Ok(name) => setup.note(&format!("kept as {}", store.path(&name).display())),
+        Err(error) => setup.note(&format!(
+            "warning: the model is in use but not kept: {error}"
+        )),
+    }
+}
+
+fn describe(metrics: &Metrics, source: &Source) {
+    metrics.set(Id::BuildInfo, &[env!("CARGO_PKG_VERSION")], 1.0);
+    metrics.set(Id::ProcessStartTimeSeconds, &[], time::now() as f64 / 1e9);
+    for step in &source.steps {
+        let (in_use, reason) = match &step.passed_over {
+            None => (1.0, "in use"),
+            Some(reason) => (0.0, reason.as_str()),
+        };
+        metrics.set(
+            Id::CaptureModeInfo,
+            &[&step.interface, step.mode, reason],
+            in_use,
+        );
+    }
+    for seen in &source.interfaces {
+        metrics.set(
+            Id::CaptureInfo,
+            &[&seen.interface, &seen.ingress, &seen.egress],
+            1.0,
+        );
+    }
+}
+
+fn describe_model(metrics: &Metrics, model: &Model) {
+    metrics.info(Id::ModelInfo, &[&model.digest()[..16], "current"]);
+    metrics.set(Id::ModelThreshold, &[], f64::from(model.threshold()));
+}

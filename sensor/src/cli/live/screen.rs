@@ -1,0 +1,276 @@
+//! What a person at the terminal sees of a live sensor, and its log of flows.
+
+use std::{
+    fs::OpenOptions,
+    io::{BufWriter, IsTerminal, Write},
+    path::PathBuf,
+};
+
+use model::Model;
+
+use super::{describe_model, keep};
+use crate::{
+    cli::{
+        fault::{Fault, code},
+        setup::{self, Setup, output},
+    },
+    config::Format,
+    features::Row,
+    flow::{FlowRecord, Stats},
+    learn::Decision,
+    metrics::{Id, Metrics},
+    pipeline::{Listener, Memory, News, Watched},
+    score::{Kind, Scored, count},
+    sink::{csv::FlowCsv, json, table::Style},
+    time::{self, Stamp},
+};
+
+/// What a person and the log see.
+pub(super) struct Screen<'a> {
+    setup: &'a Setup,
+    metrics: &'a Metrics,
+    log: FlowCsv<Box<dyn Write>>,
+    /// Rows since the last flush.
+    unflushed: u64,
+    /// Whether the log could not be written; said once, and tried again.
+    failing: bool,
+    reader_gone: bool,
+    path: PathBuf,
+    to_stdout: bool,
+    style: Style,
+    tenths: usize,
+}
+
+impl<'a> Screen<'a> {
+    pub(super) fn new(
+        setup: &'a Setup,
+        to_stdout: bool,
+        metrics: &'a Metrics,
+    ) -> Result<Self, Fault> {
+        let path = if to_stdout {
+            PathBuf::from("-")
+        } else {
+            setup.folder().join("live_capture_log.csv")
+        };
+        let failed = |error| Fault::file(&path, &error, code::FAILED);
+        let out: Box<dyn Write> = if to_stdout {
+            output(&path)?
+        } else {
+            // The log of an earlier watch is kept beside it.
+            if path.exists() {
+                let kept = path.with_extension("csv.1");
+                std::fs::rename(&path, &kept).map_err(failed)?;
+            }
+            let file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .open(&path);
+            Box::new(BufWriter::with_capacity(1 << 18, file.map_err(failed)?))
+        };
+        let log = FlowCsv::new(out, true).map_err(failed)?;
+        Ok(Self {
+            setup,
+            metrics,
+            log,
+            unflushed: 0,
+            failing: false,
+            reader_gone: false,
+            path,
+            to_stdout,
+            style: Style::stdout(),
+            tenths: 0,
+        })
+    }
+
+    fn wrote(&mut self, result: &std::io::Result<()>) {
+        let state = if result.is_ok() { "written" } else { "lost" };
+        self.metrics.add(Id::LogRowsTotal, &[state], 1.0);
+        self.unflushed += 1;
+        self.check(result);
+    }
+
+    fn check(&mut self, result: &std::io::Result<()>) {
+        match result {
+            Ok(()) => self.failing = false,
+            Err(error) if self.to_stdout && error.kind() == std::io::ErrorKind::BrokenPipe => {
+                self.reader_gone = true;
+            }
+            Err(error) if !self.failing => {
+                self.failing = true;
+                let path = self.path.display();
+                self.setup.note(&format!(
+                    "warning: {path}: {error}; rows are lost until it works again"
+                ));
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn say(&mut self, line: &str) {
+        let mut out = std::io::stdout().lock();
+        if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+            self.reader_gone = true;
+        }
+    }
+
+    pub(super) fn finish(mut self, watched: &Watched) -> Result<(), Fault> {
+        let ledger = &watched.ledger;
+        let text = format!(
+            "watched {} packets in {} flows over {}; {} anomalous flows, {} incidents; {} packets in no flow for want of room, {} unaccounted",
+            count(ledger.seen as f64),
+            count(watched.flows as f64),
+            time::words(watched.seconds),
+            count(watched.anomalous as f64),
+            watched.incidents,
+            ledger.overflow(),
+            ledger.unaccounted()
+        );
+        let flushed = self.log.flush();
+        self.check(&flushed);
+        self.setup.note(&text);
+        if !watched.has_model {
+            self.setup
+                .note("stopped while still learning; nothing was scored");
+        }
+        if self.reader_gone {
+            return Err(Fault::new(0, ""));
+        }
+        Ok(())
+    }
+}
+
+impl Listener for Screen<'_> {
+    fn learning(&mut self, have: usize, want: usize) {
+        // A line for each tenth: a log keeps it, and a terminal is not flooded.
+        let tenths = (have * 10 / want.max(1)).min(10);
+        if tenths > self.tenths {
+            self.tenths = tenths;
+            self.setup.note(&format!(
+                "learning what is usual: {} of {} flow records",
+                count(have as f64),
+                count(want as f64)
+            ));
+        }
+    }
+
+    fn learned(&mut self, model: &Model) {
+        self.setup.note(&format!(
+            "learned from {} flow records; watching (threshold {})",
+            count(model.info().rows as f64),
+            model.threshold()
+        ));
+        if model.threshold().is_infinite() {
+            self.setup.note(setup::TOO_FEW);
+        }
+    }
+
+    fn flow(&mut self, record: &FlowRecord, row: &Row, verdict: Option<&Scored>) {
+        let result = match verdict {
+            Some(scored) => self.log.scored(scored),
+            None => self.log.unscored(record, row),
+        };
+        self.wrote(&result);
+    }
+
+    fn decided(&mut self, decision: &Decision) {
+        let store = self.setup.store();
+        match decision {
+            Decision::Promoted(model) => {
+                describe_model(self.metrics, model);
+                self.setup
+                    .note("learned anew from this traffic; in use now");
+                keep(self.setup, &store, model, self.to_stdout);
+            }
+            Decision::Refused(why) => self.setup.note(&format!(
+                "learned anew, and kept the model in use: {}",
+                why.name()
+            )),
+            Decision::RolledBack(model, failing) => {
+                describe_model(self.metrics, model);
+                self.setup.note(&format!(
+                    "warning: the new model {failing}; the one before is in use again"
+                ));
+                keep(self.setup, &store, model, self.to_stdout);
+            }
+        }
+    }
+
+    fn memory(&mut self, memory: &Memory) {
+        let path = self.setup.store().folder().join("memory.bin");
+        let path = path.display();
+        self.setup.note(&match memory {
+            Memory::Restored(rows) => format!("remembered {rows} flow records of earlier"),
+            Memory::Unusable(error) => {
+                format!("warning: {path}: {error}; what was remembered is lost, and remembering begins anew")
+            }
+            Memory::Unwritten(error) => {
+                format!("warning: {path}: {error}; a restart will forget what was learned since")
+            }
+        });
+    }
+
+    fn unkept(&mut self, error: &std::io::Error) {
+        let folder = self.setup.folder().join("evidence");
+        self.setup.note(&format!(
+            "warning: {}: {error}; evidence is lost until it works again",
+            folder.display()
+        ));
+    }
+
+    fn replaced(&mut self, model: &Model) {
+        describe_model(self.metrics, model);
+        self.setup.note(&format!(
+            "another model is in use now: {} (threshold {})",
+            &model.digest()[..8],
+            model.threshold()
+        ));
+    }
+
+    fn incident(&mut self, news: &News<'_>) {
+        let incident = news.incident;
+        if self.to_stdout || !news.stage.is_telling() {
+            return;
+        }
+        let line = match self.setup.config.output.format {
+            Format::Json => json::incident(incident).to_string(),
+            _ => {
+                let severity = incident.severity();
+                let why = match incident.worst.reasons.first() {
+                    Some(reason) if incident.kind == Kind::UnusualFlow => {
+                        format!(" ({reason})")
+                    }
+                    _ => String::new(),
+                };
+                format!(
+                    "{}  {}  {}: {}{why}",
+                    Stamp(incident.last).clock(),
+                    self.style.severity(severity, &format!("{severity:8}")),
+                    self.style.bold(incident.kind.name()),
+                    incident.sentence()
+                )
+            }
+        };
+        self.say(&line);
+    }
+
+    fn pressed(&mut self, is_pressed: bool, stats: &Stats) {
+        self.setup.note(&if is_pressed {
+            "half-open flows pour in: those that repeat themselves are accounted by prefix until it is over".to_owned()
+        } else {
+            format!(
+                "the flood of half-open flows is over; {} packets so far were accounted by prefix",
+                count(stats.aggregated.packets as f64)
+            )
+        });
+    }
+
+    fn epoch(&mut self) {
+        // At a terminal the log is for later; a pipe wants it now.
+        if self.unflushed > 0 && (!self.to_stdout || !std::io::stdout().is_terminal()) {
+            self.unflushed = 0;
+            let flushed = self.log.flush();
+            self.check(&flushed);
+        }
+    }
+}

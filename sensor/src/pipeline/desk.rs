@@ -1,0 +1,266 @@
+//! Where what a sensor finds is handed to those who carry it out of the house: the store, the dashboard, every sink. Each has
+//! an inbox of its own; who does not empty it loses messages, which is counted, and holds up nobody.
+
+use std::{sync::Arc, time::Duration};
+
+use crossbeam::channel::{
+    Receiver, RecvTimeoutError, Sender, TrySendError, bounded, never, select_biased,
+};
+
+use super::{Listener, News};
+use crate::{
+    features::Row,
+    flow::FlowRecord,
+    metrics::{Id, Metrics},
+    score::Scored,
+    sink::{
+        alert::{Alert, Stage},
+        message::{EndedFlow, Message, Verdict, Wants},
+    },
+};
+
+/// Alerts that wait for one subscriber, at most.
+const ALERTS: usize = 4096;
+/// Flows in one message, at most: about a megabyte.
+const FLOWS_AT_ONCE: usize = 1024;
+/// Messages of flows that wait for one subscriber, at most; all subscribers share what they hold.
+const FLOW_MESSAGES: usize = 64;
+
+/// What a subscriber is told. Alerts have a queue of their own: a flood of flows takes no place from them.
+#[derive(Debug)]
+pub struct Inbox {
+    alerts: Receiver<Message>,
+    flows: Receiver<Message>,
+}
+
+impl Inbox {
+    /// The next message, alerts first.
+    ///
+    /// # Errors
+    /// Nothing came in this time, or nothing can come any more.
+    pub fn receive(&self, timeout: Duration) -> Result<Message, RecvTimeoutError> {
+        let mut open = [true, true];
+        let (closed_alerts, closed_flows) = (never(), never());
+        loop {
+            let alerts = if open[0] {
+                &self.alerts
+            } else {
+                &closed_alerts
+            };
+            let flows = if open[1] { &self.flows } else { &closed_flows };
+            let (from, message) = select_biased! {
+                recv(alerts) -> message => (0, message),
+                recv(flows) -> message => (1, message),
+                default(timeout) => return Err(RecvTimeoutError::Timeout),
+            };
+            match message {
+                Ok(message) => return Ok(message),
+                Err(_) => open[from] = false,
+            }
+            if open == [false, false] {
+                return Err(RecvTimeoutError::Disconnected);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Subscriber {
+    name: &'static str,
+    wants: Wants,
+    alerts: Sender<Message>,
+    flows: Sender<Message>,
+}
+
+/// Those who want to be told, before anything is.
+#[derive(Debug, Default)]
+pub struct Subscriptions(Vec<Subscriber>);
+
+impl Subscriptions {
+    /// One more; `name` is one of the sinks that [`crate::metrics`] declares.
+    pub fn subscribe(&mut self, name: &'static str, wants: Wants) -> Inbox {
+        let (alerts, alert_inbox) = bounded(ALERTS);
+        let (flows, flow_inbox) = bounded(FLOW_MESSAGES);
+        self.0.push(Subscriber {
+            name,
+            wants,
+            alerts,
+            flows,
+        });
+        Inbox {
+            alerts: alert_inbox,
+            flows: flow_inbox,
+        }
+    }
+
+    /// No more of them.
+    pub fn close(self, metrics: &Metrics) -> Post {
+        Post {
+            subscribers: self.0.into(),
+            metrics: metrics.clone(),
+        }
+    }
+}
+
+/// Hands messages to all who want them. Cheap to clone; inboxes end when the last clone is gone.
+#[derive(Clone, Debug)]
+pub struct Post {
+    subscribers: Arc<[Subscriber]>,
+    metrics: Metrics,
+}
+
+impl Post {
+    /// Whether anybody wants flows.
+    pub fn wants_flows(&self) -> bool {
+        self.subscribers.iter().any(|one| one.wants.flows)
+    }
+
+    /// Hands over without waiting. What finds no room is counted.
+    pub fn offer(&self, message: &Message) {
+        let amount = match message {
+            Message::Alert(_) => 1.0,
+            Message::Flows(flows) => flows.len() as f64,
+        };
+        for one in self
+            .subscribers
+            .iter()
+            .filter(|one| one.wants.wants(message))
+        {
+            let inbox = match message {
+                Message::Alert(_) => &one.alerts,
+                Message::Flows(_) => &one.flows,
+            };
+            let state = match inbox.try_send(message.clone()) {
+                Ok(()) => "taken",
+                Err(TrySendError::Full(_)) => "no_room",
+                Err(TrySendError::Disconnected(_)) => "gone",
+            };
+            self.metrics
+                .add(Id::SinkMessagesTotal, &[one.name, state], amount);
+        }
+    }
+}
+
+/// Turns what a watch tells into messages.
+#[derive(Debug)]
+pub struct Desk {
+    post: Post,
+    wants_flows: bool,
+    flows: Vec<EndedFlow>,
+}
+
+impl Desk {
+    /// Nothing told yet.
+    pub fn new(post: Post) -> Self {
+        Self {
+            wants_flows: post.wants_flows(),
+            post,
+            flows: Vec::new(),
+        }
+    }
+
+    fn hand_over(&mut self) {
+        if !self.flows.is_empty() {
+            let flows = std::mem::take(&mut self.flows);
+            self.post.offer(&Message::Flows(Arc::new(flows)));
+        }
+    }
+}
+
+impl Listener for Desk {
+    fn flow(&mut self, record: &FlowRecord, row: &Row, verdict: Option<&Scored>) {
+        if !self.wants_flows {
+            return;
+        }
+        self.flows.push(EndedFlow {
+            record: record.clone(),
+            row: *row,
+            verdict: verdict.map(Verdict::from),
+        });
+        if self.flows.len() >= FLOWS_AT_ONCE {
+            self.hand_over();
+        }
+    }
+
+    fn incident(&mut self, news: &News<'_>) {
+        let mut alert = Alert::of_flows(news.incident, news.stage);
+        let digest = news.model.digest();
+        alert.model = digest.get(..16).unwrap_or(&digest).to_owned();
+        alert.coverage = news.coverage;
+        alert.bundle = news.has_bundle.then(|| alert.id.clone());
+        if news.stage == Stage::New || news.stage == Stage::Grown {
+            // What it is about is there before it is told: a reader of the alert finds its flows.
+            self.hand_over();
+        }
+        self.post.offer(&Message::Alert(Arc::new(alert)));
+    }
+
+    fn epoch(&mut self) {
+        self.hand_over();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sensor_ebpf::flow::{FlowCounters, FlowKey};
+
+    use super::*;
+    use crate::flow::FlowEndReason;
+
+    fn flow(id: u64) -> EndedFlow {
+        EndedFlow {
+            record: FlowRecord {
+                id,
+                key: FlowKey {
+                    addresses: [[0; 16]; 2],
+                    ports: [0; 2],
+                    later_fragment: 0,
+                    protocol: 17,
+                    series: 0,
+                },
+                originator: 0,
+                counters: FlowCounters::EMPTY,
+                end: Some(FlowEndReason::ForcedEnd),
+                checkpoint: 0,
+                due: 0,
+            },
+            row: [f32::NAN; crate::features::COUNT],
+            verdict: None,
+        }
+    }
+
+    fn flows(ids: std::ops::Range<u64>) -> Message {
+        Message::Flows(Arc::new(ids.map(flow).collect()))
+    }
+
+    #[test]
+    fn who_does_not_listen_holds_up_nobody() {
+        let metrics = Metrics::new();
+        let mut subscriptions = Subscriptions::default();
+        let idle = subscriptions.subscribe("eve", Wants::ALL);
+        let busy = subscriptions.subscribe("store", Wants::FLOWS);
+        let post = subscriptions.close(&metrics);
+        let mut had = 0;
+        for at in 0..2 * FLOW_MESSAGES as u64 {
+            post.offer(&flows(at * 10..at * 10 + 10));
+            if let Ok(Message::Flows(flows)) = busy.receive(Duration::ZERO) {
+                had += flows.len();
+            }
+        }
+        assert_eq!(had, 20 * FLOW_MESSAGES);
+        let text = metrics.text();
+        let lost = 10 * FLOW_MESSAGES;
+        let line = |state: &str| format!("{{sink=\"eve\",state=\"{state}\"}} {lost}\n");
+        assert!(text.contains(&line("no_room")) && text.contains(&line("taken")));
+        drop(post);
+        let mut left = 0;
+        while let Ok(Message::Flows(flows)) = idle.receive(Duration::ZERO) {
+            left += flows.len();
+        }
+        assert_eq!(left, lost);
+        assert_eq!(
+            idle.receive(Duration::from_secs(5)).unwrap_err(),
+            RecvTimeoutError::Disconnected
+        );
+    }
+}

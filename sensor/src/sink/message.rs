@@ -1,0 +1,95 @@
+//! What happens, as every sink that listens is told it: shared, so that telling ten costs as much as telling one.
+
+use std::sync::Arc;
+
+use super::alert::Alert;
+use crate::{
+    features::Row,
+    flow::FlowRecord,
+    score::{Kind, Reason, Scored, Severity},
+};
+
+/// Something to tell.
+#[derive(Clone, Debug)]
+pub enum Message {
+    /// Of an incident.
+    Alert(Arc<Alert>),
+    /// The flows that ended in an epoch, in order.
+    Flows(Arc<Vec<EndedFlow>>),
+}
+
+/// A flow that ended, with its features and its verdict.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndedFlow {
+    /// The record.
+    pub record: FlowRecord,
+    /// Its features.
+    pub row: Row,
+    /// Nothing while there is no model yet.
+    pub verdict: Option<Verdict>,
+}
+
+/// What a model said of a flow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// Higher is more anomalous.
+    pub score: f32,
+    /// Share of ordinary flows expected to score at least as high.
+    pub p_value: f64,
+    /// From the p-value.
+    pub severity: Severity,
+    /// Whether the score reaches the threshold.
+    pub anomalous: bool,
+    /// What it is part of, if anything.
+    pub kind: Option<Kind>,
+    /// Why, heaviest first; may be empty.
+    pub reasons: Vec<Reason>,
+}
+
+impl From<&Scored> for Verdict {
+    fn from(scored: &Scored) -> Self {
+        Self {
+            score: scored.score,
+            p_value: scored.p_value,
+            severity: scored.severity,
+            anomalous: scored.anomalous,
+            kind: scored.kind,
+            reasons: scored.reasons.clone(),
+        }
+    }
+}
+
+/// What a sink wants to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wants {
+    /// Incidents.
+    pub alerts: bool,
+    /// Flows that ended.
+    pub flows: bool,
+}
+
+impl Wants {
+    /// Incidents only.
+    pub const ALERTS: Self = Self {
+        alerts: true,
+        flows: false,
+    };
+    /// Flows only.
+    pub const FLOWS: Self = Self {
+        alerts: false,
+        flows: true,
+    };
+    /// Both.
+    pub const ALL: Self = Self {
+        alerts: true,
+        flows: true,
+    };
+
+    /// Whether this is for it.
+    pub const fn wants(self, message: &Message) -> bool {
+        match message {
+            Message::Alert(_) => self.alerts,
+            Message::Flows(_) => self.flows,
+        }
+    }
+}
