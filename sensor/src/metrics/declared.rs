@@ -195,6 +195,14 @@ metrics! {
     EvidenceUnwatchedTotal, "anomaly_detect_evidence_unwatched_total", Counter, [], "Flows that were not watched, because the list was full.";
     EvidenceBytes, "anomaly_detect_evidence_bytes", Gauge, ["where": &["disk", "memory"]], "Bytes of bundles, and of packets that wait in memory for an alert.";
 
+    SinkParcelsTotal, "anomaly_detect_sink_parcels_total", Counter, ["sink": SINKS, "state": &["delivered", "dead", "lost"]], "Parcels by what became of them: the receiver has them, refused them for good, or they were lost before it could.";
+    SinkLostParcelsTotal, "anomaly_detect_sink_lost_parcels_total", Counter, ["sink": SINKS, "reason": &["full", "disk", "damaged"]], "Parcels lost by reason: the spool was full, the disk did not take them and memory was full, or they were on disk and could not be read.";
+    SinkRetriesTotal, "anomaly_detect_sink_retries_total", Counter, ["sink": SINKS], "Deliveries that failed and are tried again.";
+    SinkUp, "anomaly_detect_sink_up", Gauge, ["sink": SINKS], "1 unless the last delivery of a sink of this kind failed.";
+    SinkLastSuccessTimestampSeconds, "anomaly_detect_sink_last_success_timestamp_seconds", Gauge, ["sink": SINKS], "When the receiver took something last, seconds since 1970.";
+    SinkSpoolBytes, "anomaly_detect_sink_spool_bytes", Gauge, ["sink": SINKS, "where": &["memory", "disk"]], "Bytes of what waits for the receiver, in memory and on disk.";
+    SinkSpoolParcels, "anomaly_detect_sink_spool_parcels", Gauge, ["sink": SINKS], "Parcels that wait for the receiver.";
+
     EpochSeconds, "anomaly_detect_epoch_seconds", Histogram(SECONDS), [], "Time from receiving an epoch to its last verdict.";
     LatencySeconds, "anomaly_detect_latency_seconds", Gauge, ["quantile": &["0.5", "0.9", "0.99", "0.999", "1"]], "Quantiles of the time from the end of an epoch to its last verdict, since the start.";
     LogRowsTotal, "anomaly_detect_log_rows_total", Counter, ["state": &["written", "lost"]], "Rows of the log of flows.";

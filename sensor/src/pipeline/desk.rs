@@ -16,6 +16,7 @@ use crate::{
     sink::{
         alert::{Alert, Stage},
         message::{EndedFlow, Message, Verdict, Wants},
+        outlet::Queue,
     },
 };
 
@@ -61,6 +62,12 @@ impl Inbox {
                 return Err(RecvTimeoutError::Disconnected);
             }
         }
+    }
+}
+
+impl Queue for Inbox {
+    fn receive(&self, timeout: Duration) -> Result<Message, RecvTimeoutError> {
+        Self::receive(self, timeout)
     }
 }
 

@@ -9,6 +9,7 @@ pub mod evaluation;
 pub mod flows;
 pub mod json;
 pub mod message;
+pub mod outlet;
 pub mod plot;
 pub mod report;
 pub mod rollup;
