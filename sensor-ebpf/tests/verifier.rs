@@ -1,5 +1,5 @@
-//! Gate C: the kernel's verifier takes the committed object with every combination of its load-time constants, and what
-//! each program does with a few frames is what its constants say.
+//! Gate C, first part: the kernel's verifier takes the committed object with every combination of its load-time constants.
+//! What the programs do with frames is tested where the frames are: `sensor/tests/kernel_capture`.
 //!
 //! As root: `cargo test -p sensor-ebpf --test verifier -- --ignored`.
 #![cfg(target_os = "linux")]
