@@ -9,6 +9,8 @@
 
 pub mod attack;
 mod bounded;
+#[cfg(target_os = "linux")]
+mod capabilities;
 pub mod capture;
 pub mod cli;
 pub mod config;

@@ -4,13 +4,12 @@
 use std::{ffi::CString, fs, io, os::unix::fs::MetadataExt as _, path::Path};
 
 use super::fault::{Fault, code};
+use crate::capabilities;
 
 /// Capabilities that may be kept (capabilities(7)).
 const CAP_DAC_OVERRIDE: u32 = 1;
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_BPF: u32 = 39;
-/// Of structures with two 32-bit halves (linux/capability.h, `_LINUX_CAPABILITY_VERSION_3`).
-const VERSION_3: u32 = 0x2008_0522;
 
 /// What the rest of the run still needs.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,7 +49,7 @@ pub(super) fn give_up(needs: Needs<'_>) -> Result<Option<String>, Fault> {
     if user.is_none() && is_root && needs.folder.is_some_and(is_foreign) {
         keep |= 1 << CAP_DAC_OVERRIDE;
     }
-    keep &= permitted();
+    keep &= capabilities::permitted();
     let failed = |what: &'static str| {
         move |error: io::Error| {
             Fault::new(
@@ -59,8 +58,8 @@ pub(super) fn give_up(needs: Needs<'_>) -> Result<Option<String>, Fault> {
             )
         }
     };
-    prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map_err(failed("no new privileges"))?;
-    bound_capabilities(keep);
+    capabilities::no_new_privileges().map_err(failed("no new privileges"))?;
+    capabilities::bound(keep);
     if let Some((_, (uid, gid))) = user {
         // A folder just made is the user's from now on.
         if let Some(folder) = needs.folder
@@ -70,15 +69,15 @@ pub(super) fn give_up(needs: Needs<'_>) -> Result<Option<String>, Fault> {
                 .map_err(failed("hand the folder over"))?;
         }
         // What is permitted outlives the change of user, to be cut down below.
-        prctl(libc::PR_SET_KEEPCAPS, 1).map_err(failed("keep capabilities"))?;
+        capabilities::prctl(libc::PR_SET_KEEPCAPS, 1).map_err(failed("keep capabilities"))?;
         become_user(uid, gid).map_err(failed("change the user"))?;
-        prctl(libc::PR_SET_KEEPCAPS, 0).map_err(failed("keep capabilities"))?;
+        capabilities::prctl(libc::PR_SET_KEEPCAPS, 0).map_err(failed("keep capabilities"))?;
     }
-    set_capabilities(keep).map_err(failed("capabilities"))?;
+    capabilities::keep(keep).map_err(failed("capabilities"))?;
     if let (Some((name, _)), Some(folder)) = (user, needs.folder) {
         check_writable(folder, name)?;
     }
-    let lost = is_root || permitted() != keep;
+    let lost = is_root || capabilities::permitted() != keep;
     Ok(lost.then(|| {
         let user = user.map_or(String::new(), |(name, _)| format!("now user {name}, "));
         let kept: Vec<_> = [
@@ -145,68 +144,6 @@ fn check_writable(folder: &Path, name: &str) -> Result<(), Fault> {
             ),
         )),
     }
-}
-
-fn prctl(option: libc::c_int, value: libc::c_ulong) -> io::Result<()> {
-    // SAFETY: these options take plain numbers.
-    match unsafe { libc::prctl(option, value, 0, 0, 0) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-/// `struct __user_cap_header_struct` and two of `struct __user_cap_data_struct` (capset(2)).
-#[repr(C)]
-struct Header {
-    version: u32,
-    pid: i32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-struct Half {
-    effective: u32,
-    permitted: u32,
-    inheritable: u32,
-}
-
-/// Drops all but these capabilities from what programs started later could get.
-fn bound_capabilities(keep: u64) {
-    for bit in 0..64 {
-        if keep >> bit & 1 == 0 {
-            // Needs CAP_SETPCAP, which a sensor without root lacks: nothing it starts gains privileges either, for want of
-            // new ones. Numbers beyond the last capability are refused.
-            let _ = prctl(libc::PR_CAPBSET_DROP, bit);
-        }
-    }
-}
-
-/// Keeps these capabilities and drops the others.
-fn set_capabilities(keep: u64) -> io::Result<()> {
-    let half = |bits: u32| Half {
-        effective: bits,
-        permitted: bits,
-        inheritable: 0,
-    };
-    let mut header = Header {
-        version: VERSION_3,
-        pid: 0,
-    };
-    let halves = [half(keep as u32), half((keep >> 32) as u32)];
-    // SAFETY: both structures are as the version says and live until the call returns.
-    let result = unsafe { libc::syscall(libc::SYS_capset, &raw mut header, halves.as_ptr()) };
-    match result {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-/// Capabilities of this thread that are permitted.
-fn permitted() -> u64 {
-    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("CapPrm:"));
-    line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
-        .unwrap_or(0)
 }
 
 /// Version of the kernel.

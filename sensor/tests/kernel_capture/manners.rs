@@ -92,16 +92,23 @@ fn at_size_killed_two_hundred_times() {
 fn privileges_are_given_up_once_attached_and_it_still_counts() {
     let _serial = Serial::take();
     let pair = Pair::new();
-    for user in [None, Some("nobody")] {
+    for (user, tap) in [(None, false), (None, true), (Some("nobody"), false)] {
         let folder = Folder::new("privileges");
-        let more: Vec<&str> = user.map_or(Vec::new(), |user| vec!["--user", user]);
+        let mut more: Vec<&str> = user.map_or(Vec::new(), |user| vec!["--user", user]);
+        if tap {
+            // Threads of its own, begun before.
+            more.extend(["--tap", "veth-b", "--set", "capture.mode=auto"]);
+        }
         let output = in_traffic(&pair, || {
             let mut child = sensor(&pair, &folder.0, &more);
             attached(&pair, &mut child);
             pause(Duration::from_millis(1500));
+            let workers = statuses(&child, "Name");
+            let is_worker = |name: &String| name.starts_with("tap-");
+            assert_eq!(workers.iter().any(is_worker), tap, "{workers:?}");
             for field in ["CapEff", "CapPrm", "CapBnd", "CapInh"] {
                 for value in statuses(&child, field) {
-                    assert_eq!(value, "0000000000000000", "{field} as {user:?}");
+                    assert_eq!(value, "0000000000000000", "{field} as {user:?}, tap {tap}");
                 }
             }
             assert!(

@@ -17,12 +17,13 @@ const CRATE_EDGES: &[(&str, &[&str])] = &[
 const MODULE_EDGES: &[(&str, &[&str])] = &[
     ("attack", &[]),
     ("bounded", &[]),
+    ("capabilities", &[]),
     ("config", &["time"]),
     ("metrics", &[]),
     ("time", &[]),
     ("lines", &[]),
     ("logs", &["attack", "flow", "lines"]),
-    ("capture", &["bounded", "time"]),
+    ("capture", &["bounded", "capabilities", "time"]),
     ("flow", &["bounded", "capture"]),
     ("context", &["bounded", "capture", "flow"]),
     // A source of its own: of the flow stages it uses the vocabulary and the context.

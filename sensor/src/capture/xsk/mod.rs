@@ -26,6 +26,7 @@ use queue::Queue;
 pub use queue::Unbound;
 
 use super::{Epoch, Stop};
+use crate::capabilities;
 
 /// How sockets are set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -192,7 +193,13 @@ impl Tap {
             let worker = worker::Worker::new(queue, index, offset, settings, stop.clone());
             let thread = thread::Builder::new()
                 .name(format!("tap-{}", self.workers.len()))
-                .spawn(move || worker.run(&batches_to, &spent_to))?;
+                .spawn(move || {
+                    // Its socket is bound: it has begun before the sensor gives up what the beginning needs, and does so itself.
+                    if let Err(error) = capabilities::renounce() {
+                        log::warn!("a tap's thread keeps its capabilities: {error}");
+                    }
+                    worker.run(&batches_to, &spent_to)
+                })?;
             self.workers.push(Worker {
                 batches,
                 spent,

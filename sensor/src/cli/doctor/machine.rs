@@ -90,7 +90,10 @@ fn compiler() -> Check {
             "sysctl -w net.core.bpf_jit_enable=1",
         ),
         Some(_) => Check::good("BPF compiler", "on"),
-        None => Check::good("BPF compiler", "unknown: its switch is absent or not for this user to read"),
+        None => Check::good(
+            "BPF compiler",
+            "unknown: its switch is absent or not for this user to read",
+        ),
     }
 }
 
