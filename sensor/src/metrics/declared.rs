@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::admit::Refusal;
+
 /// What a metric is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
@@ -124,6 +126,41 @@ const SINKS: &[&str] = &[
     "mail",
     "redis",
 ];
+/// Kinds of flows, of logs, and of the machine itself.
+const ALL_KINDS: &[&str] = &[
+    "flood",
+    "amplification",
+    "port scan (vertical)",
+    "port scan (horizontal)",
+    "host sweep",
+    "service probing",
+    "password guessing",
+    "password spraying",
+    "lateral movement",
+    "industrial misuse",
+    "exfiltration",
+    "dns tunnel",
+    "suspicious download",
+    "beaconing",
+    "unusual flow",
+    "password guessed",
+    "log cleared",
+    "defences impaired",
+    "service installed",
+    "suspicious process",
+    "remote administration",
+    "kerberoasting",
+    "directory replication",
+    "foreign ticket request",
+    "remote execution",
+    "remote tool",
+    "odd connection",
+    "permission change",
+    "remote enumeration",
+];
+const PROTOCOLS: &[&str] = &[
+    "tcp", "udp", "icmp", "icmpv6", "sctp", "gre", "esp", "other",
+];
 const SECONDS: &[f64] = &[
     1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0,
 ];
@@ -144,6 +181,8 @@ metrics! {
     PacketsTotal, "anomaly_detect_packets_total", Counter, ["verdict": VERDICTS], "Packets by where they went; the verdicts add up to the packets seen.";
     MalformedPacketsTotal, "anomaly_detect_malformed_packets_total", Counter, ["reason": MALFORMED], "Malformed packets by reason.";
     UnaccountedPacketsTotal, "anomaly_detect_unaccounted_packets_total", Counter, [], "Packets that are in no counter: 0, or a defect.";
+    IpPacketsTotal, "anomaly_detect_ip_packets_total", Counter, ["protocol": PROTOCOLS], "Packets counted in flows, by IP protocol.";
+    IpBytesTotal, "anomaly_detect_ip_bytes_total", Counter, ["protocol": PROTOCOLS], "IP bytes counted in flows, by IP protocol.";
     OverflowBytesTotal, "anomaly_detect_overflow_bytes_total", Counter, [], "IP bytes of packets that found no room in a table.";
     SocketLossesTotal, "anomaly_detect_socket_lost_packets_total", Counter, ["reason": &["ring_full", "no_frame", "other"]], "Packets that AF_XDP sockets lost, by the kernel's own counters; together the packets with verdict lost_at_socket.";
     TunnelPacketsTotal, "anomaly_detect_tunnel_packets_total", Counter, [], "Packets found inside of a tunnel and counted there (capture.decap).";
@@ -184,6 +223,7 @@ metrics! {
     DriftDistance, "anomaly_detect_drift_distance", Gauge, [], "Greatest difference between the distribution of p-values and the uniform one, 0 to 1.";
     ModelDecisionsTotal, "anomaly_detect_model_decisions_total", Counter, ["decision": &["promoted", "refused", "rolled_back"]], "What became of models trained while watching.";
     AlertsTotal, "anomaly_detect_alerts_total", Counter, ["state": &["told", "told_again", "below_threshold", "withheld"]], "Incidents by what the alert budget did with them; `told` are the alerts it counts.";
+    AlertsToldTotal, "anomaly_detect_alerts_told_total", Counter, ["kind": ALL_KINDS, "severity": SEVERITIES], "Alerts that went out, by kind and severity: incidents told for the first time, and told again because they had grown fourfold or become graver.";
     AlertThreshold, "anomaly_detect_alert_threshold", Gauge, ["severity": SEVERITIES], "Evidence from which an incident is told, under the alert budget.";
     AlertsWaiting, "anomaly_detect_alerts_waiting", Gauge, [], "Incidents that wait for the alert budget.";
 
@@ -205,22 +245,13 @@ metrics! {
 
     EpochSeconds, "anomaly_detect_epoch_seconds", Histogram(SECONDS), [], "Time from receiving an epoch to its last verdict.";
     LatencySeconds, "anomaly_detect_latency_seconds", Gauge, ["quantile": &["0.5", "0.9", "0.99", "0.999", "1"]], "Quantiles of the time from the end of an epoch to its last verdict, since the start.";
+    SeriesRefusedTotal, "anomaly_detect_series_refused_total", Counter, ["reason": Refusal::NAMES], "Changes of a metric that were not made: its family has all the series it may have, or a label is none of those declared.";
     LogRowsTotal, "anomaly_detect_log_rows_total", Counter, ["state": &["written", "lost"]], "Rows of the log of flows.";
 
     ProcessCpuSecondsTotal, "process_cpu_seconds_total", Counter, [], "Processor time of this process, user and system.";
     ProcessResidentMemoryBytes, "process_resident_memory_bytes", Gauge, [], "Resident memory of this process.";
     ProcessOpenFds, "process_open_fds", Gauge, [], "Open files of this process.";
     ProcessStartTimeSeconds, "process_start_time_seconds", Gauge, [], "When this process began to measure, in seconds since 1970.";
-}
-
-/// Whether the labels are as many as declared, and of the closed sets.
-pub(super) fn allows(id: Id, labels: &[&str]) -> bool {
-    let declared = METRICS[id as usize].labels;
-    declared.len() == labels.len()
-        && declared
-            .iter()
-            .zip(labels)
-            .all(|(label, value)| label.values.is_empty() || label.values.contains(value))
 }
 
 /// The whole of `docs/metrics.md`.

@@ -1,5 +1,6 @@
 //! Metrics for Prometheus: declared in one table, fed by numbers, served over HTTP. A leaf: no stage is named here.
 
+mod admit;
 mod declared;
 mod process;
 mod serve;
@@ -8,7 +9,9 @@ use prometheus::{
     CounterVec, Encoder, GaugeVec, HistogramOpts, HistogramVec, Opts, Registry, TextEncoder,
 };
 
+use self::admit::{Admitted, Labels, Refusal};
 pub use self::{
+    admit::MOST_SERIES,
     declared::{Id, Kind, METRICS, Metric, markdown},
     serve::{ServeError, listen, router},
 };
@@ -18,6 +21,8 @@ pub use self::{
 pub struct Metrics {
     registry: Registry,
     families: Vec<Family>,
+    /// By family, as `families`.
+    admitted: Vec<Admitted>,
 }
 
 #[derive(Clone, Debug)]
@@ -69,57 +74,71 @@ impl Metrics {
                 family
             })
             .collect();
-        let metrics = Self { registry, families };
+        let admitted = METRICS.iter().map(Admitted::new).collect();
+        let metrics = Self {
+            registry,
+            families,
+            admitted,
+        };
         metrics.begin();
         metrics
     }
 
-    /// A counter that may never move is there from the beginning, for rates and alerts to be right.
+    /// A counter that may never move is there from the beginning, for rates and alerts to be right: what appears with
+    /// its first event has no rate at that event.
     fn begin(&self) {
         for (metric, family) in METRICS.iter().zip(&self.families) {
             if let Family::Counter(family) = family {
-                match metric.labels {
-                    [] => drop(family.with_label_values::<&str>(&[])),
-                    [label] => {
-                        for value in label.values {
-                            drop(family.with_label_values(&[value]));
-                        }
-                    }
-                    _ => {}
+                for labels in metric.closed_series() {
+                    drop(family.with_label_values(&labels));
                 }
+            }
+        }
+    }
+
+    /// The labels as they may be, if the series may be at all; a refused one is counted.
+    fn admit<'l>(&self, id: Id, labels: &[&'l str]) -> Option<Labels<'l>> {
+        match self.admitted[id as usize].admit(&METRICS[id as usize], labels) {
+            Ok(labels) => Some(labels),
+            Err(refusal) => {
+                debug_assert!(
+                    refusal != Refusal::Undeclared,
+                    "{labels:?} of {}",
+                    METRICS[id as usize].name
+                );
+                if let Family::Counter(refused) = &self.families[Id::SeriesRefusedTotal as usize] {
+                    refused.with_label_values(&[refusal.name()]).inc();
+                }
+                None
             }
         }
     }
 
     /// Adds to a counter. Less than nothing is nothing: counters do not go back.
     pub fn add(&self, id: Id, labels: &[&str], amount: f64) {
-        debug_assert!(
-            declared::allows(id, labels),
-            "{labels:?} of {}",
-            METRICS[id as usize].name
-        );
-        if let Family::Counter(family) = &self.families[id as usize] {
-            family.with_label_values(labels).inc_by(amount.max(0.0));
+        if let Family::Counter(family) = &self.families[id as usize]
+            && let Some(labels) = self.admit(id, labels)
+        {
+            family.with_label_values(&labels).inc_by(amount.max(0.0));
         }
     }
 
     /// Brings a counter to a running total kept elsewhere.
     pub fn total(&self, id: Id, labels: &[&str], total: f64) {
-        if let Family::Counter(family) = &self.families[id as usize] {
-            let before = family.with_label_values(labels).get();
-            self.add(id, labels, total - before);
+        if let Family::Counter(family) = &self.families[id as usize]
+            && let Some(labels) = self.admit(id, labels)
+        {
+            let counter = family.with_label_values(&labels);
+            counter.inc_by((total - counter.get()).max(0.0));
         }
     }
 
     /// Sets a gauge.
     pub fn set(&self, id: Id, labels: &[&str], value: f64) {
-        debug_assert!(
-            declared::allows(id, labels),
-            "{labels:?} of {}",
-            METRICS[id as usize].name
-        );
-        if let Family::Gauge(family) = &self.families[id as usize] {
-            family.with_label_values(labels).set(value);
+        if let Family::Gauge(family) = &self.families[id as usize]
+            && let Some(labels) = self.admit(id, labels)
+        {
+            family.with_label_values(&labels).set(value);
         }
     }
 
@@ -127,6 +146,7 @@ impl Metrics {
     pub fn info(&self, id: Id, labels: &[&str]) {
         if let Family::Gauge(family) = &self.families[id as usize] {
             family.reset();
+            self.admitted[id as usize].forget();
         }
         self.set(id, labels, 1.0);
     }
@@ -212,6 +232,82 @@ mod tests {
         );
         assert!(text.contains("anomaly_detect_packets_total{verdict=\"counted\"} 3"));
         assert!(text.contains("anomaly_detect_unaccounted_packets_total 0"));
+    }
+
+    /// Series of `name` in the exposition.
+    fn series(text: &str, name: &str) -> usize {
+        let begin = format!("{name}{{");
+        text.lines().filter(|line| line.starts_with(&begin)).count()
+    }
+
+    /// A program that names itself anew each second must not fill the Prometheus that looks at it.
+    #[test]
+    fn series_of_free_labels_are_bounded_and_refusals_counted() {
+        let metrics = Metrics::new();
+        for at in 0..1000 {
+            metrics.set(Id::DriftIndex, &[&format!("feature {at}")], 1.0);
+        }
+        // What was there first goes on.
+        metrics.set(Id::DriftIndex, &["feature 7"], 2.0);
+        let text = metrics.text();
+        assert_eq!(series(&text, "anomaly_detect_drift_index"), MOST_SERIES);
+        assert!(text.contains("anomaly_detect_drift_index{feature=\"feature 7\"} 2"));
+        assert!(!text.contains("feature 999"));
+        let refused = 1000 - MOST_SERIES;
+        let line =
+            format!("anomaly_detect_series_refused_total{{reason=\"too_many\"}} {refused}\n");
+        assert!(text.contains(&line), "{line}");
+    }
+
+    #[test]
+    fn an_info_metric_never_runs_out_of_series() {
+        let metrics = Metrics::new();
+        for at in 0..1000 {
+            metrics.info(Id::ModelInfo, &[&format!("{at:016x}"), "current"]);
+        }
+        let text = metrics.text();
+        assert_eq!(series(&text, "anomaly_detect_model_info"), 1);
+        assert!(text.contains("0003e7"), "the last one is it");
+        assert!(text.contains("anomaly_detect_series_refused_total{reason=\"too_many\"} 0\n"));
+    }
+
+    /// Whatever the program does, and whatever the traffic: the sum that docs/prometheus.md quotes.
+    #[test]
+    fn all_series_together_are_bounded() {
+        let most: usize = METRICS.iter().map(Metric::most_series).sum();
+        assert!(most <= 4000, "{most} series");
+        let at_once = Metrics::new()
+            .text()
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .count();
+        assert!(at_once <= most, "{at_once} of {most}");
+    }
+
+    /// `increase()` of a series that appears with its first event is 0: an alert on it would miss that event.
+    #[test]
+    fn counters_of_closed_sets_are_there_before_anything_happens() {
+        let text = Metrics::new().text();
+        for metric in METRICS.iter().filter(|metric| metric.kind == Kind::Counter) {
+            let expected: usize = metric
+                .labels
+                .iter()
+                .map(|label| label.values.len())
+                .product();
+            let found = match metric.labels {
+                [] => text
+                    .lines()
+                    .filter(|line| *line == format!("{} 0", metric.name))
+                    .count(),
+                _ => series(&text, metric.name),
+            };
+            let process = metric.name.starts_with("process_");
+            assert!(
+                found == expected || process,
+                "{}: {found} of {expected}",
+                metric.name
+            );
+        }
     }
 
     #[test]

@@ -124,6 +124,12 @@ impl Post {
 
     /// Hands over without waiting. What finds no room is counted.
     pub fn offer(&self, message: &Message) {
+        if let Message::Alert(alert) = message
+            && matches!(alert.stage, Stage::New | Stage::Grown)
+        {
+            let labels = [alert.kind.as_str(), alert.severity.name()];
+            self.metrics.add(Id::AlertsToldTotal, &labels, 1.0);
+        }
         let amount = match message {
             Message::Alert(_) => 1.0,
             Message::Flows(flows) => flows.len() as f64,

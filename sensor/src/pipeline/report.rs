@@ -5,6 +5,7 @@ use sensor_ebpf::{flow::EPOCH_SHIFT, frame::Malformed, maps::Ledger};
 
 use super::{Health, Stages};
 use crate::{
+    capture::Epoch,
     flow::{self, FlowEndReason},
     metrics::{Id, Metrics},
     score::{Budget, Incidents, Kind, Severity},
@@ -159,4 +160,34 @@ pub(super) fn report_incidents(metrics: &Metrics, incidents: &Incidents) {
     }
     let forgotten = incidents.forgotten() as f64;
     metrics.total(Id::IncidentsForgottenTotal, &[], forgotten);
+}
+
+/// Adds the packets of one epoch, by what they carry.
+pub(super) fn report_traffic(metrics: &Metrics, epoch: &Epoch) {
+    const PROTOCOLS: [&str; 8] = [
+        "icmp", "tcp", "udp", "gre", "esp", "icmpv6", "sctp", "other",
+    ];
+    let mut sums = [[0_u64; 2]; PROTOCOLS.len()];
+    for (key, counters) in &epoch.flows {
+        // IANA, Assigned Internet Protocol Numbers.
+        let place = match key.protocol {
+            1 => 0,
+            6 => 1,
+            17 => 2,
+            47 => 3,
+            50 => 4,
+            58 => 5,
+            132 => 6,
+            _ => 7,
+        };
+        let bytes: u64 = counters.halves.iter().map(|half| half.ip_bytes).sum();
+        sums[place][0] += counters.packets();
+        sums[place][1] += bytes;
+    }
+    for (protocol, [packets, bytes]) in PROTOCOLS.into_iter().zip(sums) {
+        if packets > 0 {
+            metrics.add(Id::IpPacketsTotal, &[protocol], packets as f64);
+            metrics.add(Id::IpBytesTotal, &[protocol], bytes as f64);
+        }
+    }
 }

@@ -11,7 +11,8 @@ use super::{
     evidence::Recorder,
     listener::quietly,
     report::{
-        report_budget, report_drain, report_incidents, report_latency, report_ledger, report_stages,
+        report_budget, report_drain, report_incidents, report_latency, report_ledger,
+        report_stages, report_traffic,
     },
     retrain::Retrain,
     source::LiveCapture,
@@ -161,6 +162,7 @@ impl<'a> Watch<'a> {
             self.latency
                 .saturating_record((lateness + processing) / 1000);
             report_ledger(self.metrics, &epoch.ledger);
+            report_traffic(self.metrics, &epoch);
             report_drain(self.metrics, &health, lateness, processing);
             report_latency(self.metrics, &self.latency);
             report_stages(self.metrics, &self.stages);
