@@ -187,6 +187,9 @@ pub(super) struct Flows {
     /// Also write the flows as Zeek would, as a conn.log
     #[arg(long, value_name = "FILE")]
     pub(super) conn_log: Option<PathBuf>,
+    /// Also send the flows to a collector as IPFIX, for example udp://10.0.0.9:4739 or tcp://collector:4739
+    #[arg(long, value_name = "COLLECTOR", value_parser = crate::config::Collector::parse)]
+    pub(super) ipfix: Option<crate::config::Collector>,
     #[command(flatten)]
     pub(super) timeouts: Timeouts,
     #[command(flatten)]

@@ -4,6 +4,7 @@ use std::{io::Write, path::PathBuf};
 
 use super::{
     args::Flows,
+    export::Export,
     fault::{Fault, code},
     setup::{Flags, Setup, host_logs, output, show},
 };
@@ -79,6 +80,7 @@ pub(super) fn run(args: &Flows, tables: bool) -> Result<u8, Fault> {
             Some(path) => Some(ConnLogSink::new(output(path)?)?),
             None => None,
         };
+        let mut export = (args.ipfix.as_ref()).map(|to| Export::new(to, &setup.config.ipfix));
         let bar = setup.progress("reading", &captures);
         let pass = pipeline::flows(
             &captures,
@@ -88,6 +90,9 @@ pub(super) fn run(args: &Flows, tables: bool) -> Result<u8, Fault> {
                 for (record, row) in batch.iter_mut() {
                     if let Some(log) = conn_log.as_mut().filter(|_| record.is_final()) {
                         log.flow(record)?;
+                    }
+                    if let Some(export) = export.as_mut().filter(|_| record.is_final()) {
+                        export.flow(record)?;
                     }
                     if record.is_final() || args.checkpoints {
                         rows += 1;
@@ -108,6 +113,9 @@ pub(super) fn run(args: &Flows, tables: bool) -> Result<u8, Fault> {
         sink.finish(Style::stdout()).map_err(failed)?;
         if let Some(log) = conn_log {
             log.finish()?;
+        }
+        if let Some(export) = export {
+            setup.note(&export.finish()?);
         }
         setup.damage(&pass);
         for line in logs.iter().flat_map(pipeline::HostLogs::words) {

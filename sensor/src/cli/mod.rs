@@ -6,6 +6,7 @@ mod configuration;
 mod doctor;
 mod eval;
 mod explain;
+mod export;
 mod extract;
 mod fault;
 mod fleet;

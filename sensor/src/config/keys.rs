@@ -120,5 +120,14 @@ keys! {
     "output.format", Text, "table", "Form of what is printed: table, csv or json.";
     "output.top", Integer, "10", "Incidents and flows printed.";
 
+    "ipfix.collector", Text, "", "Collector that flows go to as IPFIX, for example udp://10.0.0.9:4739 or tcp://collector:4739; empty for none (live).";
+    "ipfix.domain", Integer, "1", "Observation domain id: tells several sensors behind one address apart.";
+    "ipfix.biflow", Flag, "true", "One record for both directions (RFC 5103); false sends a record for each.";
+    "ipfix.times", Text, "milliseconds", "Unit of start and end: milliseconds, which every collector reads, or nanoseconds.";
+    "ipfix.message_bytes", Integer, "1400", "Bytes of a message over UDP at most; less where the path takes less (Linux).";
+    "ipfix.template_interval", Duration, "60s", "How often templates are sent again over UDP; 0 for never.";
+    "ipfix.template_messages", Integer, "512", "Messages after which templates are sent again over UDP.";
+    "ipfix.rate", Integer, "2000", "Datagrams a second at most, so that a burst does not overflow the collector's socket; 0 for any number.";
+
     "metrics.listen", Text, "127.0.0.1:9477", "Address that serves /metrics (live); empty serves none.";
 }

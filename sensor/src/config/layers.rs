@@ -300,7 +300,7 @@ impl Layers {
         })
     }
 
-    fn refused<T>(&self, key: &'static str, what: String) -> Result<T, ConfigError> {
+    pub(super) fn refused<T>(&self, key: &'static str, what: String) -> Result<T, ConfigError> {
         Err(ConfigError::Value {
             key,
             origin: self.values[key].1.clone(),

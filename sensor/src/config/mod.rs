@@ -4,6 +4,7 @@
 //! A leaf: the settings of the stages are built from it where the stages are put together.
 
 mod budget;
+mod ipfix;
 mod keys;
 mod layers;
 
@@ -11,6 +12,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use self::{
     budget::{AlertBudget, AlertRate},
+    ipfix::{Collector, Ipfix, Transport},
     keys::{KEYS, Key, Kind},
     layers::{ConfigError, Layers, Origin, Value},
 };
@@ -34,6 +36,8 @@ pub struct Config {
     pub live: Live,
     /// Where results go.
     pub output: Output,
+    /// Flows to a collector.
+    pub ipfix: Ipfix,
     /// Where metrics are served.
     pub metrics: Metrics,
 }
@@ -333,6 +337,7 @@ impl Config {
                 )?,
                 top: layers.integer("output.top", 0, 100_000)? as usize,
             },
+            ipfix: Ipfix::from_layers(layers)?,
             metrics: Metrics {
                 listen: layers.address("metrics.listen")?,
             },

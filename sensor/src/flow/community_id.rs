@@ -38,7 +38,7 @@ fn has_ports(key: &FlowKey) -> bool {
 }
 
 /// ICMP types whose answer has another type are two-way; the specification lists them as Zeek does.
-fn is_one_way(key: &FlowKey) -> bool {
+pub(super) fn is_one_way(key: &FlowKey) -> bool {
     let paired = |pairs: &[[u16; 2]]| {
         pairs
             .iter()

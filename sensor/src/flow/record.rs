@@ -143,6 +143,22 @@ impl FlowRecord {
         self.counters.last()
     }
 
+    /// ICMP type and code of what this side sent; `None` for other protocols and for later fragments.
+    ///
+    /// Of a type that has an answer the key holds the answer's type in place of the code. All of these are defined with code 0
+    /// alone (RFC 792, RFC 4443), so that is what they are said to have.
+    pub fn icmp_of(&self, side: Side) -> Option<(u8, u8)> {
+        if !matches!(self.key.protocol, 1 | 58) || self.key.later_fragment != 0 {
+            return None;
+        }
+        let code = match community_id::is_one_way(&self.key) {
+            true => self.key.ports[1 - side],
+            false => 0,
+        };
+        // Both come from single bytes of the packet.
+        Some((self.key.ports[side] as u8, code as u8))
+    }
+
     /// Whether this is the flow's last record, not a checkpoint.
     #[inline]
     pub const fn is_final(&self) -> bool {

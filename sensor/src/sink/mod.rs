@@ -1,4 +1,4 @@
-//! What leaves the program: CSV, JSON, the terminal, the HTML report, the embedded store, conn.log. Names outside are chosen only here.
+//! What leaves the program: CSV, JSON, the terminal, the HTML report, the embedded store, conn.log, IPFIX. Names outside are chosen only here.
 
 pub mod alert;
 pub mod bundle;
@@ -7,6 +7,7 @@ pub mod csv;
 pub mod escape;
 pub mod evaluation;
 pub mod flows;
+pub mod ipfix;
 pub mod json;
 pub mod message;
 pub mod outlet;
