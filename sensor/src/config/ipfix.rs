@@ -141,7 +141,10 @@ mod tests {
     fn addresses_go_there_and_back() {
         for (text, whole) in [
             ("udp://10.0.0.1", "udp://10.0.0.1:4739"),
-            ("tcp://collector.example:9995", "tcp://collector.example:9995"),
+            (
+                "tcp://collector.example:9995",
+                "tcp://collector.example:9995",
+            ),
             ("udp://[2001:db8::1]:2055/", "udp://[2001:db8::1]:2055"),
             ("tcp://[::1]", "tcp://[::1]:4739"),
         ] {

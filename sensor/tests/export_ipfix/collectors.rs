@@ -73,9 +73,11 @@ impl Nfcapd {
     fn waiting_bytes(&self) -> Option<u64> {
         let table = fs::read_to_string("/proc/net/udp").expect("Linux");
         let local = format!(":{:04X}", self.port);
-        let line = table
-            .lines()
-            .find(|line| line.split_whitespace().nth(1).is_some_and(|own| own.ends_with(&local)))?;
+        let line = table.lines().find(|line| {
+            line.split_whitespace()
+                .nth(1)
+                .is_some_and(|own| own.ends_with(&local))
+        })?;
         let (_, waiting) = line.split_whitespace().nth(4)?.split_once(':')?;
         u64::from_str_radix(waiting, 16).ok()
     }
@@ -83,7 +85,9 @@ impl Nfcapd {
     /// Ends it, and gives the file that it wrote.
     fn finish(mut self) -> PathBuf {
         until("nfcapd reads all", || self.waiting_bytes() == Some(0));
-        let term = Command::new("kill").arg(self.child.id().to_string()).status();
+        let term = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
         assert!(term.expect("kill").success());
         self.child.wait().expect("nfcapd ends");
         let files = fs::read_dir(&self.folder).expect("its folder");
@@ -123,7 +127,11 @@ fn flows_of_nfdump(program: &Path, file: &Path) -> Vec<Told> {
         let counts = [number(3), number(4), number(5), number(6)];
         (number(0) as u8, [address(1), address(2)], counts)
     };
-    let mut flows: Vec<Told> = text.lines().filter(|line| line.contains(',')).map(flow).collect();
+    let mut flows: Vec<Told> = text
+        .lines()
+        .filter(|line| line.contains(','))
+        .map(flow)
+        .collect();
     flows.sort_unstable();
     flows
 }
@@ -190,7 +198,11 @@ fn nfdump_reads_what_the_flow_table_has() {
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo/office.pcap.zst");
     let mut runs = vec![(demo.clone(), true), (demo, false)];
     if let Some(shared) = support::shared("") {
-        for folder in ["flow-counter-oracle/pcap", "scans-bruteforce", "modbus-scada"] {
+        for folder in [
+            "flow-counter-oracle/pcap",
+            "scans-bruteforce",
+            "modbus-scada",
+        ] {
             runs.push((shared.join(folder), true));
         }
         runs.push((shared.join("flow-counter-oracle/pcap"), false));
@@ -219,7 +231,11 @@ fn nfdump_reads_what_the_flow_table_has() {
         let ours = flows_of_table(&table, biflow);
         let theirs = flows_of_nfdump(&nfdump_program, &file);
         assert_eq!(totals(&ours), totals(&theirs), "{}", capture.display());
-        assert!(ours == theirs, "{}: the flows themselves", capture.display());
+        assert!(
+            ours == theirs,
+            "{}: the flows themselves",
+            capture.display()
+        );
         let summary = nfdump(&nfdump_program, &file, &["-I"]);
         let told = |name: &str| -> u64 {
             let line = summary.lines().find_map(|line| line.strip_prefix(name));
@@ -234,7 +250,9 @@ fn nfdump_reads_what_the_flow_table_has() {
         if !biflow {
             // Of biflows nfcapd's own sums by protocol have one direction only.
             let tcp = |what: usize| -> u64 {
-                let of_tcp = totals(&ours).into_iter().filter(|((protocol, _), _)| *protocol == 6);
+                let of_tcp = totals(&ours)
+                    .into_iter()
+                    .filter(|((protocol, _), _)| *protocol == 6);
                 of_tcp.map(|(_, sums)| sums[what]).sum()
             };
             assert_eq!(told("Packets_tcp"), tcp(1));
@@ -249,7 +267,10 @@ fn nfdump_reads_what_the_flow_table_has() {
             told("Bytes"),
         );
         for ((protocol, v6), sums) in totals(&ours) {
-            println!("  protocol {protocol} IPv{}: {sums:?}", if v6 { 6 } else { 4 });
+            println!(
+                "  protocol {protocol} IPv{}: {sums:?}",
+                if v6 { 6 } else { 4 }
+            );
         }
     }
 }
@@ -259,8 +280,8 @@ fn capture(path: &Path, messages: &[Vec<u8>], tcp: bool) {
     const RAW_IP: u16 = 101;
     const PORT: [u8; 4] = [0x12, 0x83, 0x12, 0x83];
     let file = File::create(path).expect("a file");
-    let mut writer = PcapWriter::new(file, LinkType(RAW_IP), Resolution::Microseconds)
-        .expect("a capture");
+    let mut writer =
+        PcapWriter::new(file, LinkType(RAW_IP), Resolution::Microseconds).expect("a capture");
     let mut sequence = 1_u32;
     let payloads: Vec<Vec<u8>> = match tcp {
         // A stream knows no messages: cut where it comes.
@@ -285,7 +306,9 @@ fn capture(path: &Path, messages: &[Vec<u8>], tcp: bool) {
         frame.extend(transport);
         frame.extend(payload);
         let time = 1_763_733_600_000_000_000 + at as u64 * 1000;
-        writer.write(time, frame.len() as u32, &frame).expect("a frame");
+        writer
+            .write(time, frame.len() as u32, &frame)
+            .expect("a frame");
     }
 }
 
@@ -299,7 +322,9 @@ fn tshark_finds_nothing_malformed() {
     if let Some(shared) = support::shared("flow-counter-oracle/pcap") {
         flows.extend(traffic::flows_of(&[&shared]));
     }
-    let bytes = flows.iter().map(|flow| flow.orig().ip_bytes + flow.resp().ip_bytes);
+    let bytes = flows
+        .iter()
+        .map(|flow| flow.orig().ip_bytes + flow.resp().ip_bytes);
     let wanted: u64 = bytes.sum();
     for (tcp, nanoseconds, message_bytes) in [
         (false, false, 1400),
@@ -327,7 +352,10 @@ fn tshark_finds_nothing_malformed() {
             assert!(output.status.success(), "{output:?}");
             String::from_utf8(output.stdout).expect("text")
         };
-        let wrong = dissect(&["-Y", "cflow && (_ws.malformed || _ws.expert.severity >= 0x00600000)"]);
+        let wrong = dissect(&[
+            "-Y",
+            "cflow && (_ws.malformed || _ws.expert.severity >= 0x00600000)",
+        ]);
         assert_eq!(wrong, "", "malformed, or warned of");
         // The same field for both directions.
         let octets = dissect(&["-Y", "cflow", "-T", "fields", "-e", "cflow.octets"]);

@@ -4,8 +4,8 @@
 mod cli;
 mod collectors;
 mod decoder;
-mod sending;
 mod program;
+mod sending;
 #[path = "../support/mod.rs"]
 mod support;
 mod traffic;

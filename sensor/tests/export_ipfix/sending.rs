@@ -92,7 +92,10 @@ fn a_collector_behind_udp_is_restarted() {
         for _ in 0..50 {
             refused |= courier.send(&rest[..1]).1.is_err();
         }
-        assert!(refused, "a collector that is gone is noticed on this machine");
+        assert!(
+            refused,
+            "a collector that is gone is noticed on this machine"
+        );
         let socket = UdpSocket::bind(address).expect("the same port");
         while courier.send(&rest[..1]).1.is_err() {}
         let (_, sent) = courier.send(rest);

@@ -16,28 +16,36 @@ fn half() -> impl Strategy<Value = Half> {
         any::<u64>(),
         prop::array::uniform8(prop_oneof![Just(0_u32), any::<u32>()]),
     );
-    let sizes = (any::<u16>(), any::<u16>(), any::<u8>(), any::<u8>(), 0..4096_u16);
+    let sizes = (
+        any::<u16>(),
+        any::<u16>(),
+        any::<u8>(),
+        any::<u8>(),
+        0..4096_u16,
+    );
     // Until 2100, in nanoseconds.
     let times = (0..4_102_444_800_000_000_000_u64, 0..1_000_000_000_000_u64);
-    (counts, sizes, times).prop_map(|((packets, ip_bytes, payload_bytes, flags), sizes, times)| {
-        if packets == 0 {
-            return Half::EMPTY;
-        }
-        Half {
-            packets,
-            ip_bytes,
-            payload_bytes,
-            flags,
-            length_min: sizes.0,
-            length_max: sizes.1,
-            ttl_min: sizes.2,
-            ttl_max: sizes.3,
-            inner_vlan: sizes.4,
-            first: times.0,
-            last: times.0 + times.1,
-            ..Half::EMPTY
-        }
-    })
+    (counts, sizes, times).prop_map(
+        |((packets, ip_bytes, payload_bytes, flags), sizes, times)| {
+            if packets == 0 {
+                return Half::EMPTY;
+            }
+            Half {
+                packets,
+                ip_bytes,
+                payload_bytes,
+                flags,
+                length_min: sizes.0,
+                length_max: sizes.1,
+                ttl_min: sizes.2,
+                ttl_max: sizes.3,
+                inner_vlan: sizes.4,
+                first: times.0,
+                last: times.0 + times.1,
+                ..Half::EMPTY
+            }
+        },
+    )
 }
 
 fn address(v6: bool) -> impl Strategy<Value = [u8; 16]> {
@@ -63,7 +71,10 @@ pub(crate) fn flow() -> impl Strategy<Value = FlowRecord> {
             Just(132),
             any::<u8>()
         ];
-        let ports = prop_oneof![any::<[u16; 2]>(), any::<[u8; 2]>().prop_map(|p| p.map(u16::from))];
+        let ports = prop_oneof![
+            any::<[u16; 2]>(),
+            any::<[u8; 2]>().prop_map(|p| p.map(u16::from))
+        ];
         (addresses, ports, protocol, 0..2_u8, any::<u16>())
     });
     let rest = (

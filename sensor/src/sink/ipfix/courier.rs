@@ -349,6 +349,7 @@ fn has_ended(stream: &mut TcpStream) -> bool {
     if stream.set_nonblocking(true).is_err() {
         return true;
     }
-    let alive = matches!(stream.read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+    let alive =
+        matches!(stream.read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
     !alive || stream.set_nonblocking(false).is_err()
 }

@@ -79,7 +79,12 @@ impl Encoder {
         let shape = Shape::of(leg.record, biflow, self.form.nanoseconds);
         let record_bytes = self.layouts.of(shape).record_bytes;
         let same_set = self.set.filter(|(last, _)| *last == shape);
-        let more = record_bytes + if same_set.is_some() { 0 } else { SET_HEADER_BYTES };
+        let more = record_bytes
+            + if same_set.is_some() {
+                0
+            } else {
+                SET_HEADER_BYTES
+            };
         let most = self.form.message_bytes.saturating_sub(HEADER_BYTES) + LAYOUT.len();
         let full = self.parcel.len() > LAYOUT.len() && self.parcel.len() + more > most;
         if full {

@@ -86,7 +86,11 @@ impl<'a> Leg<'a> {
     }
 
     const fn half(&self, reverse: bool) -> &'a Half {
-        &self.record.counters.halves[if reverse { 1 - self.source } else { self.source }]
+        &self.record.counters.halves[if reverse {
+            1 - self.source
+        } else {
+            self.source
+        }]
     }
 }
 
@@ -208,7 +212,14 @@ mod tests {
             let seconds = (ntp >> 32) - 2_208_988_800;
             seconds * 1_000_000_000 + (((ntp & 0xffff_ffff) * 1_000_000_000) >> 32)
         };
-        for time in [0, 1, 2, 999_999_999, 1_000_000_000, 1_763_733_600_123_456_789] {
+        for time in [
+            0,
+            1,
+            2,
+            999_999_999,
+            1_000_000_000,
+            1_763_733_600_123_456_789,
+        ] {
             assert_eq!(at(time), time);
         }
         for step in 0..10_000 {

@@ -11,12 +11,12 @@ mod courier;
 mod encoder;
 mod field;
 mod outlet;
+mod session;
 #[cfg(target_os = "linux")]
 mod socket;
 #[cfg(not(target_os = "linux"))]
 #[path = "socket_other.rs"]
 mod socket;
-mod session;
 mod template;
 
 pub use self::{

@@ -92,11 +92,7 @@ impl Session {
     }
 
     /// A parcel as bodies of messages that have at most so many bytes with their header.
-    pub(super) fn bodies(
-        &self,
-        parcel: &[u8],
-        message_bytes: usize,
-    ) -> Result<Vec<Body>, Damaged> {
+    pub(super) fn bodies(&self, parcel: &[u8], message_bytes: usize) -> Result<Vec<Body>, Damaged> {
         let sets = parcel.strip_prefix(&LAYOUT).ok_or(Damaged::Layout)?;
         let most = message_bytes.saturating_sub(HEADER_BYTES);
         let mut bodies: Vec<Body> = Vec::new();

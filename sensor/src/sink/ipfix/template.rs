@@ -169,7 +169,11 @@ pub(super) struct Layouts(Vec<Layout>);
 
 impl Layouts {
     pub(super) fn new() -> Self {
-        Self((0..Shape::COUNT as u8).map(|bits| layout(Shape(bits))).collect())
+        Self(
+            (0..Shape::COUNT as u8)
+                .map(|bits| layout(Shape(bits)))
+                .collect(),
+        )
     }
 
     pub(super) fn of(&self, shape: Shape) -> &Layout {
