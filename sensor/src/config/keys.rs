@@ -130,4 +130,35 @@ keys! {
     "ipfix.rate", Integer, "2000", "Datagrams a second at most, so that a burst does not overflow the collector's socket; 0 for any number.";
 
     "metrics.listen", Text, "127.0.0.1:9477", "Address that serves /metrics (live); empty serves none.";
+
+    "webhook.targets", List, "", "Addresses that alerts are posted to, each as TEMPLATE=URL with slack, discord, teams or json; behind it may stand token_file=FILE secret_file=FILE min_severity=SEVERITY (live).";
+    "webhook.targets_file", Text, "", "File with more of them, one a line: such an address is a secret in itself (live).";
+    "webhook.min_severity", Text, "low", "Least severity that is posted: low, medium, high or critical (live).";
+    "webhook.ends", Flag, "false", "Also tell people that an incident is over; the json template always does (live).";
+    "webhook.ca_file", Text, "", "Certificates (PEM) to trust beside those of the system (live).";
+    "webhook.timeout", Duration, "10s", "Longest time for one post, at most 1m (live).";
+    "webhook.plain", Flag, "false", "Post without encryption (http://) to other machines too (live).";
+
+    "mail.server", Text, "", "Mail server, for example smtp.example.org or smtp.example.org:465; empty sends no mail (live).";
+    "mail.security", Text, "starttls", "starttls (port 587), tls (port 465), plain (port 25, this machine only) or plain-anywhere (live).";
+    "mail.from", Text, "", "Sender, for example \"Sensor <sensor@example.org>\" (live).";
+    "mail.to", List, "", "Recipients (live).";
+    "mail.username", Text, "", "Account at the mail server; empty for none (live).";
+    "mail.password_file", Text, "", "File with the password of the account (live).";
+    "mail.min_severity", Text, "medium", "Least severity that is mailed: low, medium, high or critical (live).";
+    "mail.interval", Duration, "1m", "After five mails, one in this time: what comes meanwhile is one mail; 0 never waits (live).";
+    "mail.repeat", Duration, "15m", "Least time between two mails on one incident, unless it became graver; 0 mails each (live).";
+    "mail.ends", Flag, "false", "Also mail that an incident is over (live).";
+    "mail.ca_file", Text, "", "Certificates (PEM) to trust beside those of the system (live).";
+    "mail.timeout", Duration, "10s", "Longest wait for an answer of the mail server, at most 1m (live).";
+
+    "redis.server", Text, "", "Redis whose stream gets the alerts, for example 127.0.0.1:6379; empty for none (live).";
+    "redis.username", Text, "", "Account at Redis; empty for the default one (live).";
+    "redis.password_file", Text, "", "File with the password for Redis; empty for none (live).";
+    "redis.database", Integer, "0", "Number of the database (live).";
+    "redis.stream", Text, "anomaly-detect", "Key of the stream (live).";
+    "redis.max_length", Integer, "100000", "Entries that the stream keeps, about; the oldest leave (live).";
+    "redis.flows", Flag, "false", "Also every flow that ended (live).";
+    "redis.min_severity", Text, "low", "Least severity of the alerts in the stream: low, medium, high or critical (live).";
+    "redis.timeout", Duration, "5s", "Longest wait for Redis, at most 1m (live).";
 }

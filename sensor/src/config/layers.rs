@@ -10,7 +10,7 @@ use std::{
 
 use toml::de::{DeTable, DeValue};
 
-use super::AlertBudget;
+use super::{AlertBudget, Endpoint};
 use super::keys::{KEYS, Key, Kind, PREFIX, RESERVED};
 use crate::time::parse_duration;
 
@@ -391,6 +391,37 @@ impl Layers {
                 key,
                 format!("`{text}` is no address with a port; write for example 127.0.0.1:9477"),
             ),
+        }
+    }
+
+    /// A path; nothing for an empty text.
+    pub(super) fn file(&self, key: &'static str) -> Result<Option<PathBuf>, ConfigError> {
+        let text = self.text(key)?;
+        Ok((!text.is_empty()).then(|| text.into()))
+    }
+
+    /// A server; nothing for an empty text.
+    pub(super) fn endpoint(
+        &self,
+        key: &'static str,
+        default_port: u16,
+    ) -> Result<Option<Endpoint>, ConfigError> {
+        let text = self.text(key)?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        match Endpoint::parse(&text, default_port) {
+            Ok(endpoint) => Ok(Some(endpoint)),
+            Err(what) => self.refused(key, what),
+        }
+    }
+
+    /// How long to wait for a receiver: never for ever.
+    pub(super) fn wait(&self, key: &'static str) -> Result<Duration, ConfigError> {
+        const LONGEST: Duration = Duration::from_secs(60);
+        match self.duration(key)? {
+            Some(wait) if (Duration::from_millis(10)..=LONGEST).contains(&wait) => Ok(wait),
+            _ => self.refused(key, "is not within 10ms to 1m".to_owned()),
         }
     }
 

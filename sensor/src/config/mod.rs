@@ -4,17 +4,27 @@
 //! A leaf: the settings of the stages are built from it where the stages are put together.
 
 mod budget;
+mod endpoint;
+mod grade;
 mod ipfix;
 mod keys;
 mod layers;
+mod mail;
+mod redis;
+mod webhook;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use self::{
     budget::{AlertBudget, AlertRate},
+    endpoint::Endpoint,
+    grade::Grade,
     ipfix::{Collector, Ipfix, Transport},
     keys::{KEYS, Key, Kind},
     layers::{ConfigError, Layers, Origin, Value},
+    mail::{Mail, Security},
+    redis::Redis,
+    webhook::{Target, Template, Webhook},
 };
 
 /// Everything that can be configured, checked.
@@ -40,6 +50,12 @@ pub struct Config {
     pub ipfix: Ipfix,
     /// Where metrics are served.
     pub metrics: Metrics,
+    /// Who is told over HTTP.
+    pub webhook: Webhook,
+    /// Who is told by mail.
+    pub mail: Mail,
+    /// Which Redis is told.
+    pub redis: Redis,
 }
 
 /// Section `capture`.
@@ -341,6 +357,9 @@ impl Config {
             metrics: Metrics {
                 listen: layers.address("metrics.listen")?,
             },
+            webhook: Webhook::from_layers(layers)?,
+            mail: Mail::from_layers(layers)?,
+            redis: Redis::from_layers(layers)?,
         };
         Ok(config)
     }
