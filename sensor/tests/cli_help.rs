@@ -6,7 +6,7 @@ use std::{fmt::Write as _, fs, path::Path};
 fn help_is_as_kept() {
     let commands = [
         "run", "pcap", "features", "logs", "zeek", "train", "predict", "live", "explain", "eval",
-        "model", "config", "doctor",
+        "model", "sinks", "config", "doctor",
     ];
     let mut all = sensor::cli::help(None);
     for command in commands {

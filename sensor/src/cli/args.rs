@@ -60,6 +60,11 @@ pub(super) enum Command {
         #[command(subcommand)]
         action: ModelAction,
     },
+    /// Ask those who are to be told whether they can be told
+    Sinks {
+        #[command(subcommand)]
+        action: SinksAction,
+    },
     /// Check or print the configuration
     Config {
         #[command(subcommand)]
@@ -533,6 +538,33 @@ pub(super) struct ModelUse {
     /// Name, number or beginning of the digest, as in `model list`
     #[arg(value_name = "MODEL")]
     pub(super) model: String,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SinksAction {
+    /// Send a test alert to every sink that is configured, and print what each receiver said
+    Test(SinksTest),
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Ends with code 1 if one of them could not be reached, or refused.\n\n\
+        Examples:\n  \
+        anomaly-detect sinks test -c /etc/anomaly-detect/config.toml\n  \
+        anomaly-detect sinks test --set webhook.targets=slack=https://hooks.slack.com/services/..."
+)]
+pub(super) struct SinksTest {
+    /// Only this one: webhook, mail, redis, ..., or the folder of one in spool/
+    #[arg(value_name = "SINK")]
+    pub(super) sink: Option<String>,
+    /// Output file, or -
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub(super) output: PathBuf,
+    /// Form of the output: table (a line each) or json
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(super) format: Option<Format>,
     #[command(flatten)]
     pub(super) common: Common,
 }

@@ -21,6 +21,7 @@ mod privilege;
 mod replay;
 mod run;
 mod setup;
+mod sinks;
 mod swap;
 mod train;
 mod zeek;
@@ -30,7 +31,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, error::ErrorKind};
 
 use self::{
-    args::{Cli, Command, ConfigAction, ModelAction},
+    args::{Cli, Command, ConfigAction, ModelAction, SinksAction},
     fault::{Fault, code},
 };
 
@@ -67,6 +68,9 @@ pub fn main() -> ExitCode {
             ModelAction::Merge(args) => fleet::merge(&args),
             ModelAction::Use(args) => models::put_in_use(&args),
             ModelAction::Rollback(args) => models::roll_back(&args),
+        },
+        Command::Sinks { action } => match action {
+            SinksAction::Test(args) => sinks::test(&args),
         },
         Command::Config { action } => match action {
             ConfigAction::Check(args) => configuration::check(&args),

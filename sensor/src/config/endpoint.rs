@@ -97,7 +97,8 @@ mod tests {
             assert_eq!(Endpoint::parse(printed, 1), Ok(endpoint));
         }
         for wrong in [
-            "", ":25", "a:b", "a:0", "a:70000", "[::1", "[::1]x", "[a]", "a b", "a\r\nb", "http://a",
+            "", ":25", "a:b", "a:0", "a:70000", "[::1", "[::1]x", "[a]", "a b", "a\r\nb",
+            "http://a",
         ] {
             assert!(Endpoint::parse(wrong, 587).is_err(), "{wrong:?}");
         }

@@ -10,8 +10,8 @@ use std::{
 
 use toml::de::{DeTable, DeValue};
 
-use super::{AlertBudget, Endpoint};
 use super::keys::{KEYS, Key, Kind, PREFIX, RESERVED};
+use super::{AlertBudget, Endpoint};
 use crate::time::parse_duration;
 
 /// A value as a layer gives it.

@@ -117,11 +117,7 @@ impl Mail {
     }
 }
 
-fn mailbox(
-    layers: &Layers,
-    key: &'static str,
-    text: &str,
-) -> Result<Option<Mailbox>, ConfigError> {
+fn mailbox(layers: &Layers, key: &'static str, text: &str) -> Result<Option<Mailbox>, ConfigError> {
     if text.is_empty() {
         return Ok(None);
     }
@@ -160,8 +156,14 @@ mod tests {
             (format!("{sound}security = \"plain\"\n"), "plain-anywhere"),
             (format!("{sound}username = \"u\"\n"), "mail.password_file"),
             (format!("{sound}password_file = \"f\"\n"), "mail.username"),
-            (sound.replace("a@b.c", "nobody"), "`nobody` is no mail address"),
-            (sound.replace("a@b.c", "a@b.c\\r\\nBcc: x@y.z"), "no mail address"),
+            (
+                sound.replace("a@b.c", "nobody"),
+                "`nobody` is no mail address",
+            ),
+            (
+                sound.replace("a@b.c", "a@b.c\\r\\nBcc: x@y.z"),
+                "no mail address",
+            ),
             (sound.replace("\"a@b.c\"", ""), "mail.to"),
             (sound.replace("S <s@example.org>", ""), "mail.from"),
             (format!("{sound}timeout = \"2m\"\n"), "mail.timeout"),

@@ -102,7 +102,9 @@ impl Target {
                     })?);
                 }
                 _ => {
-                    return Err(format!("what stands behind the address of {name} is none of token_file=FILE, secret_file=FILE, min_severity=SEVERITY"));
+                    return Err(format!(
+                        "what stands behind the address of {name} is none of token_file=FILE, secret_file=FILE, min_severity=SEVERITY"
+                    ));
                 }
             }
         }
@@ -133,7 +135,9 @@ impl Target {
 
     /// Why a target without encryption is refused.
     pub fn exposed(&self) -> String {
-        format!("{self}: without encryption (http://) everyone on the way can read what is posted; use https://, or set webhook.plain")
+        format!(
+            "{self}: without encryption (http://) everyone on the way can read what is posted; use https://, or set webhook.plain"
+        )
     }
 }
 
@@ -213,11 +217,7 @@ mod tests {
         let target = Target::parse("json=http://[::1]:9/ token_file=/a secret_file=/b").unwrap();
         assert!(!target.is_exposed());
         assert_eq!(target.host, "::1");
-        assert!(
-            Target::parse("json=http://10.0.0.1/")
-                .unwrap()
-                .is_exposed()
-        );
+        assert!(Target::parse("json=http://10.0.0.1/").unwrap().is_exposed());
         for wrong in [
             "",
             "slack",
@@ -229,7 +229,10 @@ mod tests {
             "slack=https://a/SECRET token=SECRET",
         ] {
             let error = Target::parse(wrong).unwrap_err();
-            assert!(!error.contains("//SECRET") && !error.contains("token=SECRET"), "{error}");
+            assert!(
+                !error.contains("//SECRET") && !error.contains("token=SECRET"),
+                "{error}"
+            );
             assert!(!error.contains("/SECRET"), "{error}");
         }
     }

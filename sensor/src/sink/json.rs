@@ -15,8 +15,8 @@ use crate::{
     time::Stamp,
 };
 
-/// A flow with its features.
-pub fn flow(record: &FlowRecord, row: &Row) -> Value {
+/// What a flow is, without its features.
+pub fn columns(record: &FlowRecord) -> Map<String, Value> {
     let mut line = String::new();
     push_flow_columns(&mut line, record);
     let mut object = Map::new();
@@ -29,6 +29,12 @@ pub fn flow(record: &FlowRecord, row: &Row) -> Value {
         };
         object.insert((*name).to_owned(), value);
     }
+    object
+}
+
+/// A flow with its features.
+pub fn flow(record: &FlowRecord, row: &Row) -> Value {
+    let mut object = columns(record);
     for (at, name) in feature_columns() {
         object.insert(name.to_owned(), number(row[at]));
     }

@@ -1,7 +1,9 @@
 //! `live`: watch interfaces until told to stop.
 
 mod background;
+pub(super) mod outlets;
 mod screen;
+mod senders;
 
 use std::{path::PathBuf, sync::Arc};
 
