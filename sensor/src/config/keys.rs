@@ -161,4 +161,36 @@ keys! {
     "redis.flows", Flag, "false", "Also every flow that ended (live).";
     "redis.min_severity", Text, "low", "Least severity of the alerts in the stream: low, medium, high or critical (live).";
     "redis.timeout", Duration, "5s", "Longest wait for Redis, at most 1m (live).";
+
+    "eve.file", Text, "", "File for EVE JSON as Suricata writes it, relative to output.folder, for example eve.json; empty writes none (live).";
+    "eve.events", List, "alert,anomaly", "What is written: alert (incidents), anomaly (anomalous flows), flow (all flows) (live).";
+    "eve.rotate_bytes", Integer, "100M", "A file this long is put aside as .1, .2 and so on; 0 never (live).";
+    "eve.rotate_files", Integer, "10", "Files kept beside the one that is written; the oldest leaves (live).";
+    "eve.stdout", Flag, "false", "EVE on standard output too, instead of the lines for people (live).";
+    "eve.socket", Text, "", "Unix socket that gets the lines too; empty for none (live).";
+    "eve.socket_type", Text, "stream", "Type of that socket: stream or dgram (live).";
+
+    "ecs.file", Text, "", "File for JSON in the Elastic Common Schema, relative to output.folder, for example ecs.json; empty writes none (live).";
+    "ecs.events", List, "alert,anomaly", "What is written: alert (incidents), anomaly (anomalous flows), flow (all flows) (live).";
+    "ecs.rotate_bytes", Integer, "100M", "A file this long is put aside as .1, .2 and so on; 0 never (live).";
+    "ecs.rotate_files", Integer, "10", "Files kept beside the one that is written; the oldest leaves (live).";
+    "ecs.stdout", Flag, "false", "ECS on standard output too, instead of the lines for people (live).";
+    "ecs.socket", Text, "", "Unix socket that gets the lines too; empty for none (live).";
+    "ecs.socket_type", Text, "stream", "Type of that socket: stream or dgram (live).";
+
+    "syslog.server", Text, "", "Syslog receiver: udp://HOST, tcp://HOST or tls://HOST, with or without :PORT; empty sends none (live).";
+    "syslog.facility", Text, "local0", "Facility of the messages, kern to local7 (live).";
+    "syslog.hostname", Text, "", "Name of this machine in messages; empty asks the system (live).";
+    "syslog.min_severity", Text, "low", "Least severity that is sent: low, medium, high or critical (live).";
+    "syslog.confirm", Flag, "true", "Over TCP and TLS messages count as delivered when the receiver closes the connection after the sender; false for receivers that never do (live).";
+    "syslog.ca_file", Text, "", "Certificates (PEM) to trust instead of those of the system (live).";
+    "syslog.cert_file", Text, "", "Certificate (PEM) to show to the receiver; empty shows none (live).";
+    "syslog.key_file", Text, "", "Key (PEM) of that certificate (live).";
+
+    "spool.folder", Text, "", "Folder for what waits for receivers that are slow or away; empty for spool in output.folder (live).";
+    "spool.bytes", Integer, "64Mi", "Bytes on disk that may wait for each receiver; what comes beyond is lost and counted (live).";
+    "spool.memory_bytes", Integer, "8Mi", "Bytes in memory that may wait for each receiver before the disk is used (live).";
+    "spool.dead_letter_bytes", Integer, "1Mi", "Bytes kept of what a receiver refused for good; 0 keeps none (live).";
+    "spool.first_retry", Duration, "500ms", "How long after a failure to try again; each time twice as long (live).";
+    "spool.longest_retry", Duration, "60s", "Longest time between tries (live).";
 }

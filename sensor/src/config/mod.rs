@@ -9,8 +9,11 @@ mod grade;
 mod ipfix;
 mod keys;
 mod layers;
+mod lines;
 mod mail;
 mod redis;
+mod spool;
+mod syslog;
 mod webhook;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -22,8 +25,11 @@ pub use self::{
     ipfix::{Collector, Ipfix, Transport},
     keys::{KEYS, Key, Kind},
     layers::{ConfigError, Layers, Origin, Value},
+    lines::Lines,
     mail::{Mail, Security},
     redis::Redis,
+    spool::Spool,
+    syslog::{Syslog, SyslogTransport},
     webhook::{Target, Template, Webhook},
 };
 
@@ -56,6 +62,14 @@ pub struct Config {
     pub mail: Mail,
     /// Which Redis is told.
     pub redis: Redis,
+    /// EVE JSON.
+    pub eve: Lines,
+    /// ECS JSON.
+    pub ecs: Lines,
+    /// Who is told by syslog.
+    pub syslog: Syslog,
+    /// What waits for receivers.
+    pub spool: Spool,
 }
 
 /// Section `capture`.
@@ -360,6 +374,10 @@ impl Config {
             webhook: Webhook::from_layers(layers)?,
             mail: Mail::from_layers(layers)?,
             redis: Redis::from_layers(layers)?,
+            eve: Lines::eve(layers)?,
+            ecs: Lines::ecs(layers)?,
+            syslog: Syslog::from_layers(layers)?,
+            spool: Spool::from_layers(layers)?,
         };
         Ok(config)
     }

@@ -4,6 +4,7 @@ mod background;
 pub(super) mod outlets;
 mod screen;
 mod senders;
+mod writers;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -97,6 +98,14 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
             .filter(|memory| memory.exists())
             .and_then(|_| go_on(&setup, &store)),
     };
+    if to_stdout && writers::take_stdout(&setup.config) {
+        return Err(Fault::new(
+            code::USAGE,
+            "standard output takes flows (--output -) or events (eve.stdout, ecs.stdout), not both: give one of them a file",
+        ));
+    }
+    // While files of secrets can be read, and before anything else begins.
+    let specs = outlets::configured(&setup)?;
     let metrics = Metrics::new();
     let listener = match setup.config.metrics.listen {
         Some(address) => Some(metrics::listen(address)?),
@@ -171,7 +180,8 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
     if keeps {
         watch = watch.recording(Recorder::new(setup.evidence(), &setup.stages()));
     }
-    let subscriptions = Subscriptions::default();
+    let mut subscriptions = Subscriptions::default();
+    let outlets = outlets::start(&setup, specs, !to_stdout, &metrics, &mut subscriptions)?;
     let mut desk = Desk::new(subscriptions.close(&metrics));
     let watched = watch.run(
         &mut source,
@@ -184,6 +194,7 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
     );
     // Whoever listens sees the end of what there is to hear.
     drop(desk);
+    outlets::stop(&setup, outlets);
     background.end();
     let watched = watched?;
     screen.finish(&watched)?;

@@ -229,7 +229,8 @@ impl Listener for Screen<'_> {
 
     fn incident(&mut self, news: &News<'_>) {
         let incident = news.incident;
-        if self.to_stdout || !news.stage.is_telling() {
+        let is_taken = self.to_stdout || super::writers::take_stdout(&self.setup.config);
+        if is_taken || !news.stage.is_telling() {
             return;
         }
         let line = match self.setup.config.output.format {
