@@ -3,6 +3,7 @@
 mod admit;
 mod declared;
 mod process;
+mod runbooks;
 mod serve;
 
 use prometheus::{
@@ -13,6 +14,7 @@ use self::admit::{Admitted, Labels, Refusal};
 pub use self::{
     admit::MOST_SERIES,
     declared::{Id, Kind, METRICS, Metric, markdown},
+    runbooks::RUNBOOKS,
     serve::{ServeError, listen, router},
 };
 

@@ -5,9 +5,15 @@ use std::{
     net::{SocketAddr, TcpListener},
 };
 
-use axum::{Router, http::header::CONTENT_TYPE, response::IntoResponse, routing::get};
+use axum::{
+    Router,
+    extract::Path,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::IntoResponse,
+    routing::get,
+};
 
-use super::Metrics;
+use super::{Metrics, runbooks};
 
 /// Why metrics cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +40,7 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
         .map_err(|source| ServeError { address, source })
 }
 
-/// What is served: `/metrics`, and a page that leads there.
+/// What is served: `/metrics`, `/runbooks`, and a page that leads there.
 pub fn router(metrics: Metrics) -> Router {
     let exposition = move || async move {
         (
@@ -46,11 +52,33 @@ pub fn router(metrics: Metrics) -> Router {
     let page = || async {
         (
             [(CONTENT_TYPE, "text/html; charset=utf-8")],
-            "<!doctype html><title>anomaly-detect</title><a href=\"/metrics\">metrics</a>",
+            "<!doctype html><title>anomaly-detect</title><a href=\"/metrics\">metrics</a> <a href=\"/runbooks\">runbooks</a>",
+        )
+            .into_response()
+    };
+    let runbooks = || async {
+        (
+            [(CONTENT_TYPE, "text/html; charset=utf-8")],
+            runbooks::index(),
         )
             .into_response()
     };
     Router::new()
         .route("/metrics", get(exposition))
+        .route("/runbooks", get(runbooks))
+        .route("/runbooks/{name}", get(runbook))
         .route("/", get(page))
+}
+
+/// One page, as it was written.
+async fn runbook(Path(name): Path<String>) -> impl IntoResponse {
+    let plain = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
+    match runbooks::page(&name) {
+        Some(page) => (StatusCode::OK, plain, page),
+        None => (
+            StatusCode::NOT_FOUND,
+            plain,
+            "no such runbook; see /runbooks\n",
+        ),
+    }
 }

@@ -137,37 +137,3 @@ fn relative_links_lead_somewhere() {
     }
     expect_none(&findings, "A link leads nowhere.");
 }
-
-/// Rules and dashboards name only metrics that the table in the manual has.
-#[test]
-fn deployed_metrics_are_declared() {
-    let Ok(table) = fs::read_to_string(root().join("docs/metrics.md")) else {
-        assert!(
-            !root().join("deploy").exists(),
-            "deploy/ without docs/metrics.md"
-        );
-        return;
-    };
-    let mut findings = Vec::new();
-    for extension in ["yml", "yaml", "json"] {
-        for text in texts("deploy", extension) {
-            for (at, _) in text.text.match_indices("anomaly_detect_") {
-                let name: String = text.text[at..]
-                    .chars()
-                    .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-                    .collect();
-                let base = ["_bucket", "_sum", "_count"]
-                    .iter()
-                    .find_map(|end| name.strip_suffix(end))
-                    .unwrap_or(&name);
-                if !table.contains(base) {
-                    findings.push(format!("{}: {name}", text.path));
-                }
-            }
-        }
-    }
-    expect_none(
-        &findings,
-        "A rule or dashboard names a metric that docs/metrics.md does not have.",
-    );
-}

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+mod deploy;
 mod documents;
 mod edges;
 mod files;
