@@ -65,13 +65,36 @@ pub(super) enum Command {
         #[command(subcommand)]
         action: SinksAction,
     },
-    /// Check or print the configuration
+    /// Check, print or explain the configuration
     Config {
         #[command(subcommand)]
         action: ConfigAction,
     },
     /// Check whether this machine can do what the sensor needs
     Doctor(Doctor),
+    /// Print what a shell needs to complete our commands
+    #[command(hide = true)]
+    Completions(Completions),
+    /// Write manual pages, one for each command
+    #[command(hide = true)]
+    Man(Man),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub(super) shell: clap_complete::Shell,
+    /// Output file, or -
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub(super) output: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Man {
+    /// Folder for them
+    #[arg(short, long, value_name = "FOLDER")]
+    pub(super) output: PathBuf,
 }
 
 /// What every command understands.
@@ -571,10 +594,36 @@ pub(super) struct SinksTest {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigAction {
-    /// Read every layer and say whether it is valid
+    /// Read every layer, say whether it is valid, and what each key that is set means
     Check(ConfigArgs),
     /// Print every key with its value and where that came from, as TOML
-    Dump(ConfigArgs),
+    Dump(Dump),
+    /// Say what keys are for, what they take, and what they are now
+    #[command(after_help = "Examples:\n  \
+        anomaly-detect config explain flow.idle_timeout\n  \
+        anomaly-detect config explain evidence       every key of the section")]
+    Explain(ExplainKeys),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Dump {
+    /// A file to begin with: every key explained, at its default and commented out; what is set, set
+    #[arg(long)]
+    pub(super) commented: bool,
+    #[command(flatten)]
+    pub(super) config: ConfigArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ExplainKeys {
+    /// Keys, or sections; by default all
+    #[arg(value_name = "KEY")]
+    pub(super) keys: Vec<String>,
+    /// Output file, or -
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub(super) output: PathBuf,
+    #[command(flatten)]
+    pub(super) common: Common,
 }
 
 #[derive(Args, Debug)]

@@ -14,6 +14,7 @@ mod flows;
 mod labels;
 mod live;
 mod logs;
+mod manual;
 mod models;
 mod predict;
 #[cfg(target_os = "linux")]
@@ -75,8 +76,11 @@ pub fn main() -> ExitCode {
         Command::Config { action } => match action {
             ConfigAction::Check(args) => configuration::check(&args),
             ConfigAction::Dump(args) => configuration::dump(&args),
+            ConfigAction::Explain(args) => configuration::explain(&args),
         },
         Command::Doctor(args) => doctor::run(&args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::pages(&args),
     };
     match ended {
         Ok(code) => ExitCode::from(code),

@@ -19,6 +19,20 @@ pub enum Kind {
     List,
 }
 
+impl Kind {
+    /// What a key of this kind takes, with an example: `wants a whole number, ...`.
+    pub const fn wants(self) -> &'static str {
+        match self {
+            Self::Text => "wants a text in quotes",
+            Self::Duration => "wants a length of time, for example \"120s\", or 0",
+            Self::Integer => "wants a whole number, for example 65536 or \"64Ki\"",
+            Self::Float => "wants a number, for example 0.01",
+            Self::Flag => "wants true or false",
+            Self::List => "wants a list of texts, for example [\"eth0\", \"eth1\"]",
+        }
+    }
+}
+
 /// One key.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
@@ -33,6 +47,18 @@ pub struct Key {
 }
 
 impl Key {
+    /// Section: `flow`.
+    pub fn section(&self) -> &'static str {
+        self.path
+            .split_once('.')
+            .map_or("", |(section, _)| section)
+    }
+
+    /// Name within its section: `idle_timeout`.
+    pub fn name(&self) -> &'static str {
+        self.path.split_once('.').map_or(self.path, |(_, name)| name)
+    }
+
     /// Name in the environment: `ANOMALY_DETECT_FLOW_IDLE_TIMEOUT`.
     pub fn variable(&self) -> String {
         format!(
@@ -42,7 +68,7 @@ impl Key {
     }
 
     /// The default as a value.
-    pub(super) fn default_value(&self) -> Value {
+    pub fn default_value(&self) -> Value {
         Value::parse(self.default, self.kind)
     }
 }

@@ -240,7 +240,7 @@ impl Layers {
                 let value = Value::of_toml(value.get_ref()).ok_or_else(|| ConfigError::Value {
                     key: known.path,
                     origin: origin.clone(),
-                    what: wanted(known.kind).to_owned(),
+                    what: known.kind.wants().to_owned(),
                 })?;
                 self.values.insert(known.path, (value, origin));
             }
@@ -311,7 +311,7 @@ impl Layers {
     pub(super) fn text(&self, key: &'static str) -> Result<String, ConfigError> {
         match &self.values[key].0 {
             Value::Text(text) => Ok(text.clone()),
-            _ => self.refused(key, wanted(Kind::Text).to_owned()),
+            _ => self.refused(key, Kind::Text.wants().to_owned()),
         }
     }
 
@@ -319,7 +319,7 @@ impl Layers {
         match &self.values[key].0 {
             Value::List(parts) => Ok(parts.clone()),
             Value::Text(text) => Ok(vec![text.clone()]),
-            _ => self.refused(key, wanted(Kind::List).to_owned()),
+            _ => self.refused(key, Kind::List.wants().to_owned()),
         }
     }
 
@@ -337,7 +337,7 @@ impl Layers {
         match number {
             Some(number) if (least..=most).contains(&number) => Ok(number),
             Some(number) => self.refused(key, format!("{number} is not within {least} to {most}")),
-            None => self.refused(key, wanted(Kind::Integer).to_owned()),
+            None => self.refused(key, Kind::Integer.wants().to_owned()),
         }
     }
 
@@ -350,7 +350,7 @@ impl Layers {
         let number = match self.values[key].0 {
             Value::Float(number) => number,
             Value::Integer(number) => number as f64,
-            _ => return self.refused(key, wanted(Kind::Float).to_owned()),
+            _ => return self.refused(key, Kind::Float.wants().to_owned()),
         };
         if (least..=most).contains(&number) {
             Ok(number)
@@ -364,7 +364,7 @@ impl Layers {
             Value::Text(text) => parse_duration(text),
             Value::Integer(seconds) => parse_duration(&seconds.to_string()),
             Value::Float(seconds) => parse_duration(&seconds.to_string()),
-            _ => Err(wanted(Kind::Duration).to_owned()),
+            _ => Err(Kind::Duration.wants().to_owned()),
         };
         match duration {
             Ok(duration) => Ok((!duration.is_zero()).then_some(duration)),
@@ -443,9 +443,27 @@ impl Layers {
     pub(super) fn flag_of(&self, key: &'static str) -> Result<bool, ConfigError> {
         match self.values[key].0 {
             Value::Flag(flag) => Ok(flag),
-            _ => self.refused(key, wanted(Kind::Flag).to_owned()),
+            _ => self.refused(key, Kind::Flag.wants().to_owned()),
         }
     }
+}
+
+/// The keys that a person means by `name`: the one of that name, or those of the section of that name.
+///
+/// # Errors
+/// There are none; the message names the nearest.
+pub fn named(name: &str) -> Result<Vec<&'static Key>, ConfigError> {
+    let found: Vec<_> = KEYS
+        .iter()
+        .filter(|key| key.path == name || key.section() == name || key.variable() == name)
+        .collect();
+    if found.is_empty() {
+        return Err(unknown(
+            name.to_owned(),
+            Origin::Flag("config explain".to_owned()),
+        ));
+    }
+    Ok(found)
 }
 
 fn find(path: &str) -> Option<&'static Key> {
@@ -490,18 +508,6 @@ fn size(text: &str) -> Option<i64> {
         .iter()
         .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)))?;
     digits.trim().parse::<i64>().ok()?.checked_mul(*factor)
-}
-
-/// What a kind of key takes, as a message.
-const fn wanted(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Text => "wants a text in quotes",
-        Kind::Duration => "wants a length of time, for example \"120s\", or 0",
-        Kind::Integer => "wants a whole number, for example 65536 or \"64Ki\"",
-        Kind::Float => "wants a number, for example 0.01",
-        Kind::Flag => "wants true or false",
-        Kind::List => "wants a list of texts, for example [\"eth0\", \"eth1\"]",
-    }
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub use self::{
     grade::Grade,
     ipfix::{Collector, Ipfix, Transport},
     keys::{KEYS, Key, Kind},
-    layers::{ConfigError, Layers, Origin, Value},
+    layers::{ConfigError, Layers, Origin, Value, named},
     lines::Lines,
     mail::{Mail, Security},
     redis::Redis,
