@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod build_ebpf;
+mod dist;
 mod process;
 mod record_demo;
 mod tally;
@@ -31,6 +32,8 @@ enum Task {
     BuildEbpf(build_ebpf::Args),
     /// Measure: replay against softflowd, nfpcapd and nfstream; `bench kernel`; `bench scoring`
     Bench(bench::Args),
+    /// Make what is handed to people: Debian package, tar archive, bill of materials, checksums
+    Dist(dist::Args),
     /// Record `demo/` with real programs between network namespaces (root; about seven minutes)
     RecordDemo(record_demo::Args),
 }
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Task::BuildEbpf(args) => build_ebpf::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Bench(args) => finish(bench::run(&args)),
+        Task::Dist(args) => finish(dist::run(&args)),
         Task::RecordDemo(args) => finish(record_demo::run(&args)),
     }
 }
