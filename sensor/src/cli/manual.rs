@@ -84,7 +84,11 @@ fn sections(after: &str) -> String {
 /// A line as roff shows it as it is (groff_char(7)): no requests, hyphens that can be copied.
 fn escaped(line: &str) -> String {
     let line = line.replace('\\', "\\e").replace('-', "\\-");
-    let guard = if line.starts_with(['.', '\'']) { "\\&" } else { "" };
+    let guard = if line.starts_with(['.', '\'']) {
+        "\\&"
+    } else {
+        ""
+    };
     format!("{guard}{line}\n")
 }
 

@@ -49,7 +49,8 @@ pub(super) fn give_up(needs: Needs<'_>) -> Result<Option<String>, Fault> {
     if user.is_none() && is_root && needs.folder.is_some_and(is_foreign) {
         keep |= 1 << CAP_DAC_OVERRIDE;
     }
-    keep &= capabilities::permitted();
+    let had = capabilities::permitted();
+    keep &= had;
     let failed = |what: &'static str| {
         move |error: io::Error| {
             Fault::new(
@@ -77,7 +78,7 @@ pub(super) fn give_up(needs: Needs<'_>) -> Result<Option<String>, Fault> {
     if let (Some((name, _)), Some(folder)) = (user, needs.folder) {
         check_writable(folder, name)?;
     }
-    let lost = is_root || capabilities::permitted() != keep;
+    let lost = is_root || had != keep;
     Ok(lost.then(|| {
         let user = user.map_or(String::new(), |(name, _)| format!("now user {name}, "));
         let kept: Vec<_> = [
@@ -94,6 +95,16 @@ pub(super) fn give_up(needs: Needs<'_>) -> Result<Option<String>, Fault> {
             kept => format!("privileges given up: {user}{} left", kept.join(", ")),
         }
     }))
+}
+
+/// Makes effective what is permitted: capabilities of the program's file that are given as permitted only (`setcap ...=p`),
+/// so that it starts also where they are not to be had, and only what needs them fails.
+pub(super) fn raise() {
+    let permitted = capabilities::permitted();
+    if permitted != 0 {
+        // What then needs a capability that it has not says so itself.
+        let _ = capabilities::keep(permitted);
+    }
 }
 
 /// User and group number of a user.

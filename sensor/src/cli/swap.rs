@@ -10,7 +10,10 @@ use std::{
 
 use model::Model;
 
-use super::fault::{Fault, code};
+use super::{
+    fault::{Fault, code},
+    live::Notify,
+};
 use crate::{
     capture::Stop,
     metrics::{Id, Metrics},
@@ -26,6 +29,7 @@ pub(super) fn follow(
     store: Store,
     given: Option<PathBuf>,
     metrics: Metrics,
+    notify: Notify,
     stop: Stop,
 ) -> Result<Receiver<Model>, Fault> {
     let failed = |error| Fault::new(code::FAILED, format!("cannot look after models: {error}"));
@@ -40,6 +44,7 @@ pub(super) fn follow(
         store,
         given,
         metrics,
+        notify,
         send,
         stop,
         at_terminal: std::io::stdin().is_terminal(),
@@ -63,6 +68,7 @@ struct Follow {
     /// File that was given on the command line, as long as nothing was chosen since.
     given: Option<PathBuf>,
     metrics: Metrics,
+    notify: Notify,
     send: SyncSender<Model>,
     stop: Stop,
     at_terminal: bool,
@@ -80,6 +86,17 @@ impl Follow {
             self.stop.stop();
             return false;
         }
+        if !asked {
+            return self.read(false);
+        }
+        self.notify.reloading();
+        let goes_on = self.read(true);
+        self.notify.ready();
+        goes_on
+    }
+
+    /// Takes the model that is in use in the store, if it is another or a person asked for it; whether to go on.
+    fn read(&mut self, asked: bool) -> bool {
         let current = match self.store.current() {
             Ok(current) => current,
             // The folder may come back.

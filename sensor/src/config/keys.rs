@@ -49,14 +49,14 @@ pub struct Key {
 impl Key {
     /// Section: `flow`.
     pub fn section(&self) -> &'static str {
-        self.path
-            .split_once('.')
-            .map_or("", |(section, _)| section)
+        self.path.split_once('.').map_or("", |(section, _)| section)
     }
 
     /// Name within its section: `idle_timeout`.
     pub fn name(&self) -> &'static str {
-        self.path.split_once('.').map_or(self.path, |(_, name)| name)
+        self.path
+            .split_once('.')
+            .map_or(self.path, |(_, name)| name)
     }
 
     /// Name in the environment: `ANOMALY_DETECT_FLOW_IDLE_TIMEOUT`.

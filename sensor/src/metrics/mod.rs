@@ -3,6 +3,7 @@
 mod admit;
 mod declared;
 mod process;
+mod pulse;
 mod runbooks;
 mod serve;
 
@@ -14,6 +15,7 @@ use self::admit::{Admitted, Labels, Refusal};
 pub use self::{
     admit::MOST_SERIES,
     declared::{Id, Kind, METRICS, Metric, markdown},
+    pulse::Pulse,
     runbooks::RUNBOOKS,
     serve::{ServeError, listen, router},
 };

@@ -13,7 +13,7 @@ use axum::{
     routing::get,
 };
 
-use super::{Metrics, runbooks};
+use super::{Metrics, Pulse, runbooks};
 
 /// Why metrics cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -40,8 +40,9 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
         .map_err(|source| ServeError { address, source })
 }
 
-/// What is served: `/metrics`, `/runbooks`, and a page that leads there.
-pub fn router(metrics: Metrics) -> Router {
+/// What is served: `/metrics`, `/healthz` (is the loop alive?), `/readyz` (is it watching?), `/runbooks`, and a page that
+/// leads there.
+pub fn router(metrics: Metrics, pulse: &Pulse) -> Router {
     let exposition = move || async move {
         (
             [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
@@ -52,7 +53,7 @@ pub fn router(metrics: Metrics) -> Router {
     let page = || async {
         (
             [(CONTENT_TYPE, "text/html; charset=utf-8")],
-            "<!doctype html><title>anomaly-detect</title><a href=\"/metrics\">metrics</a> <a href=\"/runbooks\">runbooks</a>",
+            "<!doctype html><title>anomaly-detect</title><a href=\"/metrics\">metrics</a> <a href=\"/runbooks\">runbooks</a> <a href=\"/healthz\">health</a> <a href=\"/readyz\">readiness</a>",
         )
             .into_response()
     };
@@ -63,7 +64,10 @@ pub fn router(metrics: Metrics) -> Router {
         )
             .into_response()
     };
+    let (health, readiness) = (pulse.clone(), pulse.clone());
     Router::new()
+        .route("/healthz", get(async move || answer(health.health())))
+        .route("/readyz", get(async move || answer(readiness.readiness())))
         .route("/metrics", get(exposition))
         .route("/runbooks", get(runbooks))
         .route("/runbooks/{name}", get(runbook))
@@ -81,4 +85,18 @@ async fn runbook(Path(name): Path<String>) -> impl IntoResponse {
             "no such runbook; see /runbooks\n",
         ),
     }
+}
+
+/// Good or not, in a status that probes read and a line that people do.
+fn answer((is_good, line): (bool, String)) -> impl IntoResponse {
+    let status = if is_good {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (
+        status,
+        [(CONTENT_TYPE, "text/plain; charset=utf-8")],
+        format!("{line}\n"),
+    )
 }

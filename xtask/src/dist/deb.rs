@@ -29,11 +29,8 @@ pub(super) fn build(
     product.tree.write(&folder)?;
     let documents = folder.join("usr/share/doc/anomaly-detect");
     let deploy = root().join("deploy/debian");
-    for name in ["copyright"] {
-        let from = deploy.join(name);
-        let to = documents.join(name);
-        fs::copy(&from, &to).map_err(Failure::file(&from))?;
-    }
+    let from = deploy.join("copyright");
+    fs::copy(&from, documents.join("copyright")).map_err(Failure::file(&from))?;
     let changes = work.join("changelog.Debian");
     fs::write(&changes, changelog(&version, product.epoch)?).map_err(Failure::file(&changes))?;
     let path = documents.join("changelog.Debian.gz");
@@ -76,7 +73,11 @@ pub(super) fn build(
     let package = output.join(format!("anomaly-detect_{version}_{architecture}.deb"));
     run_program(
         Command::new("dpkg-deb")
-            .args(["--root-owner-group", if quick { "-Znone" } else { "-Zxz" }, "--build"])
+            .args([
+                "--root-owner-group",
+                if quick { "-Znone" } else { "-Zxz" },
+                "--build",
+            ])
             .arg(&folder)
             .arg(&package)
             // Files younger than this are dated so (dpkg-deb(1)).

@@ -31,9 +31,16 @@ fn read(text: &str) -> Result<Vec<String>, Failure> {
     for line in text.lines() {
         if let Some(name) = line.trim().strip_prefix("NEEDED") {
             let name = name.trim();
-            let is_libc = ["libc.so.", "libm.so.", "libdl.so.", "libpthread.so.", "librt.so.", "ld-linux"]
-                .iter()
-                .any(|known| name.starts_with(known));
+            let is_libc = [
+                "libc.so.",
+                "libm.so.",
+                "libdl.so.",
+                "libpthread.so.",
+                "librt.so.",
+                "ld-linux",
+            ]
+            .iter()
+            .any(|known| name.starts_with(known));
             if is_libc {
                 libc.get_or_insert((0, 0));
             } else if name.starts_with("libgcc_s.so.") {

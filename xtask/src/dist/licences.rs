@@ -22,9 +22,16 @@ pub(super) fn notices(metadata: &Metadata) -> Result<String, Failure> {
                 .unwrap_or_default()
                 .to_string_lossy()
                 .to_ascii_uppercase();
-            let is_notice = ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE"]
-                .iter()
-                .any(|begin| file.starts_with(begin));
+            let is_notice = [
+                "LICENSE",
+                "LICENCE",
+                "COPYING",
+                "COPYRIGHT",
+                "NOTICE",
+                "UNLICENSE",
+            ]
+            .iter()
+            .any(|begin| file.starts_with(begin));
             if is_notice {
                 let text = fs::read(&path).map_err(Failure::file(&path))?;
                 let text = String::from_utf8_lossy(&text).replace('\r', "");

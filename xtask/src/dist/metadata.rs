@@ -116,10 +116,10 @@ impl Metadata {
             .map_err(|error| Failure::Check(format!("cargo metadata: {error}")))?;
         let lock = root().join("Cargo.lock");
         let lock = fs::read_to_string(&lock).map_err(Failure::file(&lock))?;
-        Self::of(raw, &checksums(&lock))
+        Self::of(&raw, &checksums(&lock))
     }
 
-    fn of(raw: Raw, checksums: &BTreeMap<(String, String), String>) -> Result<Self, Failure> {
+    fn of(raw: &Raw, checksums: &BTreeMap<(String, String), String>) -> Result<Self, Failure> {
         let product = raw
             .packages
             .iter()
@@ -132,7 +132,8 @@ impl Metadata {
             .collect();
         let macros: BTreeSet<&str> = (raw.packages.iter())
             .filter(|package| {
-                let is_macro = |target: &Target| target.kind.iter().any(|kind| kind == "proc-macro");
+                let is_macro =
+                    |target: &Target| target.kind.iter().any(|kind| kind == "proc-macro");
                 package.targets.iter().any(is_macro)
             })
             .map(|package| package.id.as_str())
@@ -151,16 +152,18 @@ impl Metadata {
             if package.id == product {
                 version.clone_from(&package.version);
             }
-            let depends = nodes.get(package.id.as_str()).map_or_else(BTreeSet::new, |node| {
-                (node.deps.iter())
-                    .filter(|dependency| used.contains(&dependency.pkg))
-                    .filter(|dependency| {
-                        (dependency.dep_kinds.iter())
-                            .any(|kind| kind.kind.as_deref() != Some("dev"))
-                    })
-                    .map(|dependency| dependency.pkg.clone())
-                    .collect()
-            });
+            let depends = nodes
+                .get(package.id.as_str())
+                .map_or_else(BTreeSet::new, |node| {
+                    (node.deps.iter())
+                        .filter(|dependency| used.contains(&dependency.pkg))
+                        .filter(|dependency| {
+                            (dependency.dep_kinds.iter())
+                                .any(|kind| kind.kind.as_deref() != Some("dev"))
+                        })
+                        .map(|dependency| dependency.pkg.clone())
+                        .collect()
+                });
             let key = (package.name.clone(), package.version.clone());
             packages.insert(
                 package.id.clone(),

@@ -15,8 +15,8 @@ use sha2::{Digest as _, Sha256};
 use crate::process::{Failure, cargo, find, root, run as run_program};
 
 mod deb;
-mod licences;
 mod libraries;
+mod licences;
 mod metadata;
 mod sbom;
 mod tree;
@@ -103,8 +103,8 @@ fn build() -> Result<PathBuf, Failure> {
         "--bin",
         "anomaly-detect",
     ]))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| root().join("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     Ok(target.join("release/anomaly-detect"))
 }
 
@@ -187,14 +187,13 @@ fn stage(
                 command.env_remove(name);
             }
         }
-        let output =
-            command
-                .args(arguments)
-                .output()
-                .map_err(|source| Failure::Start {
-                    program: binary.display().to_string(),
-                    source,
-                })?;
+        let output = command
+            .args(arguments)
+            .output()
+            .map_err(|source| Failure::Start {
+                program: binary.display().to_string(),
+                source,
+            })?;
         if output.status.success() {
             Ok(output.stdout)
         } else {
@@ -212,7 +211,10 @@ fn stage(
     tree.add("etc/anomaly-detect/config.toml", 0o644, config);
     tree.add_folder("etc/anomaly-detect/conf.d");
     for (shell, path) in [
-        ("bash", "usr/share/bash-completion/completions/anomaly-detect"),
+        (
+            "bash",
+            "usr/share/bash-completion/completions/anomaly-detect",
+        ),
         ("zsh", "usr/share/zsh/vendor-completions/_anomaly-detect"),
         (
             "fish",
@@ -289,7 +291,10 @@ fn sums(made: &[PathBuf], output: &Path) -> Result<(), Failure> {
     for path in made {
         let bytes = fs::read(path).map_err(Failure::file(path))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        text.push_str(&format!("{}  {name}\n", hexadecimal(&Sha256::digest(&bytes))));
+        text.push_str(&format!(
+            "{}  {name}\n",
+            hexadecimal(&Sha256::digest(&bytes))
+        ));
         println!("{}  {} KB", path.display(), bytes.len().div_ceil(1000));
     }
     let path = output.join("SHA256SUMS");

@@ -194,7 +194,8 @@ fn check(bill: &Value) -> Result<(), String> {
         }
         for hash in component["hashes"].as_array().into_iter().flatten() {
             let content = field(hash, "content");
-            let is_hash = content.len() == 64 && content.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let is_hash =
+                content.len() == 64 && content.bytes().all(|byte| byte.is_ascii_hexdigit());
             if hash["alg"] != "SHA-256" || !is_hash {
                 return Err(format!("{reference}: `{content}` is no SHA-256"));
             }
@@ -206,8 +207,13 @@ fn check(bill: &Value) -> Result<(), String> {
     let mut described = BTreeSet::new();
     for dependency in list("dependencies") {
         let from = field(&dependency, "ref");
-        let on = dependency["dependsOn"].as_array().cloned().unwrap_or_default();
-        let on = on.iter().map(|on| on.as_str().unwrap_or_default().to_owned());
+        let on = dependency["dependsOn"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let on = on
+            .iter()
+            .map(|on| on.as_str().unwrap_or_default().to_owned());
         for name in on.chain([from.clone()]) {
             if !references.contains(&name) {
                 return Err(format!("{name}: no such component"));
@@ -247,7 +253,11 @@ mod tests {
         assert_eq!(find("flow-monitor.bpf.o")["type"], "file");
         // Runs in the compiler only, and only in tests.
         assert_eq!(find("syn")["scope"], "excluded");
-        assert!(!components.iter().any(|component| component["name"] == "proptest"));
+        assert!(
+            !components
+                .iter()
+                .any(|component| component["name"] == "proptest")
+        );
         for component in components {
             let is_foreign = field(component, "purl").starts_with("pkg:cargo/")
                 && !["sensor", "model", "sensor-ebpf"].contains(&field(component, "name").as_str());
@@ -267,8 +277,12 @@ mod tests {
         };
         assert!(check(&bill).is_ok());
         assert!(broken(&|bill| bill["specVersion"] = json!("9")).contains("specVersion"));
-        assert!(broken(&|bill| bill["components"][0]["licenses"] = Value::Null).contains("licenses"));
-        assert!(broken(&|bill| bill["components"][1] = bill["components"][0].clone()).contains("twice"));
+        assert!(
+            broken(&|bill| bill["components"][0]["licenses"] = Value::Null).contains("licenses")
+        );
+        assert!(
+            broken(&|bill| bill["components"][1] = bill["components"][0].clone()).contains("twice")
+        );
         assert!(
             broken(&|bill| bill["dependencies"][0]["dependsOn"] = json!(["pkg:cargo/none@1"]))
                 .contains("no such component")
@@ -280,8 +294,9 @@ mod tests {
             .contains("not said")
         );
         assert!(
-            broken(&|bill| bill["components"][0]["hashes"] = json!([{"alg": "SHA-256", "content": "ff"}]))
-                .contains("no SHA-256")
+            broken(&|bill| bill["components"][0]["hashes"] =
+                json!([{"alg": "SHA-256", "content": "ff"}]))
+            .contains("no SHA-256")
         );
     }
 }

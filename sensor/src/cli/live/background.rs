@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use crate::{
     capture::Stop,
     cli::fault::{Fault, code},
-    metrics::{self, Metrics},
+    metrics::{self, Metrics, Pulse},
 };
 
 /// The thread for everything that is not packets: HTTP, signals, the end of the time.
@@ -20,6 +20,7 @@ impl Background {
     pub(super) fn start(
         listener: Option<TcpListener>,
         metrics: Metrics,
+        pulse: Pulse,
         stop: Stop,
         duration: Option<Duration>,
     ) -> Result<Self, Fault> {
@@ -38,7 +39,7 @@ impl Background {
                     {
                         tokio::spawn(async move {
                             if let Err(error) =
-                                axum::serve(listener, metrics::router(metrics)).await
+                                axum::serve(listener, metrics::router(metrics, &pulse)).await
                             {
                                 log::error!("metrics: {error}");
                             }

@@ -1,6 +1,9 @@
 //! `live`: watch interfaces until told to stop.
 
 mod background;
+mod heart;
+#[cfg_attr(not(target_os = "linux"), path = "notify_other.rs")]
+mod notify;
 pub(super) mod outlets;
 mod screen;
 mod senders;
@@ -10,8 +13,8 @@ use std::{path::PathBuf, sync::Arc};
 
 use model::{Model, Published};
 
-pub(super) use self::background::told_to_stop;
-use self::{background::Background, screen::Screen};
+use self::{background::Background, heart::Heart, screen::Screen};
+pub(super) use self::{background::told_to_stop, notify::Notify};
 use super::{
     args::Live,
     fault::{Fault, code},
@@ -23,7 +26,7 @@ use super::{doctor::Fixed, privilege};
 use crate::{
     config::CaptureMode,
     learn,
-    metrics::{self, Id, Metrics},
+    metrics::{self, Id, Metrics, Pulse},
     pipeline::{
         Both, Desk, Learning, Retraining, Source, Subscriptions, Watch, evidence::Recorder,
     },
@@ -75,7 +78,7 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
     if wanted.all_interfaces().is_empty() {
         return Err(Fault::new(
             code::USAGE,
-            "no interface to watch: name one with --iface (see `anomaly-detect doctor`)",
+            "no interface to watch: name one with --iface or by capture.interfaces in the configuration (see `anomaly-detect doctor`)",
         ));
     }
     if wanted.mode == CaptureMode::AfXdp && wanted.taps.is_empty() {
@@ -106,6 +109,8 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
     }
     // While files of secrets can be read, and before anything else begins.
     let specs = outlets::configured(&setup)?;
+    #[cfg(target_os = "linux")]
+    privilege::raise();
     let metrics = Metrics::new();
     let listener = match setup.config.metrics.listen {
         Some(address) => Some(metrics::listen(address)?),
@@ -160,7 +165,20 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
         describe_model(&metrics, &model);
         Arc::new(Published::new(model))
     });
-    let background = Background::start(listener, metrics.clone(), source.stop_handle(), duration)?;
+    let pulse = Pulse::default();
+    let notify = Notify::from_environment();
+    let (ending, told) = (pulse.clone(), notify.clone());
+    source.stop_handle().on_stop(move || {
+        ending.end();
+        told.stopping();
+    });
+    let background = Background::start(
+        listener,
+        metrics.clone(),
+        pulse.clone(),
+        source.stop_handle(),
+        duration,
+    )?;
     let learning = Learning {
         training: setup.training(),
         flows: setup.config.live.learn_flows,
@@ -175,7 +193,14 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
     let mut watch = Watch::new(&setup.stages(), published, &learning, &metrics);
     if !to_stdout || path.is_some() {
         let stop = source.stop_handle();
-        watch = watch.heeding(swap::follow(store.clone(), path, metrics.clone(), stop)?);
+        let notify = notify.clone();
+        watch = watch.heeding(swap::follow(
+            store.clone(),
+            path,
+            metrics.clone(),
+            notify,
+            stop,
+        )?);
     }
     if keeps {
         watch = watch.recording(Recorder::new(setup.evidence(), &setup.stages()));
@@ -183,6 +208,7 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
     let mut subscriptions = Subscriptions::default();
     let outlets = outlets::start(&setup, specs, !to_stdout, &metrics, &mut subscriptions)?;
     let mut desk = Desk::new(subscriptions.close(&metrics));
+    let mut heart = Heart::new(notify, pulse, &setup.config.capture);
     let watched = watch.run(
         &mut source,
         &mut |model| {
@@ -190,7 +216,7 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
             describe_model(&metrics, &model);
             Arc::new(Published::new(model))
         },
-        &mut Both(&mut screen, &mut desk),
+        &mut Both(&mut Both(&mut screen, &mut desk), &mut heart),
     );
     // Whoever listens sees the end of what there is to hear.
     drop(desk);
