@@ -75,7 +75,8 @@ pub(super) fn build(
         Command::new("dpkg-deb")
             .args([
                 "--root-owner-group",
-                if quick { "-Znone" } else { "-Zxz" },
+                "-Zxz",
+                if quick { "-z0" } else { "-z9" },
                 "--build",
             ])
             .arg(&folder)

@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// Make only these
     #[arg(long, value_delimiter = ',')]
     only: Vec<Part>,
-    /// Do not compress the Debian package: for trying it
+    /// Compress the Debian package little: for trying it
     #[arg(long)]
     quick: bool,
 }

@@ -1,0 +1,257 @@
+//! The life of the service.
+
+use std::time::Instant;
+
+use crate::{
+    guest::{Guest, UNIT, debian},
+    made::{Folder, package},
+    netns::{Pair, Serial},
+    traffic::{get, in_traffic, metric, scan},
+};
+
+/// The bits of CAP_NET_ADMIN, CAP_NET_RAW, CAP_PERFMON and CAP_BPF (capabilities(7)).
+const CAPABILITIES: u64 = 1 << 12 | 1 << 13 | 1 << 38 | 1 << 39;
+
+/// Learns from little, and is looked after closely.
+const CONFIGURATION: &str = "[capture]\ninterfaces = [\"veth-b\"]\n\n[flow]\nidle_timeout = \"1s\"\n\n[live]\nlearn_flows = 50\n";
+const CLOSELY: &str = "[Service]\nWatchdogSec=3s\nRestartSec=200ms\nTimeoutAbortSec=3s\n";
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn installed_begun_hung_ended_and_purged() {
+    let Some(root) = debian() else {
+        return;
+    };
+    let _serial = Serial::take();
+    let dist = Folder::new("package");
+    let package = package(&dist.0);
+    let name = package.file_name().expect("a name").to_string_lossy();
+    let pair = Pair::new();
+    let begun = Instant::now();
+    let guest = Guest::boot(&root, &pair.b, &dist.0);
+    println!("booted in {:.1} s", begun.elapsed().as_secs_f64());
+
+    installed_and_quiet(&guest, &name);
+    unconfigured_ends_and_stays_ended(&guest);
+
+    guest.write("/etc/anomaly-detect/conf.d/10-test.toml", CONFIGURATION);
+    guest.write(
+        "/etc/systemd/system/anomaly-detect.service.d/closely.conf",
+        CLOSELY,
+    );
+    guest.run(&["systemctl", "daemon-reload"]);
+    in_traffic(&pair, || {
+        let begun = Instant::now();
+        // Comes back when the service has said that it is ready.
+        guest.run(&["systemctl", "start", UNIT]);
+        println!("ready after {:.1} s", begun.elapsed().as_secs_f64());
+        assert_eq!(guest.property("ActiveState"), "active");
+        assert_eq!(
+            get(&pair.b, 9477, "/readyz").map(|(status, _)| status),
+            Some(200)
+        );
+        it_is_confined(&guest);
+        it_captures_scores_and_serves(&guest, &pair);
+        reloading_keeps_the_process(&guest);
+        a_hang_is_seen_and_ended(&guest, &pair);
+    });
+    ended_and_purged(&guest, &pair);
+}
+
+fn installed_and_quiet(guest: &Guest, name: &str) {
+    let said = guest.run(&["dpkg", "--install", &format!("/mnt/{name}")]);
+    assert!(
+        said.contains("capture.interfaces"),
+        "it says what to do next: {said}"
+    );
+    assert_eq!(guest.says(&["systemctl", "is-enabled", UNIT]), "disabled");
+    assert_eq!(guest.says(&["systemctl", "is-active", UNIT]), "inactive");
+    assert_eq!(guest.run(&["dpkg", "--verify", "anomaly-detect"]), "");
+    let configured = guest.run(&[
+        "anomaly-detect",
+        "config",
+        "check",
+        "/etc/anomaly-detect/config.toml",
+    ]);
+    assert!(
+        configured.contains("output.folder = \"/var/lib/anomaly-detect\""),
+        "{configured}"
+    );
+    guest.run(&[
+        "bash",
+        "-n",
+        "/usr/share/bash-completion/completions/anomaly-detect",
+    ]);
+    for page in [
+        "anomaly-detect",
+        "anomaly-detect-live",
+        "anomaly-detect-config-explain",
+    ] {
+        // A minimal Debian leaves manual pages out where it says so.
+        let has_pages = guest.says(&["sh", "-c", "cat /etc/dpkg/dpkg.cfg.d/* 2>/dev/null"]);
+        if !has_pages.contains("path-exclude") {
+            guest.run(&["gzip", "-t", &format!("/usr/share/man/man1/{page}.1.gz")]);
+        }
+    }
+}
+
+fn unconfigured_ends_and_stays_ended(guest: &Guest) {
+    assert!(
+        !guest
+            .try_run(&["systemctl", "start", UNIT])
+            .status
+            .success()
+    );
+    assert_eq!(guest.property("ExecMainStatus"), "2", "{}", guest.journal());
+    assert_eq!(guest.property("NRestarts"), "0");
+    assert!(
+        guest.journal().contains("capture.interfaces"),
+        "{}",
+        guest.journal()
+    );
+    guest.run(&["systemctl", "reset-failed", UNIT]);
+}
+
+/// Its user, none of its capabilities any more, no way to new ones, and a filter of system calls.
+fn it_is_confined(guest: &Guest) {
+    let process = guest.property("MainPID");
+    let status = guest.run(&["cat", &format!("/proc/{process}/status")]);
+    let field = |name: &str| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .map(|value| {
+                value
+                    .split_whitespace()
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned()
+            })
+            .unwrap_or_else(|| panic!("no {name} in {status}"))
+    };
+    let bits = |name: &str| u64::from_str_radix(&field(name), 16).expect("hexadecimal");
+    assert_eq!(field("Uid"), guest.run(&["id", "-u", "anomaly-detect"]));
+    assert_eq!(
+        bits("CapBnd"),
+        CAPABILITIES,
+        "it could never have had others"
+    );
+    for name in ["CapPrm", "CapEff", "CapInh", "CapAmb"] {
+        assert_eq!(bits(name), 0, "{name}");
+    }
+    assert_eq!(field("NoNewPrivs"), "1");
+    assert_eq!(field("Seccomp"), "2");
+    // Of threads each has its own.
+    let threads = guest.run(&[
+        "sh",
+        "-c",
+        &format!("grep -h CapEff /proc/{process}/task/*/status"),
+    ]);
+    assert!(threads.lines().count() > 2, "{threads}");
+    assert!(
+        threads
+            .lines()
+            .all(|line| line.ends_with("0000000000000000")),
+        "{threads}"
+    );
+}
+
+fn it_captures_scores_and_serves(guest: &Guest, pair: &Pair) {
+    let link = pair.b.ip(&["-d", "link", "show", "dev", "veth-b"]);
+    assert!(link.contains("xdp"), "{link}");
+    guest.until("the baseline is learned", || {
+        get(&pair.b, 9477, "/readyz").is_some_and(|(_, line)| line == "watching\n")
+    });
+    assert_eq!(
+        get(&pair.b, 9477, "/healthz"),
+        Some((200, "ok\n".to_owned()))
+    );
+    let text = get(&pair.b, 9477, "/metrics")
+        .map(|(_, text)| text)
+        .unwrap_or_default();
+    assert!(
+        text.contains("ingress=\"xdp_native\""),
+        "{}",
+        lines(&text, "capture")
+    );
+    let value = |name: &str| metric(&pair.b, name).unwrap_or_else(|| panic!("no {name}"));
+    let before = value("anomaly_detect_incidents_total");
+    scan(pair);
+    guest.until("flows are scored and the scan is an incident", || {
+        value("anomaly_detect_flows_scored_total") > 0.0
+            && value("anomaly_detect_incidents_total") > before
+    });
+    assert_eq!(value("anomaly_detect_unaccounted_packets_total"), 0.0);
+    guest.until("the incident is told in the journal", || {
+        guest.journal().contains("scan")
+    });
+    guest.until("a status that people read", || {
+        guest.property("StatusText").contains("incident")
+    });
+    // The watchdog is back to what the unit says, after more patience while learning.
+    assert_eq!(guest.property("WatchdogUSec"), "3s");
+    let strays = guest.run(&[
+        "find",
+        "/",
+        "-xdev",
+        "-user",
+        "anomaly-detect",
+        "!",
+        "-path",
+        "/var/lib/anomaly-detect",
+        "!",
+        "-path",
+        "/var/lib/anomaly-detect/*",
+        "!",
+        "-path",
+        "/proc/*",
+    ]);
+    assert_eq!(strays, "", "it writes to its state folder only");
+    let state = guest.run(&["ls", "/var/lib/anomaly-detect"]);
+    assert!(state.contains("model_outputs"), "{state}");
+    assert_eq!(
+        guest.run(&["stat", "-c", "%a %U", "/var/lib/anomaly-detect"]),
+        "750 anomaly-detect"
+    );
+}
+
+fn lines(text: &str, with: &str) -> String {
+    let found: Vec<_> = text.lines().filter(|line| line.contains(with)).collect();
+    found.join("\n")
+}
+
+fn reloading_keeps_the_process(guest: &Guest) {
+    let process = guest.property("MainPID");
+    // Comes back when the service has said that it is ready again.
+    guest.run(&["systemctl", "reload", UNIT]);
+    assert_eq!(guest.property("MainPID"), process);
+    assert_eq!(guest.property("ActiveState"), "active");
+}
+
+fn a_hang_is_seen_and_ended(guest: &Guest, pair: &Pair) {
+    let process = guest.property("MainPID");
+    guest.run(&["systemctl", "kill", "--signal=STOP", UNIT]);
+    guest.until("the watchdog has begun it anew", || {
+        guest.property("NRestarts") == "1"
+    });
+    guest.until("it is ready again", || {
+        get(&pair.b, 9477, "/readyz").is_some_and(|(status, _)| status == 200)
+    });
+    assert_ne!(guest.property("MainPID"), process);
+    assert!(guest.journal().contains("atchdog"), "{}", guest.journal());
+}
+
+fn ended_and_purged(guest: &Guest, pair: &Pair) {
+    guest.run(&["systemctl", "stop", UNIT]);
+    assert_eq!(guest.property("Result"), "success", "{}", guest.journal());
+    let link = pair.b.ip(&["-d", "link", "show", "dev", "veth-b"]);
+    assert!(!link.contains("xdp"), "{link}");
+    guest.run(&["dpkg", "--purge", "anomaly-detect"]);
+    for path in ["/var/lib/anomaly-detect", "/usr/bin/anomaly-detect"] {
+        assert!(
+            !guest.try_run(&["test", "-e", path]).status.success(),
+            "{path} stays"
+        );
+    }
+    guest.run(&["id", "anomaly-detect"]);
+}

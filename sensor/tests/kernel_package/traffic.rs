@@ -1,0 +1,77 @@
+//! What passes the sensor, and what it answers.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream, UdpSocket},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use crate::netns::{Namespace, Pair, pause};
+
+/// Runs `body` while datagrams pass, each a flow.
+pub(crate) fn in_traffic<T>(pair: &Pair, body: impl FnOnce() -> T) -> T {
+    struct End<'a>(&'a AtomicBool);
+    impl Drop for End<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            pair.a.within(|| {
+                while !over.load(Ordering::Relaxed) {
+                    let socket = UdpSocket::bind("10.77.0.1:0").expect("bind");
+                    let _ = socket.send_to(b"hello", "10.77.0.2:5000");
+                    pause(Duration::from_millis(2));
+                }
+            });
+        });
+        let _end = End(&over);
+        body()
+    })
+}
+
+/// Tries many ports, none of which is open.
+pub(crate) fn scan(pair: &Pair) {
+    pair.a.within(|| {
+        for port in 1..=800 {
+            let address = SocketAddr::from(([10, 77, 0, 2], port));
+            let _ = TcpStream::connect_timeout(&address, Duration::from_millis(200));
+        }
+    });
+}
+
+/// Status and body that a server within a namespace answers; nothing if there is none.
+pub(crate) fn get(namespace: &Namespace, port: u16, path: &str) -> Option<(u16, String)> {
+    namespace.within(|| {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .ok()?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
+        )
+        .ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        let status = text.split_whitespace().nth(1)?.parse().ok()?;
+        let (_, body) = text.split_once("\r\n\r\n")?;
+        Some((status, body.to_owned()))
+    })
+}
+
+/// Sum of all series of a metric.
+pub(crate) fn metric(namespace: &Namespace, name: &str) -> Option<f64> {
+    let (_, text) = get(namespace, 9477, "/metrics")?;
+    let series = text.lines().filter(|line| {
+        line.strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with(['{', ' ']))
+    });
+    series
+        .map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
+}
