@@ -200,7 +200,8 @@ pub(super) struct Flows {
     /// Captures, folders of captures, - for standard input; `features` also takes tables this program wrote
     #[arg(required = true, value_name = "INPUT")]
     pub(super) inputs: Vec<PathBuf>,
-    /// Output file [default: anomaly-out/pcap_features.csv or anomaly-out/features.csv], or -
+    /// Output file [default: anomaly-out/pcap_features.csv or anomaly-out/features.csv], or -; one that ends in .parquet is
+    /// written as Parquet
     #[arg(short, long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
     /// Form of the output: csv, json (a line each), or table
@@ -304,7 +305,7 @@ pub(super) struct Predict {
     /// Captures, or tables of features this program wrote
     #[arg(required = true, value_name = "INPUT")]
     pub(super) inputs: Vec<PathBuf>,
-    /// Output file [default: anomaly-out/predictions.csv], or -
+    /// Output file [default: anomaly-out/predictions.csv], or -; one that ends in .parquet is written as Parquet
     #[arg(short, long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
     /// Model file, or name from `model list` [default: the model in use]

@@ -12,7 +12,7 @@ use crate::{
     config::Format,
     pipeline::{self, is_table},
     score::count,
-    sink::{conn_log::ConnLogSink, csv::push_text, flows::FlowSink, table::Style},
+    sink::{conn_log::ConnLogSink, csv::push_text, flows::FlowSink, parquet, table::Style},
 };
 
 pub(super) fn run(args: &Flows, tables: bool) -> Result<u8, Fault> {
@@ -41,6 +41,13 @@ pub(super) fn run(args: &Flows, tables: bool) -> Result<u8, Fault> {
             Format::Json => setup.folder().join(file).with_extension("jsonl"),
         }
     });
+    let columnar = args.format.is_none() && parquet::is_named(&path);
+    if columnar && !written.is_empty() {
+        return Err(Fault::new(
+            code::USAGE,
+            "tables can only be joined as CSV; name an output that ends in .csv",
+        ));
+    }
     let failed = |error| Fault::file(&path, &error, code::FAILED);
     let mut rows = 0_u64;
     if !captures.is_empty() {
@@ -61,7 +68,10 @@ pub(super) fn run(args: &Flows, tables: bool) -> Result<u8, Fault> {
         .as_ref()
         .map_or(captures, |kept| kept.inputs.clone());
     let mut logs = host_logs(&setup, &args.logs, &captures)?;
-    let mut out = output(&path)?;
+    let mut out: Box<dyn Write> = match columnar {
+        true => Box::new(std::io::sink()),
+        false => output(&path)?,
+    };
     let mut header = None;
     for table in &written {
         rows += join(table, &mut header, &mut out)?;
@@ -75,7 +85,11 @@ pub(super) fn run(args: &Flows, tables: bool) -> Result<u8, Fault> {
                 "captures and tables in one call: turn the captures into tables first",
             ));
         }
-        let mut sink = FlowSink::new(out, format, false).map_err(failed)?;
+        let mut sink = match columnar {
+            true => FlowSink::parquet(&path, false),
+            false => FlowSink::new(out, format, false),
+        }
+        .map_err(failed)?;
         let mut conn_log = match &args.conn_log {
             Some(path) => Some(ConnLogSink::new(output(path)?)?),
             None => None,

@@ -22,6 +22,7 @@ use crate::{
     sink::{
         csv::{VERDICT_COLUMNS, push_text, push_verdict_parts, reasons_text},
         flows::FlowSink,
+        parquet,
         table::Style,
     },
 };
@@ -75,7 +76,11 @@ fn captures(
     let failed = |error| Fault::file(path, &error, code::FAILED);
     let bar = setup.progress("scoring", &args.inputs);
     pipeline::check(&args.inputs)?;
-    let mut sink = FlowSink::new(output(path)?, format, true).map_err(failed)?;
+    let mut sink = match args.format.is_none() && parquet::is_named(path) {
+        true => FlowSink::parquet(path, true),
+        false => FlowSink::new(output(path)?, format, true),
+    }
+    .map_err(failed)?;
     let summary = pipeline::score_capture(
         &args.inputs,
         &setup.stages(),
@@ -104,6 +109,12 @@ fn from_tables(
     path: &Path,
 ) -> Result<(u64, u64), Fault> {
     let failed = |error| Fault::file(path, &error, code::FAILED);
+    if args.format.is_none() && parquet::is_named(path) {
+        return Err(Fault::new(
+            code::USAGE,
+            "tables give csv or json; captures give Parquet too",
+        ));
+    }
     if format == Format::Table {
         return Err(Fault::new(
             code::USAGE,

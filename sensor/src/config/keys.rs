@@ -155,6 +155,15 @@ keys! {
     "ipfix.template_messages", Integer, "512", "Messages after which templates are sent again over UDP.";
     "ipfix.rate", Integer, "2000", "Datagrams a second at most, so that a burst does not overflow the collector's socket; 0 for any number.";
 
+    "parquet.folder", Text, "", "Folder for Parquet files of all flows, with features and verdicts; empty for none (live).";
+    "parquet.rows_per_file", Integer, "1000000", "Rows after which a Parquet file is made.";
+    "parquet.every", Duration, "1h", "Time after which a Parquet file is made of what there is; 0 waits for the rows.";
+    "parquet.keep_bytes", Integer, "10G", "Bytes of Parquet files kept; the oldest leave; 0 keeps all.";
+
+    "conn_log.folder", Text, "", "Folder for a conn.log of all flows, as Zeek writes it; empty for none (live).";
+    "conn_log.every", Duration, "1h", "Time after which conn.log is put aside and begun anew; 0 for never.";
+    "conn_log.keep_bytes", Integer, "1G", "Bytes of logs put aside; the oldest leave; 0 keeps all.";
+
     "metrics.listen", Text, "127.0.0.1:9477", "Address that serves /metrics (live); empty serves none.";
 
     "webhook.targets", List, "", "Addresses that alerts are posted to, each as TEMPLATE=URL with slack, discord, teams or json; behind it may stand token_file=FILE secret_file=FILE min_severity=SEVERITY (live).";

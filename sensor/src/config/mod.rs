@@ -6,6 +6,7 @@
 mod budget;
 mod endpoint;
 mod grade;
+mod flow_files;
 mod ipfix;
 mod keys;
 mod layers;
@@ -22,6 +23,7 @@ pub use self::{
     budget::{AlertBudget, AlertRate},
     endpoint::Endpoint,
     grade::Grade,
+    flow_files::{ConnLog, Parquet},
     ipfix::{Collector, Ipfix, Transport},
     keys::{KEYS, Key, Kind},
     layers::{ConfigError, Layers, Origin, Value, named},
@@ -54,6 +56,10 @@ pub struct Config {
     pub output: Output,
     /// Flows to a collector.
     pub ipfix: Ipfix,
+    /// Flows in Parquet files.
+    pub parquet: Parquet,
+    /// Flows as Zeek writes them.
+    pub conn_log: ConnLog,
     /// Where metrics are served.
     pub metrics: Metrics,
     /// Who is told over HTTP.
@@ -368,6 +374,8 @@ impl Config {
                 top: layers.integer("output.top", 0, 100_000)? as usize,
             },
             ipfix: Ipfix::from_layers(layers)?,
+            parquet: Parquet::from_layers(layers)?,
+            conn_log: ConnLog::from_layers(layers)?,
             metrics: Metrics {
                 listen: layers.address("metrics.listen")?,
             },

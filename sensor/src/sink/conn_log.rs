@@ -3,6 +3,8 @@
 //! `history` has the letters in a fixed order: counters do not remember that of time. `missed_bytes` is 0, and `service` and
 //! `local_*` are unset, as in a Zeek without analyzers and without a configured site.
 
+mod outlet;
+
 use std::{
     fmt::Write as _,
     io::{self, Write},
@@ -10,6 +12,7 @@ use std::{
 
 use sensor_ebpf::flow::{Half, TimeNs};
 
+pub use self::outlet::{Lines, Log, outlet};
 use crate::flow::FlowRecord;
 
 const HEADER: &str = "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\tconn\n\

@@ -1,10 +1,14 @@
 //! One output for flows, whatever its form.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    path::Path,
+};
 
 use super::{
     csv::FlowCsv,
     json,
+    parquet::ParquetFile,
     table::{Align, Style, Table},
 };
 use crate::{
@@ -15,12 +19,14 @@ use crate::{
     time::{self, Stamp},
 };
 
-/// Flows, with or without verdicts, as CSV, JSON lines or a table.
+/// Flows, with or without verdicts, as CSV, JSON lines, a table or Parquet.
 pub enum FlowSink<W: Write> {
     /// Comma-separated.
     Csv(FlowCsv<W>),
     /// One object a line.
     Json(W),
+    /// Columns, in a file of its own.
+    Parquet(Box<ParquetFile>),
     /// Aligned, once all are there.
     Table {
         /// Where it is written at the end.
@@ -55,6 +61,14 @@ impl<W: Write> FlowSink<W> {
         })
     }
 
+    /// To a Parquet file.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn parquet(path: &Path, verdicts: bool) -> io::Result<Self> {
+        Ok(Self::Parquet(Box::new(ParquetFile::new(path, verdicts)?)))
+    }
+
     /// Writes a flow.
     ///
     /// # Errors
@@ -63,6 +77,7 @@ impl<W: Write> FlowSink<W> {
         match self {
             Self::Csv(csv) => csv.flow(record, row),
             Self::Json(out) => writeln!(out, "{}", json::flow(record, row)),
+            Self::Parquet(file) => file.flow(record, row, None),
             Self::Table { table, rows, .. } => {
                 *rows += 1;
                 if *rows <= TABLE_ROWS {
@@ -81,6 +96,7 @@ impl<W: Write> FlowSink<W> {
         match self {
             Self::Csv(csv) => csv.scored(scored),
             Self::Json(out) => writeln!(out, "{}", json::scored(scored)),
+            Self::Parquet(file) => file.flow(&scored.record, &scored.row, Some(scored.into())),
             Self::Table { table, rows, .. } => {
                 *rows += 1;
                 if *rows <= TABLE_ROWS {
@@ -99,6 +115,7 @@ impl<W: Write> FlowSink<W> {
         match self {
             Self::Csv(csv) => csv.finish().map(drop),
             Self::Json(mut out) => out.flush(),
+            Self::Parquet(file) => file.finish().map(drop),
             Self::Table {
                 mut out,
                 table,

@@ -1,4 +1,4 @@
-//! What leaves the program: CSV, JSON, the terminal, the HTML report, the embedded store, conn.log, IPFIX. Names outside are chosen only here.
+//! What leaves the program: CSV, JSON, the terminal, the HTML report, the embedded store, conn.log, IPFIX, Parquet. Names outside are chosen only here.
 
 pub mod alert;
 pub mod bundle;
@@ -12,9 +12,11 @@ pub mod flows;
 pub mod ipfix;
 pub mod json;
 pub mod mail;
+pub mod kept;
 pub mod message;
 pub mod notify;
 pub mod outlet;
+pub mod parquet;
 pub mod plot;
 pub mod redis_stream;
 pub mod report;

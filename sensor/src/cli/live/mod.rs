@@ -1,6 +1,7 @@
 //! `live`: watch interfaces until told to stop.
 
 mod background;
+mod exports;
 mod heart;
 #[cfg_attr(not(target_os = "linux"), path = "notify_other.rs")]
 mod notify;

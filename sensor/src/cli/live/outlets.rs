@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{senders, writers};
+use super::{exports, senders, writers};
 use crate::{
     cli::{
         fault::{Fault, code},
@@ -20,6 +20,7 @@ const LAST_WORDS: Duration = Duration::from_secs(4);
 pub(in crate::cli) fn configured(setup: &Setup) -> Result<Vec<OutletSpec>, Fault> {
     let mut specs = writers::configured(setup)?;
     specs.extend(senders::configured(setup)?);
+    specs.extend(exports::configured(setup));
     Ok(specs)
 }
 
