@@ -36,7 +36,9 @@ fn folder(layers: &Layers, key: &'static str) -> Result<Option<PathBuf>, ConfigE
 }
 
 fn every(layers: &Layers, key: &'static str) -> Result<Duration, ConfigError> {
-    Ok(layers.duration(key)?.unwrap_or(Duration::from_secs(u64::MAX)))
+    Ok(layers
+        .duration(key)?
+        .unwrap_or(Duration::from_secs(u64::MAX)))
 }
 
 impl Parquet {

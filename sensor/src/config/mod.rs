@@ -5,8 +5,8 @@
 
 mod budget;
 mod endpoint;
-mod grade;
 mod flow_files;
+mod grade;
 mod ipfix;
 mod keys;
 mod layers;
@@ -22,8 +22,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 pub use self::{
     budget::{AlertBudget, AlertRate},
     endpoint::Endpoint,
-    grade::Grade,
     flow_files::{ConnLog, Parquet},
+    grade::Grade,
     ipfix::{Collector, Ipfix, Transport},
     keys::{KEYS, Key, Kind},
     layers::{ConfigError, Layers, Origin, Value, named},

@@ -15,7 +15,10 @@ pub fn newest(folder: &Path, prefix: &str, suffix: &str, keep_bytes: u64) -> io:
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with(prefix) && name.ends_with(suffix) && name.len() > prefix.len() + suffix.len() {
+        if name.starts_with(prefix)
+            && name.ends_with(suffix)
+            && name.len() > prefix.len() + suffix.len()
+        {
             files.push((name, entry.metadata()?.len()));
         }
     }
@@ -43,7 +46,13 @@ mod tests {
         let names = || {
             let entries = fs::read_dir(folder.path()).expect("a folder");
             let mut names: Vec<_> = entries
-                .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
+                .map(|entry| {
+                    entry
+                        .expect("an entry")
+                        .file_name()
+                        .into_string()
+                        .expect("a name")
+                })
                 .collect();
             names.sort();
             names.join(" ")

@@ -144,7 +144,10 @@ impl Log {
         let length = length - tail + whole.map_or(0, |at| at as u64 + 1);
         file.set_len(length)?;
         file.seek(SeekFrom::End(0))?;
-        let plain = |time: &String| time.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+        let plain = |time: &String| {
+            time.bytes()
+                .all(|byte| byte.is_ascii_digit() || byte == b'-')
+        };
         let opened = opened.filter(plain).unwrap_or_else(|| zeek_time(now));
         self.put_aside(&file, &opened, now)
     }

@@ -162,7 +162,11 @@ pub(super) fn cells(
             put(Cell::Float(verdict.score));
             put(Cell::Double(verdict.p_value));
             put(Cell::Text(Some(verdict.severity.name())));
-            let prediction = if verdict.anomalous { "anomaly" } else { "normal" };
+            let prediction = if verdict.anomalous {
+                "anomaly"
+            } else {
+                "normal"
+            };
             put(Cell::Text(Some(prediction)));
             let reasons = reasons_text(verdict.kind, verdict.reasons);
             put(Cell::Text((!reasons.is_empty()).then_some(&*reasons)));

@@ -54,10 +54,7 @@ impl ParquetFile {
         self.row(|put| cells(record, row, verdict, put))
     }
 
-    pub(super) fn row(
-        &mut self,
-        fill: impl FnOnce(&mut dyn FnMut(Cell<'_>)),
-    ) -> io::Result<()> {
+    pub(super) fn row(&mut self, fill: impl FnOnce(&mut dyn FnMut(Cell<'_>))) -> io::Result<()> {
         match &mut self.writer {
             Some(writer) => writer.row(fill),
             None => Ok(()),

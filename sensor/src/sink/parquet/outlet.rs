@@ -94,18 +94,23 @@ impl Encode for Rows {
 
 fn push(parcel: &mut Vec<u8>, flow: &EndedFlow) {
     let verdict = flow.verdict.as_ref().map(Into::into);
-    cells(&flow.record, &flow.row, Some(verdict), &mut |cell| match cell {
-        Cell::Long(value) => parcel.extend(value.to_le_bytes()),
-        Cell::Small(value) => parcel.extend(value.unwrap_or(i32::MIN).to_le_bytes()),
-        Cell::Float(value) => parcel.extend(value.to_le_bytes()),
-        Cell::Double(value) => parcel.extend(value.to_le_bytes()),
-        Cell::Text(None) => parcel.extend(NO_TEXT.to_le_bytes()),
-        Cell::Text(Some(text)) => {
-            let text = &text[..text.floor_char_boundary(usize::from(NO_TEXT) - 1)];
-            parcel.extend((text.len() as u16).to_le_bytes());
-            parcel.extend_from_slice(text.as_bytes());
-        }
-    });
+    cells(
+        &flow.record,
+        &flow.row,
+        Some(verdict),
+        &mut |cell| match cell {
+            Cell::Long(value) => parcel.extend(value.to_le_bytes()),
+            Cell::Small(value) => parcel.extend(value.unwrap_or(i32::MIN).to_le_bytes()),
+            Cell::Float(value) => parcel.extend(value.to_le_bytes()),
+            Cell::Double(value) => parcel.extend(value.to_le_bytes()),
+            Cell::Text(None) => parcel.extend(NO_TEXT.to_le_bytes()),
+            Cell::Text(Some(text)) => {
+                let text = &text[..text.floor_char_boundary(usize::from(NO_TEXT) - 1)];
+                parcel.extend((text.len() as u16).to_le_bytes());
+                parcel.extend_from_slice(text.as_bytes());
+            }
+        },
+    );
 }
 
 /// The cells of a parcel, one after the other.

@@ -151,10 +151,7 @@ impl<W: Write + Send> Writer<W> {
     }
 
     /// Takes a row: `fill` puts a cell for each column, in order.
-    pub(super) fn row(
-        &mut self,
-        fill: impl FnOnce(&mut dyn FnMut(Cell<'_>)),
-    ) -> io::Result<()> {
+    pub(super) fn row(&mut self, fill: impl FnOnce(&mut dyn FnMut(Cell<'_>))) -> io::Result<()> {
         let mut columns = self.gathered.iter_mut();
         fill(&mut |cell| {
             let column = columns.next();
@@ -183,21 +180,21 @@ impl<W: Write + Send> Writer<W> {
             };
             let levels = (!levels.is_empty()).then_some(&levels[..]);
             match values {
-                Values::Long(values) => {
-                    column.typed::<Int64Type>().write_batch(values, levels, None)?
-                }
-                Values::Small(values) => {
-                    column.typed::<Int32Type>().write_batch(values, levels, None)?
-                }
-                Values::Float(values) => {
-                    column.typed::<FloatType>().write_batch(values, levels, None)?
-                }
-                Values::Double(values) => {
-                    column.typed::<DoubleType>().write_batch(values, levels, None)?
-                }
-                Values::Text(values) => {
-                    column.typed::<ByteArrayType>().write_batch(values, levels, None)?
-                }
+                Values::Long(values) => column
+                    .typed::<Int64Type>()
+                    .write_batch(values, levels, None)?,
+                Values::Small(values) => column
+                    .typed::<Int32Type>()
+                    .write_batch(values, levels, None)?,
+                Values::Float(values) => column
+                    .typed::<FloatType>()
+                    .write_batch(values, levels, None)?,
+                Values::Double(values) => column
+                    .typed::<DoubleType>()
+                    .write_batch(values, levels, None)?,
+                Values::Text(values) => column
+                    .typed::<ByteArrayType>()
+                    .write_batch(values, levels, None)?,
             };
             column.close()?;
         }
