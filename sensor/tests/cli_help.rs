@@ -5,8 +5,8 @@ use std::{fmt::Write as _, fs, path::Path};
 #[test]
 fn help_is_as_kept() {
     let commands = [
-        "run", "pcap", "features", "logs", "zeek", "train", "predict", "live", "explain", "eval",
-        "model", "sinks", "config", "doctor",
+        "run", "pcap", "features", "logs", "zeek", "intel", "train", "predict", "live", "explain",
+        "eval", "model", "sinks", "config", "doctor",
     ];
     let mut all = sensor::cli::help(None);
     for command in commands {

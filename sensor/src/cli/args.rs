@@ -55,6 +55,11 @@ pub(super) enum Command {
         #[command(subcommand)]
         action: super::zeek::ZeekAction,
     },
+    /// Read threat lists, and look addresses up in them
+    Intel {
+        #[command(subcommand)]
+        action: super::intel::IntelAction,
+    },
     /// Manage the models that were trained
     Model {
         #[command(subcommand)]

@@ -11,6 +11,7 @@ mod extract;
 mod fault;
 mod fleet;
 mod flows;
+mod intel;
 mod labels;
 mod live;
 mod logs;
@@ -61,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Extract(args) => extract::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Intel { action } => intel::run(&action),
         Command::Zeek { action } => zeek::run(&action),
         Command::Model { action } => match action {
             ModelAction::List(args) => models::list(&args),

@@ -183,5 +183,6 @@ fn made_up(sensor: &str, now: u64) -> Alert {
         bundle: None,
         model: "test".to_owned(),
         coverage: 1.0,
+        intel: Vec::new(),
     }
 }

@@ -142,16 +142,16 @@ impl Follow {
 
 /// SIGHUP, where there is such a thing.
 #[cfg(unix)]
-struct Hangup(Option<tokio::signal::unix::Signal>);
+pub(super) struct Hangup(Option<tokio::signal::unix::Signal>);
 
 #[cfg(unix)]
 impl Hangup {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         use tokio::signal::unix::{SignalKind, signal};
         Self(signal(SignalKind::hangup()).ok())
     }
 
-    async fn wait(&mut self) {
+    pub(super) async fn wait(&mut self) {
         match &mut self.0 {
             Some(hangup) => {
                 hangup.recv().await;
@@ -163,15 +163,15 @@ impl Hangup {
 
 /// SIGHUP, where there is no such thing.
 #[cfg(not(unix))]
-struct Hangup;
+pub(super) struct Hangup;
 
 #[cfg(not(unix))]
 impl Hangup {
-    const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self
     }
 
-    async fn wait(&mut self) {
+    pub(super) async fn wait(&mut self) {
         std::future::pending::<()>().await;
     }
 }

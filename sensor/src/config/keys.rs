@@ -164,6 +164,21 @@ keys! {
     "conn_log.every", Duration, "1h", "Time after which conn.log is put aside and begun anew; 0 for never.";
     "conn_log.keep_bytes", Integer, "1G", "Bytes of logs put aside; the oldest leave; 0 keeps all.";
 
+    "intel.lists", List, "", "Threat lists: files (plain, CSV, STIX 2.1, MISP; also .gz) or folders of MISP events; what is on one is said beside an incident, and is none by itself.";
+    "intel.allow_lists", List, "", "Lists, in the same forms, of what never matches.";
+    "intel.own", List, "", "Own addresses and prefixes: entries of lists that cover them are refused.";
+    "intel.accept_reserved", Flag, "false", "Take entries of private and reserved space too: lists of own hosts, laboratories.";
+    "intel.check_every", Duration, "10s", "Time between two looks at whether a list changed; SIGHUP looks at once (live).";
+    "intel.max_entries", Integer, "1000000", "Entries of all lists together, at most.";
+    "intel.max_bytes", Integer, "256Mi", "Longest list read, in bytes, decompressed; a longer one is refused.";
+
+    "resources.enabled", Flag, "true", "Watch processor, memory, disk reads and network of the box itself (live, Linux).";
+    "resources.deviations", Float, "6", "Robust standard deviations beyond what is usual from which it is a spike (live).";
+    "resources.hold", Duration, "10s", "How long a spike must last to be told (live).";
+    "resources.window", Duration, "30m", "How much of the past tells what is usual (live).";
+    "resources.least_share", Float, "0.2", "Rise of processor or memory use below which nothing is a spike, as a share of the whole (live).";
+    "resources.least_bytes", Integer, "20M", "Disk reads or network traffic below which nothing is a spike, in bytes a second (live).";
+
     "metrics.listen", Text, "127.0.0.1:9477", "Address that serves /metrics (live); empty serves none.";
 
     "webhook.targets", List, "", "Addresses that alerts are posted to, each as TEMPLATE=URL with slack, discord, teams or json; behind it may stand token_file=FILE secret_file=FILE min_severity=SEVERITY (live).";

@@ -7,12 +7,14 @@ mod budget;
 mod endpoint;
 mod flow_files;
 mod grade;
+mod intel;
 mod ipfix;
 mod keys;
 mod layers;
 mod lines;
 mod mail;
 mod redis;
+mod resources;
 mod spool;
 mod syslog;
 mod webhook;
@@ -24,12 +26,14 @@ pub use self::{
     endpoint::Endpoint,
     flow_files::{ConnLog, Parquet},
     grade::Grade,
+    intel::Intel,
     ipfix::{Collector, Ipfix, Transport},
     keys::{KEYS, Key, Kind},
     layers::{ConfigError, Layers, Origin, Value, named},
     lines::Lines,
     mail::{Mail, Security},
     redis::Redis,
+    resources::Resources,
     spool::Spool,
     syslog::{Syslog, SyslogTransport},
     webhook::{Target, Template, Webhook},
@@ -60,6 +64,10 @@ pub struct Config {
     pub parquet: Parquet,
     /// Flows as Zeek writes them.
     pub conn_log: ConnLog,
+    /// Which threat lists there are.
+    pub intel: Intel,
+    /// What is watched of the box itself.
+    pub resources: Resources,
     /// Where metrics are served.
     pub metrics: Metrics,
     /// Who is told over HTTP.
@@ -376,6 +384,8 @@ impl Config {
             ipfix: Ipfix::from_layers(layers)?,
             parquet: Parquet::from_layers(layers)?,
             conn_log: ConnLog::from_layers(layers)?,
+            intel: Intel::from_layers(layers)?,
+            resources: Resources::from_layers(layers)?,
             metrics: Metrics {
                 listen: layers.address("metrics.listen")?,
             },

@@ -157,10 +157,29 @@ const ALL_KINDS: &[&str] = &[
     "odd connection",
     "permission change",
     "remote enumeration",
+    "processor spike",
+    "memory spike",
+    "disk read spike",
+    "network spike",
 ];
 const PROTOCOLS: &[&str] = &[
     "tcp", "udp", "icmp", "icmpv6", "sctp", "gre", "esp", "other",
 ];
+const INTEL_LOSSES: &[&str] = &[
+    "reserved",
+    "own",
+    "too_wide",
+    "unreadable",
+    "too_long",
+    "expired",
+    "revoked",
+    "not_for_detection",
+    "pattern",
+    "other_kind",
+    "duplicate",
+    "no_room",
+];
+const RESOURCES: &[&str] = &["cpu", "memory", "disk_read", "network"];
 const SECONDS: &[f64] = &[
     1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0,
 ];
@@ -247,6 +266,20 @@ metrics! {
     LatencySeconds, "anomaly_detect_latency_seconds", Gauge, ["quantile": &["0.5", "0.9", "0.99", "0.999", "1"]], "Quantiles of the time from the end of an epoch to its last verdict, since the start.";
     SeriesRefusedTotal, "anomaly_detect_series_refused_total", Counter, ["reason": Refusal::NAMES], "Changes of a metric that were not made: its family has all the series it may have, or a label is none of those declared.";
     LogRowsTotal, "anomaly_detect_log_rows_total", Counter, ["state": &["written", "lost"]], "Rows of the log of flows.";
+
+    IntelEntries, "anomaly_detect_intel_entries", Gauge, ["list": &[]], "Entries in use of a threat list (intel.lists).";
+    IntelUnusedEntries, "anomaly_detect_intel_unused_entries", Gauge, ["reason": INTEL_LOSSES], "Entries of threat lists that are not used, by reason.";
+    IntelReloadsTotal, "anomaly_detect_intel_reloads_total", Counter, ["result": &["read", "refused"]], "Times that a threat list was read, by whether it could be used; what it said before stays where it could not.";
+    IntelMatchesTotal, "anomaly_detect_intel_matches_total", Counter, ["list": &[]], "Matches of threat lists said beside incidents when these were told first.";
+
+    ResourceCpuRatio, "anomaly_detect_resource_cpu_ratio", Gauge, [], "Processor time of the machine in use by all but this process in the last second, 0 to 1.";
+    ResourceMemoryRatio, "anomaly_detect_resource_memory_ratio", Gauge, [], "Memory of the machine that is not available, 0 to 1.";
+    ResourceDiskReadBytes, "anomaly_detect_resource_disk_read_bytes_per_second", Gauge, [], "Bytes that the machine read from disks in the last second.";
+    ResourceNetworkBytes, "anomaly_detect_resource_network_bytes_per_second", Gauge, [], "Bytes that the machine received and sent in the last second.";
+    ResourceThreshold, "anomaly_detect_resource_threshold", Gauge, ["resource": RESOURCES], "Value from which a resource is beyond what is usual, in its own unit; absent while that is being learned.";
+    ResourceSpike, "anomaly_detect_resource_spike", Gauge, ["resource": RESOURCES], "1 while a spike goes on.";
+    ResourceSpikesTotal, "anomaly_detect_resource_spikes_total", Counter, ["resource": RESOURCES], "Spikes told.";
+    ResourceSamplesTotal, "anomaly_detect_resource_samples_total", Counter, ["result": &["read", "unknown"]], "Seconds looked at, by whether anything could be read.";
 
     ProcessCpuSecondsTotal, "process_cpu_seconds_total", Counter, [], "Processor time of this process, user and system.";
     ProcessResidentMemoryBytes, "process_resident_memory_bytes", Gauge, [], "Resident memory of this process.";

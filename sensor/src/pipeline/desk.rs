@@ -11,6 +11,7 @@ use super::{Listener, News};
 use crate::{
     features::Row,
     flow::FlowRecord,
+    intel::Keeper,
     metrics::{Id, Metrics},
     score::Scored,
     sink::{
@@ -160,6 +161,7 @@ pub struct Desk {
     post: Post,
     wants_flows: bool,
     flows: Vec<EndedFlow>,
+    intel: Option<Arc<Keeper>>,
 }
 
 impl Desk {
@@ -169,7 +171,15 @@ impl Desk {
             wants_flows: post.wants_flows(),
             post,
             flows: Vec::new(),
+            intel: None,
         }
+    }
+
+    /// Says beside each incident what threat lists say of its hosts.
+    #[must_use]
+    pub fn asking(mut self, intel: Option<Arc<Keeper>>) -> Self {
+        self.intel = intel;
+        self
     }
 
     fn hand_over(&mut self) {
@@ -201,6 +211,15 @@ impl Listener for Desk {
         alert.model = digest.get(..16).unwrap_or(&digest).to_owned();
         alert.coverage = news.coverage;
         alert.bundle = news.has_bundle.then(|| alert.id.clone());
+        if let Some(intel) = &self.intel {
+            alert.enrich(&intel.current());
+            if news.stage == Stage::New {
+                for found in &alert.intel {
+                    let metrics = &self.post.metrics;
+                    metrics.add(Id::IntelMatchesTotal, &[&found.list], 1.0);
+                }
+            }
+        }
         if news.stage == Stage::New || news.stage == Stage::Grown {
             // What it is about is there before it is told: a reader of the alert finds its flows.
             self.hand_over();

@@ -10,11 +10,14 @@ use crate::{
     attack,
     features::TABLE,
     flow::FlowRecord,
+    intel::{Lists, Match},
     score::{Incident, Kind, Reason, Severity, Tally},
 };
 
 /// Peers and ports named, at most.
 const NAMED: usize = 10;
+/// Matches of threat lists told, at most.
+const INTEL: usize = 16;
 
 /// Where an incident was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -94,6 +97,9 @@ pub struct Alert {
     pub model: String,
     /// Share of the packets since it began that were not lost, 0 to 1.
     pub coverage: f64,
+    /// What threat lists say of its hosts. Said beside it: no list makes an incident, or makes one graver.
+    #[serde(default)]
+    pub intel: Vec<Match>,
 }
 
 /// A technique of MITRE ATT&CK.
@@ -258,7 +264,31 @@ impl Alert {
             bundle: None,
             model: String::new(),
             coverage: 1.0,
+            intel: Vec::new(),
         }
+    }
+
+    /// Says what threat lists say of the host, of the most frequent peers, and of both ends of the most anomalous flow.
+    pub fn enrich(&mut self, lists: &Lists) {
+        if lists.is_empty() {
+            return;
+        }
+        let names = std::iter::once(&self.host).chain(self.peers.top.iter().map(|(name, _)| name));
+        let mut subjects: Vec<String> = names.cloned().collect();
+        if let Some(flow) = &self.flow {
+            subjects.extend([flow.src_ip, flow.dst_ip].map(|address| address.to_string()));
+        }
+        subjects.sort();
+        subjects.dedup();
+        self.intel = subjects
+            .iter()
+            .flat_map(|subject| match subject.parse() {
+                Ok(address) => lists.matches(address),
+                // What a log calls a host may be a name.
+                Err(_) => lists.of_domain(subject),
+            })
+            .take(INTEL)
+            .collect();
     }
 
     /// First to last packet, seconds.

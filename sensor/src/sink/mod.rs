@@ -21,6 +21,7 @@ pub mod plot;
 pub mod redis_stream;
 pub mod report;
 pub mod rollup;
+pub mod spike;
 pub mod store;
 pub mod summary;
 pub mod syslog;

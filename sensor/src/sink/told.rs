@@ -1,11 +1,13 @@
 //! Incidents of flows and of logs, told alike.
 
 use sensor_ebpf::flow::TimeNs;
+use sha2::{Digest as _, Sha256};
 
+use super::alert::{Alert, Seen, Source, techniques};
 use crate::{
     attack::Technique,
     logs,
-    score::{Incident, Kind, Reason, Severity},
+    score::{Incident, Kind, Reason, Severity, Stage},
 };
 
 /// An incident, wherever it was found.
@@ -102,6 +104,73 @@ impl Told<'_> {
             Self::Log(finding) => finding.sentence(),
         }
     }
+}
+
+impl Told<'_> {
+    /// As the outside sees it, when all is over.
+    pub fn alert(&self) -> Alert {
+        let finding = match self {
+            Self::Flows(incident, _) => {
+                let mut alert = Alert::of_flows(incident, Stage::Over);
+                alert.sentence = self.sentence();
+                return alert;
+            }
+            Self::Log(finding) => finding,
+        };
+        let named = |names: &[String]| Seen {
+            distinct: names.len() as u64,
+            exact: true,
+            top: names
+                .iter()
+                .take(10)
+                .map(|name| (name.clone(), 1))
+                .collect(),
+        };
+        Alert {
+            id: log_id(finding),
+            stage: Stage::Over,
+            source: Source::Logs,
+            kind: finding.kind.name().to_owned(),
+            severity: self.severity(),
+            host: finding.actor.clone(),
+            role: self.role().to_owned(),
+            sentence: finding.sentence(),
+            techniques: techniques(finding.kind.techniques()),
+            p_value: None,
+            evidence: finding.evidence(),
+            first_ns: finding.first.unwrap_or(0),
+            last_ns: finding.last.or(finding.first).unwrap_or(0),
+            count: finding.events,
+            anomalous: 0,
+            failed: 0,
+            packets: 0,
+            sent_bytes: 0,
+            received_bytes: 0,
+            peers: named(&finding.hosts.iter().cloned().collect::<Vec<_>>()),
+            ports: Seen::default(),
+            protocol: 0,
+            flow: None,
+            bundle: None,
+            model: String::new(),
+            coverage: 1.0,
+            intel: Vec::new(),
+        }
+    }
+}
+
+/// The same in every reading of the same logs.
+fn log_id(finding: &logs::Finding) -> String {
+    let text = format!(
+        "{}/{}/{:?}",
+        finding.kind.name(),
+        finding.actor,
+        finding.first
+    );
+    let digest = Sha256::digest(text.as_bytes());
+    digest[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Both kinds in one order, most evidence first; what comes first at even evidence is what was there first.

@@ -82,6 +82,7 @@ pub(crate) fn alert(number: u64) -> Alert {
         bundle: None,
         model: "ab12cd34".to_owned(),
         coverage: 1.0,
+        intel: Vec::new(),
     }
 }
 

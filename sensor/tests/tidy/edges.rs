@@ -19,6 +19,8 @@ const MODULE_EDGES: &[(&str, &[&str])] = &[
     ("bounded", &[]),
     ("capabilities", &[]),
     ("config", &["time"]),
+    ("intel", &["time"]),
+    ("resources", &["time"]),
     ("metrics", &[]),
     ("time", &[]),
     ("lines", &[]),
@@ -44,7 +46,17 @@ const MODULE_EDGES: &[(&str, &[&str])] = &[
     (
         "sink",
         &[
-            "attack", "config", "features", "flow", "logs", "metrics", "score", "time", "zeek",
+            "attack",
+            "config",
+            "features",
+            "flow",
+            "intel",
+            "logs",
+            "metrics",
+            "resources",
+            "score",
+            "time",
+            "zeek",
         ],
     ),
 ];

@@ -1,6 +1,7 @@
 //! `live`: watch interfaces until told to stop.
 
 mod background;
+mod beside;
 mod exports;
 mod heart;
 #[cfg_attr(not(target_os = "linux"), path = "notify_other.rs")]
@@ -208,8 +209,11 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
     }
     let mut subscriptions = Subscriptions::default();
     let outlets = outlets::start(&setup, specs, !to_stdout, &metrics, &mut subscriptions)?;
-    let mut desk = Desk::new(subscriptions.close(&metrics));
     let mut heart = Heart::new(notify, pulse, &setup.config.capture);
+    let post = subscriptions.close(&metrics);
+    let resources = beside::resources(&setup, &post, &metrics, to_stdout)?;
+    let intel = beside::intel(&setup, &metrics)?;
+    let mut desk = Desk::new(post).asking(intel.as_ref().map(beside::Intel::keeper));
     let watched = watch.run(
         &mut source,
         &mut |model| {
@@ -220,7 +224,7 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
         &mut Both(&mut Both(&mut screen, &mut desk), &mut heart),
     );
     // Whoever listens sees the end of what there is to hear.
-    drop(desk);
+    drop((desk, resources, intel));
     outlets::stop(&setup, outlets);
     background.end();
     let watched = watched?;

@@ -312,6 +312,7 @@ pub(in crate::sink) mod tests {
             bundle: Some("3f9a1c2b4d5e6f70".to_owned()),
             model: "ab12cd34".to_owned(),
             coverage: 1.0,
+            intel: Vec::new(),
         }
     }
 
