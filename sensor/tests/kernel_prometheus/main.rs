@@ -32,14 +32,6 @@ use scene::Scene;
 /// Bound against hanging; what is measured is printed.
 const LONGEST: Duration = Duration::from_secs(90);
 
-/// Are there once a sink is configured, which it is not here.
-const OF_SINKS: [&str; 4] = [
-    "anomaly_detect_sink_up",
-    "anomaly_detect_sink_spool_bytes",
-    "anomaly_detect_sink_spool_parcels",
-    "anomaly_detect_sink_last_success_timestamp_seconds",
-];
-
 /// Waits until it has something to say.
 fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
@@ -150,7 +142,6 @@ fn ask_everything(scene: &Scene) -> (usize, Vec<String>) {
     assert!(wanted.len() > 100, "queries are found: {}", wanted.len());
     let silent = wanted
         .iter()
-        .filter(|(_, query)| !OF_SINKS.iter().any(|gauge| query.contains(gauge)))
         .filter(|(_, query)| !scene.query(query).iter().any(|value| value.is_finite()))
         .map(|(place, query)| format!("{place}: {query}"))
         .collect();

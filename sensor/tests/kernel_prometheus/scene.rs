@@ -127,6 +127,9 @@ impl Scene {
                 "live.learn_flows=400",
                 "--set",
                 "flow.idle_timeout=1s",
+                // A sink, so that there is one to look at.
+                "--set",
+                "eve.file=eve.json",
             ],
             SENSOR,
         );
@@ -144,27 +147,18 @@ impl Scene {
         Some(scene)
     }
 
-    /// The delivered files, but that Prometheus looks each second and Alertmanager tells the test.
+    /// The delivered files, but that Alertmanager tells the test.
     fn configure(&self, url: &str) {
         let write = |name: &str, text: &str| {
             let path = self.folder.0.join(name);
             fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
             fs::write(&path, text).expect("written");
         };
-        let replace = |text: &str, from: &str, to: &str, times: usize| {
-            assert_eq!(text.matches(from).count(), times, "{from} in {text}");
-            text.replace(from, to)
-        };
-        let prometheus = delivered("prometheus/prometheus.yml");
-        write(
-            "prometheus.yml",
-            &replace(&prometheus, "_interval: 5s", "_interval: 1s", 2),
-        );
+        write("prometheus.yml", &delivered("prometheus/prometheus.yml"));
         let alertmanager = delivered("alertmanager/alertmanager.yml");
-        write(
-            "alertmanager.yml",
-            &replace(&alertmanager, "http://127.0.0.1:8080", url, 3),
-        );
+        let placeholder = "http://127.0.0.1:8080";
+        assert!(alertmanager.contains(placeholder), "{alertmanager}");
+        write("alertmanager.yml", &alertmanager.replace(placeholder, url));
         for rules in ["recording", "incidents", "capture", "model", "records"] {
             let name = format!("rules/{rules}.yml");
             write(&name, &delivered(&format!("prometheus/{name}")));

@@ -6,7 +6,11 @@ use std::{
     fs,
 };
 
-use sensor::metrics::{Kind, METRICS, RUNBOOKS};
+use sensor::{
+    logs,
+    metrics::{Kind, METRICS, RUNBOOKS},
+    score::{Kind as Kinds, Severity},
+};
 use serde_json::Value;
 
 use super::{Text, expect_none, root, texts};
@@ -154,6 +158,26 @@ fn every_alert_has_cases_in_which_it_fires_and_does_not() {
         }
     }
     expect_none(&findings, "An alert is not tested.");
+}
+
+/// What can be told can be counted: a kind that the metric does not know would be an alert that Prometheus never sees.
+#[test]
+fn every_kind_of_incident_is_counted() {
+    let metric = METRICS
+        .iter()
+        .find(|metric| metric.name == "anomaly_detect_alerts_told_total")
+        .expect("it is declared");
+    let label = |name: &str| {
+        let label = metric.labels.iter().find(|label| label.name == name);
+        label.expect(name).values
+    };
+    let kinds = Kinds::ALL.iter().map(|kind| kind.name());
+    for kind in kinds.chain(logs::Kind::ALL.iter().map(|kind| kind.name())) {
+        assert!(label("kind").contains(&kind), "{kind} is not declared");
+    }
+    for severity in &Severity::ALL[1..] {
+        assert!(label("severity").contains(&severity.name()));
+    }
 }
 
 /// Boards can be imported, say what each panel means, and lead to runbooks that exist.
