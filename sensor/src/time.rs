@@ -1,9 +1,13 @@
 //! Times and durations as people and files write them. A leaf: no stage is named here, and the clock is read only
 //! in [`now`], for the edges of the program (names of files, age of a run), never between capture and sink.
 
+mod weekly;
+
 use std::{fmt, time::Duration};
 
 use sensor_ebpf::flow::TimeNs;
+
+pub use self::weekly::Weekly;
 
 const SECOND: u64 = 1_000_000_000;
 const DAY_SECONDS: u64 = 86_400;

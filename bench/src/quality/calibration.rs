@@ -251,6 +251,7 @@ fn alerts_a_day(batch: &Batch, alerts: u32, flood: u64) -> Result<ResultRow, Qua
             period_ns: DAY,
         }),
         by_severity: [None; 4],
+        ..BudgetSettings::default()
     });
     // Gaps of more than a minute count as a minute.
     let (mut now, mut before) = (DAY, None);

@@ -44,6 +44,17 @@ pub(super) enum Command {
     Predict(Predict),
     /// Watch interfaces: score flows as they happen
     Live(Live),
+    /// List incidents, say why, acknowledge, close and suppress them
+    Alerts {
+        #[command(subcommand)]
+        action: super::alerts::AlertsAction,
+    },
+    /// Show telling flows of the store: of an incident, a host, a service
+    Flows(super::stored::StoredFlows),
+    /// Show hosts and what is usual for them
+    Hosts(super::stored::Hosts),
+    /// Rank hosts, pairs, services by what they move
+    Top(super::stored::TopArgs),
     /// Say why flows are anomalous
     Explain(Explain),
     /// Cut the packets of a flow or an alert out of captures

@@ -7,6 +7,7 @@ use crate::{
     config::ConfigError,
     pipeline::{self, TableError},
     score::store::StoreError,
+    sink,
 };
 
 /// Exit codes, as in sysexits.h where it has one.
@@ -130,6 +131,28 @@ impl From<StoreError> for Fault {
                 code::NO_PERMISSION
             }
             error if error.is_missing() => code::NO_INPUT,
+            _ => code::FAILED,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<sink::store::StoreError> for Fault {
+    fn from(error: sink::store::StoreError) -> Self {
+        use sink::store::StoreError as Error;
+        let code = match &error {
+            Error::Missing { .. } => code::NO_INPUT,
+            Error::Unknown(_) => code::USAGE,
+            Error::Sqlite {
+                source: rusqlite::Error::SqliteFailure(failure, _),
+                ..
+            } if matches!(
+                failure.code,
+                rusqlite::ErrorCode::PermissionDenied | rusqlite::ErrorCode::ReadOnly
+            ) =>
+            {
+                code::NO_PERMISSION
+            }
             _ => code::FAILED,
         };
         Self::new(code, error.to_string())

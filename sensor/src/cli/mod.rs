@@ -1,6 +1,7 @@
 //! The command line: reads flags and configuration, lets the pipeline do the work, and turns whatever goes wrong
 //! into one line and an exit code.
 
+mod alerts;
 mod args;
 mod configuration;
 mod doctor;
@@ -23,7 +24,9 @@ mod privilege;
 mod replay;
 mod run;
 mod setup;
+mod sheet;
 mod sinks;
+mod stored;
 mod swap;
 mod train;
 mod zeek;
@@ -75,6 +78,10 @@ pub fn main() -> ExitCode {
         Command::Sinks { action } => match action {
             SinksAction::Test(args) => sinks::test(&args),
         },
+        Command::Alerts { action } => alerts::run(&action),
+        Command::Flows(args) => stored::flows(&args),
+        Command::Hosts(args) => stored::hosts(&args),
+        Command::Top(args) => stored::top(&args),
         Command::Config { action } => match action {
             ConfigAction::Check(args) => configuration::check(&args),
             ConfigAction::Dump(args) => configuration::dump(&args),

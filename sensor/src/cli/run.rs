@@ -1,5 +1,7 @@
 //! `run`: captures in; features, model, predictions, summary and report out.
 
+mod keep;
+
 use std::{
     cmp::Reverse,
     collections::HashMap,
@@ -72,7 +74,15 @@ fn work(args: &Run, setup: &Setup, inputs: &Spooled, to_stdout: bool) -> Result<
         }
         None => learn(setup, inputs, logs.as_ref(), to_stdout)?,
     };
-    let (summary, top, processes) = score(setup, inputs, &model, logs.as_mut(), to_stdout)?;
+    let stores = !to_stdout && setup.config.store.enabled;
+    let mut kept = stores.then(|| keep::Keep::new(setup));
+    let (summary, top, processes) = score(
+        setup,
+        inputs,
+        &model,
+        (logs.as_mut(), kept.as_mut()),
+        to_stdout,
+    )?;
     setup.damage(&summary.pass);
     setup.told(&summary);
     let log_findings = logs.as_mut().map(HostLogs::findings).unwrap_or_default();
@@ -86,6 +96,9 @@ fn work(args: &Run, setup: &Setup, inputs: &Spooled, to_stdout: bool) -> Result<
     let findings = findings(setup, args, &summary, &model, learned, (&top, told, words));
     if !to_stdout {
         keep_evidence(setup, inputs, &summary, &model)?;
+    }
+    if let Some(kept) = kept {
+        kept.store(setup, &args.inputs, &summary, &model)?;
     }
     let worst = findings
         .incidents
@@ -192,7 +205,7 @@ fn score(
     setup: &Setup,
     inputs: &Spooled,
     model: &Model,
-    mut logs: Option<&mut HostLogs>,
+    (mut logs, mut kept): (Option<&mut HostLogs>, Option<&mut keep::Keep>),
     to_stdout: bool,
 ) -> Result<(Summary, Vec<Scored>, Processes), Fault> {
     let bar = setup.progress("scoring", &inputs.inputs);
@@ -207,10 +220,13 @@ fn score(
     let mut processes = Processes::new();
     let summary = pipeline::score_capture(
         &inputs.inputs,
-        &setup.stages(),
+        &setup.muted_stages(kept.is_some())?,
         model,
         &mut |tick| show(&bar, tick),
         &mut |scored, _| {
+            if let Some(kept) = &mut kept {
+                kept.absorb(scored);
+            }
             let Some(logs) = &mut logs else {
                 top.offer(scored);
                 return Ok(table.scored(scored)?);

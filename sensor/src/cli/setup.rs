@@ -1,9 +1,12 @@
 //! From flags to what the stages want.
 
+mod keeping;
+
 use std::{
     fs::File,
     io::{self, BufWriter, IsTerminal, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -25,6 +28,7 @@ use crate::{
         self,
         store::{self, Store},
     },
+    sink,
 };
 
 /// What is said of a model with an infinite threshold.
@@ -181,17 +185,29 @@ impl Setup {
                 conversations: context.conversations,
             },
             inside_tunnels: self.config.capture.decap,
-            alerts: self.config.score.alert_budget.map(|budget| {
-                let rate = |rate: AlertRate| score::Rate {
-                    alerts: rate.alerts,
-                    period_ns: rate.period_seconds * 1_000_000_000,
-                };
-                score::BudgetSettings {
-                    shared: budget.shared.map(rate),
-                    by_severity: budget.by_severity.map(|own| own.map(rate)),
-                }
-            }),
+            alerts: self.alerts(),
+            mutes: Arc::default(),
         }
+    }
+
+    /// How many incidents to tell, if that is bounded at all.
+    fn alerts(&self) -> Option<score::BudgetSettings> {
+        let rate = |rate: AlertRate| score::Rate {
+            alerts: rate.alerts,
+            period_ns: rate.period_seconds * 1_000_000_000,
+        };
+        let alerts = &self.config.alerts;
+        let budget = self.config.score.alert_budget;
+        let is_bounded = budget.is_some() || alerts.per_host.is_some() || alerts.per_kind.is_some();
+        is_bounded.then(|| {
+            let budget = budget.unwrap_or_default();
+            score::BudgetSettings {
+                shared: budget.shared.map(rate),
+                by_severity: budget.by_severity.map(|own| own.map(rate)),
+                by_host: alerts.per_host.map(rate),
+                by_kind: alerts.per_kind.map(rate),
+            }
+        })
     }
 
     /// Settings of training.
@@ -276,13 +292,21 @@ impl Setup {
             [one] => format!("{what} {}", one.display()),
             many => format!("{what} {} inputs", many.len()),
         };
-        bar.set_prefix(crate::sink::escape::terminal(&name).into_owned());
+        bar.set_prefix(sink::escape::terminal(&name).into_owned());
         bar
     }
 
-    /// Says what the alert budget did, where there is one.
+    /// Says what the alert budget did, where there is one, and what is suppressed.
     pub(super) fn told(&self, summary: &pipeline::Summary) {
-        if let Some(budget) = &summary.budget {
+        let muted = summary.muted().len();
+        if muted > 0 {
+            self.note(&format!(
+                "{muted} incidents suppressed; `anomaly-detect alerts list --state suppressed` shows them"
+            ));
+        }
+        if let Some(budget) = &summary.budget
+            && self.config.score.alert_budget.is_some()
+        {
             let told = summary.told().len();
             self.note(&format!(
                 "alert budget {}: {told} of {} incidents told, {} of the others wait for it",

@@ -25,6 +25,22 @@ const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];
 const FORM: &str = "write for example 20/day, or critical=10/day, 5/hour";
 
 impl AlertRate {
+    /// Reads `5/hour`; nothing for an empty text.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with it.
+    pub fn optional(text: &str) -> Result<Option<Self>, String> {
+        match text.trim() {
+            "" => Ok(None),
+            text => match Self::parse(text) {
+                None => Err(format!(
+                    "`{text}` is no rate of alerts; write for example 5/hour or 20/day"
+                )),
+                rate => Ok(rate),
+            },
+        }
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let (alerts, period) = text.split_once('/')?;
         let alerts = alerts.trim().parse().ok().filter(|alerts| *alerts > 0)?;

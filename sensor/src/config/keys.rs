@@ -127,6 +127,22 @@ keys! {
 
     "score.alert_budget", Text, "", "Incidents to tell, for example 20/day, or critical=10/day, 5/hour; empty tells all.";
 
+    "alerts.per_host", Text, "", "New incidents of one host to tell, for example 5/hour; others wait, critical ones last; empty tells all.";
+    "alerts.per_kind", Text, "", "New incidents of one kind to tell, for example 20/hour; empty tells all.";
+    "alerts.maintenance", List, "", "Hours in which nobody is told, in UTC: sun 02:00-04:00, daily 03:00-03:15, mon-fri 22:00-23:00. Incidents are kept all the same.";
+
+    "store.enabled", Flag, "true", "Keep incidents, telling flows, host profiles and sums over all traffic in an SQLite file (live, run).";
+    "store.path", Text, "", "That file; empty for anomaly.sqlite in the output folder.";
+    "store.flow_share", Float, "0.05", "Flows to keep: as rare as this share of ordinary flows, and all anomalous ones.";
+    "store.flow_score", Float, "0", "Also keep flows that score at least this; 0 for only those above.";
+    "store.flows_per_second", Integer, "500", "Flows kept of a second of traffic, over a minute; in a flood the rarest (live).";
+    "store.max_flows", Integer, "1000000", "Flows kept at most; the oldest leave.";
+    "store.max_flow_age", Duration, "90d", "Age of a flow at most; 0 for any.";
+    "store.max_incidents", Integer, "50000", "Incidents kept at most; the oldest leave, open ones last.";
+    "store.max_age", Duration, "400d", "Age of an incident and of sums at most; 0 for any.";
+    "store.max_hosts", Integer, "65536", "Hosts profiled at most; those that were quiet longest leave.";
+    "store.max_bytes", Integer, "4Gi", "Bytes of the file at most; the oldest flows leave, then the oldest of the rest.";
+
     "evidence.alerts", Integer, "20", "Alerts, the gravest first, that a bundle is kept of: packets, flow, features, reasons (run); 0 keeps none.";
     "evidence.bytes_per_alert", Integer, "1M", "Bytes of packets kept of one alert.";
 

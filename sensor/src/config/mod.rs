@@ -3,6 +3,7 @@
 //!
 //! A leaf: the settings of the stages are built from it where the stages are put together.
 
+mod alerts;
 mod budget;
 mod endpoint;
 mod flow_files;
@@ -16,12 +17,14 @@ mod mail;
 mod redis;
 mod resources;
 mod spool;
+mod store;
 mod syslog;
 mod webhook;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use self::{
+    alerts::Alerts,
     budget::{AlertBudget, AlertRate},
     endpoint::Endpoint,
     flow_files::{ConnLog, Parquet},
@@ -35,6 +38,7 @@ pub use self::{
     redis::Redis,
     resources::Resources,
     spool::Spool,
+    store::Store,
     syslog::{Syslog, SyslogTransport},
     webhook::{Target, Template, Webhook},
 };
@@ -52,6 +56,10 @@ pub struct Config {
     pub model: Model,
     /// What is told.
     pub score: Score,
+    /// What is told beside that.
+    pub alerts: Alerts,
+    /// What is kept of incidents, flows and hosts.
+    pub store: Store,
     /// What is kept of alerts.
     pub evidence: Evidence,
     /// How a live sensor gets its model.
@@ -353,6 +361,8 @@ impl Config {
             score: Score {
                 alert_budget: layers.budget("score.alert_budget")?,
             },
+            alerts: Alerts::from_layers(layers)?,
+            store: Store::from_layers(layers)?,
             evidence: Evidence {
                 alerts: layers.integer("evidence.alerts", 0, 10_000)? as usize,
                 bytes_per_alert: layers.integer("evidence.bytes_per_alert", 4096, 1 << 40)? as u64,

@@ -241,12 +241,18 @@ metrics! {
     DriftMovedRatio, "anomaly_detect_drift_moved_ratio", Gauge, [], "Share of the features whose index is above 0.25.";
     DriftDistance, "anomaly_detect_drift_distance", Gauge, [], "Greatest difference between the distribution of p-values and the uniform one, 0 to 1.";
     ModelDecisionsTotal, "anomaly_detect_model_decisions_total", Counter, ["decision": &["promoted", "refused", "rolled_back"]], "What became of models trained while watching.";
-    AlertsTotal, "anomaly_detect_alerts_total", Counter, ["state": &["told", "told_again", "below_threshold", "withheld"]], "Incidents by what the alert budget did with them; `told` are the alerts it counts.";
     AlertsToldTotal, "anomaly_detect_alerts_told_total", Counter, ["kind": ALL_KINDS, "severity": SEVERITIES], "Alerts that went out, by kind and severity: incidents told for the first time, and told again because they had grown fourfold or become graver.";
+    AlertsTotal, "anomaly_detect_alerts_total", Counter, ["state": &["told", "told_again", "below_threshold", "withheld", "suppressed", "handled", "limited"]], "Incidents new or grown, by what was done with them: told (what an alert budget counts), told again, below its threshold, waited for it in vain, suppressed, dealt with by somebody already, and kept waiting because their host or kind had told enough.";
     AlertThreshold, "anomaly_detect_alert_threshold", Gauge, ["severity": SEVERITIES], "Evidence from which an incident is told, under the alert budget.";
     AlertsWaiting, "anomaly_detect_alerts_waiting", Gauge, [], "Incidents that wait for the alert budget.";
 
     SinkMessagesTotal, "anomaly_detect_sink_messages_total", Counter, ["sink": SINKS, "state": &["taken", "no_room", "gone"]], "Alerts and flows handed to sinks: taken, lost because the sink's inbox was full, or because the sink is gone.";
+
+    StoreRowsTotal, "anomaly_detect_store_rows_total", Counter, ["table": &["incidents", "flows"], "state": &["written", "left_out", "lost"]], "Incidents and flows for the store: written, left out because an epoch had too many telling ones, and lost because it could not be written for long.";
+    StoreBytes, "anomaly_detect_store_bytes", Gauge, [], "Bytes that the store uses.";
+    StoreUp, "anomaly_detect_store_up", Gauge, [], "1 while the store can be written.";
+    StoreCommitSeconds, "anomaly_detect_store_commit_seconds", Histogram(SECONDS), [], "Time that one transaction of the store took.";
+    StoreSuppressions, "anomaly_detect_store_suppressions", Gauge, [], "Suppressions in force.";
 
     EvidenceBundlesTotal, "anomaly_detect_evidence_bundles_total", Counter, ["state": &["written", "failed", "skipped", "removed"]], "Bundles of evidence: written (again counts again), not written because of an error, not made because too many alerts came at once, and removed to make room.";
     EvidencePacketsTotal, "anomaly_detect_evidence_packets_total", Counter, ["state": &["copied", "lost", "aged_out", "kept", "left_out"]], "Packets for evidence: copied while they passed, lost because the ring was full, left memory for younger ones, written to bundles, and left out of bundles because of their bound.";

@@ -13,9 +13,9 @@ use crate::{
     flow::FlowRecord,
     intel::Keeper,
     metrics::{Id, Metrics},
-    score::Scored,
+    score::{MuteBoard, Scored},
     sink::{
-        alert::{Alert, Stage},
+        alert::{Alert, Source, Stage},
         message::{EndedFlow, Message, Verdict, Wants},
         outlet::Queue,
     },
@@ -82,7 +82,7 @@ struct Subscriber {
 
 /// Those who want to be told, before anything is.
 #[derive(Debug, Default)]
-pub struct Subscriptions(Vec<Subscriber>);
+pub struct Subscriptions(Vec<Subscriber>, MuteBoard);
 
 impl Subscriptions {
     /// One more; `name` is one of the sinks that [`crate::metrics`] declares.
@@ -101,9 +101,16 @@ impl Subscriptions {
         }
     }
 
+    /// What nobody is to be told of, as it changes: applied to incidents of logs and of the machine; a watch does that itself
+    /// before it spends its budget.
+    pub fn muting(&mut self, mutes: MuteBoard) {
+        self.1 = mutes;
+    }
+
     /// No more of them.
     pub fn close(self, metrics: &Metrics) -> Post {
         Post {
+            mutes: self.1,
             subscribers: self.0.into(),
             metrics: metrics.clone(),
         }
@@ -113,6 +120,7 @@ impl Subscriptions {
 /// Hands messages to all who want them. Cheap to clone; inboxes end when the last clone is gone.
 #[derive(Clone, Debug)]
 pub struct Post {
+    mutes: MuteBoard,
     subscribers: Arc<[Subscriber]>,
     metrics: Metrics,
 }
@@ -125,6 +133,8 @@ impl Post {
 
     /// Hands over without waiting. What finds no room is counted.
     pub fn offer(&self, message: &Message) {
+        let quieter = self.quieter(message);
+        let message = quieter.as_ref().unwrap_or(message);
         if let Message::Alert(alert) = message
             && matches!(alert.stage, Stage::New | Stage::Grown)
         {
@@ -152,6 +162,27 @@ impl Post {
             self.metrics
                 .add(Id::SinkMessagesTotal, &[one.name, state], amount);
         }
+    }
+}
+
+impl Post {
+    /// What is told of an incident that is muted, or that somebody deals with: only its numbers, for those who keep lists.
+    fn quieter(&self, message: &Message) -> Option<Message> {
+        let Message::Alert(alert) = message else {
+            return None;
+        };
+        if alert.source == Source::Flows || !alert.stage.is_telling() {
+            return None;
+        }
+        let mutes = self.mutes.get();
+        let is_quiet = mutes.of(&alert.host, &alert.kind, alert.last_ns).is_some()
+            || mutes.is_handled(&alert.id, alert.severity);
+        is_quiet.then(|| {
+            Message::Alert(Arc::new(Alert {
+                stage: Stage::Progress,
+                ..Alert::clone(alert)
+            }))
+        })
     }
 }
 

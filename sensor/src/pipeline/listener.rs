@@ -74,18 +74,15 @@ pub trait Listener {
     fn epoch(&mut self) {}
 }
 
-/// Tells those who keep lists, if the incident was ever told.
+/// Tells those who keep lists, if the incident was ever told, or would have been were it not muted.
 pub(super) fn quietly(
     incident: &Incident,
     stage: Stage,
     model: &Model,
-    (budget, coverage): (&Option<Budget>, &Coverage),
+    (budget, coverage): (&Budget, &Coverage),
     listener: &mut dyn Listener,
 ) {
-    if budget
-        .as_ref()
-        .is_none_or(|budget| budget.has_told(incident))
-    {
+    if budget.has_told(incident) || budget.has_muted(incident) {
         listener.incident(&News {
             incident,
             stage,

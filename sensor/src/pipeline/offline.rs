@@ -1,6 +1,6 @@
 //! Captures from files, once through: flows with features, a sample to train on, or verdicts.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use model::{Model, TrainError};
 use sensor_ebpf::maps::Ledger;
@@ -13,7 +13,7 @@ use crate::{
     },
     features,
     flow::{self, Aggregate, FlowRecord},
-    score::{Budget, Incident, Incidents, Judge, Scored},
+    score::{Budget, Incident, Incidents, Judge, Mutes, Scored},
 };
 
 /// Why a pass over captures ended early.
@@ -85,17 +85,33 @@ pub struct Summary {
     pub histogram: [u64; 50],
     /// What they add up to.
     pub incidents: Incidents,
+    /// What nobody is to be told of.
+    pub mutes: Arc<Mutes>,
     /// Which of them were told, where there is a budget.
     pub budget: Option<Budget>,
 }
 
 impl Summary {
-    /// Incidents to tell, most evidence first: those within the budget, where there is one, else all.
+    fn is_muted(&self, incident: &Incident) -> bool {
+        let host = incident.subject.address.to_string();
+        let kind = incident.kind.name();
+        self.mutes.of(&host, kind, incident.last).is_some()
+    }
+
+    /// Incidents to tell, most evidence first: those within the budget, where there is one, and else all that are not muted.
     pub fn told(&self) -> Vec<&Incident> {
         let mut ranked = self.incidents.ranked();
-        if let Some(budget) = &self.budget {
-            ranked.retain(|incident| budget.has_told(incident));
-        }
+        ranked.retain(|incident| {
+            let budget = self.budget.as_ref();
+            !self.is_muted(incident) && budget.is_none_or(|budget| budget.has_told(incident))
+        });
+        ranked
+    }
+
+    /// Incidents that nobody is to be told of, most evidence first.
+    pub fn muted(&self) -> Vec<&Incident> {
+        let mut ranked = self.incidents.ranked();
+        ranked.retain(|incident| self.is_muted(incident));
         ranked
     }
 }
@@ -252,7 +268,11 @@ pub fn score_capture(
 ) -> Result<Summary, Error> {
     let mut judge = Judge::default();
     let mut incidents = Incidents::new(crate::score::IncidentSettings::default());
-    let mut budget = settings.alerts.as_ref().map(Budget::new);
+    let mut budget = settings.alerts.as_ref().map(|alerts| {
+        let mut budget = Budget::new(alerts);
+        budget.mute(Arc::clone(&settings.mutes));
+        budget
+    });
     let mut scored = Vec::new();
     let (mut ended, mut count, mut anomalous) = (0, 0, 0);
     let mut histogram = [0; 50];
@@ -283,6 +303,7 @@ pub fn score_capture(
         anomalous,
         histogram,
         incidents,
+        mutes: Arc::clone(&settings.mutes),
         budget,
     })
 }

@@ -69,6 +69,9 @@ pub(super) fn report_budget(metrics: &Metrics, budget: &Budget) {
         ("told_again", stats.again),
         ("below_threshold", stats.below),
         ("withheld", stats.withheld),
+        ("suppressed", stats.muted),
+        ("handled", stats.handled),
+        ("limited", stats.limited),
     ] {
         metrics.total(Id::AlertsTotal, &[state], number as f64);
     }

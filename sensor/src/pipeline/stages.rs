@@ -1,5 +1,7 @@
 //! Epochs in, flows with features out: the part of the pipeline that is the same for every command and source.
 
+use std::sync::Arc;
+
 use sensor_ebpf::maps::Ledger;
 
 use crate::{
@@ -7,7 +9,7 @@ use crate::{
     context::{self, Context},
     features::{self, Around, Batch},
     flow::{self, Aggregate, Change, FlowEndReason, Table},
-    score::BudgetSettings,
+    score::{BudgetSettings, Mutes},
 };
 
 /// Bounds and timeouts of the stages before the model, and the budget behind it.
@@ -21,6 +23,8 @@ pub struct Settings {
     pub inside_tunnels: bool,
     /// How many incidents to tell; nothing tells all of them.
     pub alerts: Option<BudgetSettings>,
+    /// What nobody is to be told of in captures; a watch is told as that changes.
+    pub mutes: Arc<Mutes>,
 }
 
 /// What was seen of no flow: no id is 0, but for one in 2^64.

@@ -21,7 +21,9 @@ use crate::{
     capture::{Epoch, Progress},
     features,
     metrics::{Id, Metrics},
-    score::{Budget, Incident, IncidentSettings, Incidents, Judge, Scored, Severity, Stage},
+    score::{
+        Budget, Incident, IncidentSettings, Incidents, Judge, MuteBoard, Scored, Severity, Stage,
+    },
     time,
 };
 
@@ -39,7 +41,8 @@ pub struct Watch<'a> {
     stages: Stages,
     judge: Judge,
     incidents: Incidents,
-    budget: Option<Budget>,
+    budget: Budget,
+    mutes: MuteBoard,
     model: Option<Arc<Published>>,
     sample: Option<Sample>,
     retrain: Option<Retrain>,
@@ -80,7 +83,8 @@ impl<'a> Watch<'a> {
             stages: Stages::new(settings),
             judge: Judge::default(),
             incidents: Incidents::new(IncidentSettings::default()),
-            budget: settings.alerts.as_ref().map(Budget::new),
+            budget: Budget::new(&settings.alerts.unwrap_or_default()),
+            mutes: MuteBoard::default(),
             retrain: None,
             replacements: None,
             model,
@@ -110,6 +114,13 @@ impl<'a> Watch<'a> {
     #[must_use]
     pub fn heeding(mut self, replacements: Receiver<Model>) -> Self {
         self.replacements = Some(replacements);
+        self
+    }
+
+    /// Has it keep quiet of what is muted on this board, as that changes.
+    #[must_use]
+    pub fn muting(mut self, mutes: MuteBoard) -> Self {
+        self.mutes = mutes;
         self
     }
 
@@ -319,23 +330,12 @@ impl<'a> Watch<'a> {
         }
         self.incidents.absorb_rest(self.stages.aggregates());
         let now = (epoch + 1) << EPOCH_SHIFT;
-        let told: Vec<(&Incident, Stage)> = match &mut self.budget {
-            None => {
-                let stage = |incident: &Incident| match incident.was_told() {
-                    false => Stage::New,
-                    true => Stage::Grown,
-                };
-                let news = self.incidents.news().into_iter();
-                news.map(|incident| (incident, stage(incident))).collect()
-            }
-            Some(budget) => {
-                let alerts = budget.tell(now, &mut self.incidents).into_iter();
-                let stage = |again| if again { Stage::Grown } else { Stage::New };
-                alerts
-                    .map(|alert| (alert.incident, stage(alert.again)))
-                    .collect()
-            }
-        };
+        self.budget.mute(self.mutes.get());
+        let alerts = self.budget.tell(now, &mut self.incidents).into_iter();
+        let stage = |again| if again { Stage::Grown } else { Stage::New };
+        let told: Vec<(&Incident, Stage)> = alerts
+            .map(|alert| (alert.incident, stage(alert.again)))
+            .collect();
         for (incident, stage) in told {
             if let Some(retrain) = &mut self.retrain {
                 retrain.heed(incident, now);
@@ -355,9 +355,11 @@ impl<'a> Watch<'a> {
                 coverage: self.coverage.since(incident.first),
             });
         }
-        if let Some(budget) = &self.budget {
-            report_budget(self.metrics, budget);
+        for incident in self.budget.kept_quiet(&self.incidents) {
+            let coverage = (&self.budget, &self.coverage);
+            quietly(incident, Stage::Progress, model, coverage, listener);
         }
+        report_budget(self.metrics, &self.budget);
         if epoch.is_multiple_of(MOVED_EPOCHS) {
             self.pass_on(model, listener);
         }

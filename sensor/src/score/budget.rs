@@ -9,12 +9,15 @@
 //! Time is packet time. While a critical incident goes on the threshold is frozen: an attack must not teach the sensor
 //! to keep quiet.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use model::{Allowance, Control, ControlSettings};
 use sensor_ebpf::flow::TimeNs;
 
-use super::{Incident, Incidents, Kind, Severity, Subject};
+use super::{Incident, Incidents, Kind, Mutes, Severity, Subject, limits::Limits};
 
 /// So many alerts in so much traffic time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +35,10 @@ pub struct Settings {
     pub shared: Option<Rate>,
     /// For low, medium, high and critical apart.
     pub by_severity: [Option<Rate>; 4],
+    /// Of one host, whatever it does.
+    pub by_host: Option<Rate>,
+    /// Of one kind, whoever does it.
+    pub by_kind: Option<Rate>,
 }
 
 /// Evidence from which an incident is told before anything is known of the traffic: medium severity.
@@ -50,8 +57,8 @@ const AT_ONCE: f64 = 0.5;
 const KEPT: f64 = 0.25;
 /// How long the threshold stays after the last that was heard of a critical incident.
 const FREEZE_NS: u64 = 10 * 60 * 1_000_000_000;
-/// Told incidents that are remembered, at most.
-const REMEMBERED: usize = 4096;
+/// Told incidents that are remembered, at most, and muted ones.
+const REMEMBERED: usize = 16_384;
 /// Incidents that wait, at most: beyond, the weakest go.
 const WAITING: usize = 256;
 
@@ -75,6 +82,12 @@ pub struct Stats {
     pub below: u64,
     /// Incidents that waited for the allowance in vain.
     pub withheld: u64,
+    /// Times that an incident new or grown was muted.
+    pub muted: u64,
+    /// Times that one that had grown was dealt with by somebody already.
+    pub handled: u64,
+    /// Times that one had to wait because its host or its kind had told enough.
+    pub limited: u64,
 }
 
 /// One rate with its control.
@@ -110,6 +123,12 @@ pub struct Budget {
     told: BTreeSet<u64>,
     /// By serial number: evidence when it came, and where to find it.
     waiting: BTreeMap<u64, (f64, Place)>,
+    /// What nobody is to be told of, and the incidents among those that are not told for that reason.
+    mutes: Arc<Mutes>,
+    muted: BTreeMap<u64, Place>,
+    /// Those that were muted, or found to be dealt with, when it was asked last.
+    kept_quiet: Vec<(u64, Place)>,
+    limits: Limits,
     stats: Stats,
 }
 
@@ -131,8 +150,23 @@ impl Budget {
             frozen_until: 0,
             told: BTreeSet::new(),
             waiting: BTreeMap::new(),
+            mutes: Arc::default(),
+            muted: BTreeMap::new(),
+            kept_quiet: Vec::new(),
+            limits: Limits::new(settings.by_host, settings.by_kind),
             stats: Stats::default(),
         }
+    }
+
+    /// Has it keep quiet of these from now on. What is not muted any more and goes on is told, as if it were new.
+    pub fn mute(&mut self, mutes: Arc<Mutes>) {
+        self.mutes = mutes;
+    }
+
+    fn is_muted(&self, incident: &Incident) -> bool {
+        let host = incident.subject.address.to_string();
+        let kind = incident.kind.name();
+        self.mutes.of(&host, kind, incident.last).is_some()
     }
 
     /// Takes what is new among the incidents, at this moment of the traffic, and answers what to tell: the strongest
@@ -145,12 +179,12 @@ impl Budget {
             .collect();
         let incidents: &'a Incidents = incidents;
         self.pass(now);
+        self.kept_quiet.clear();
         let mut alerts = Vec::new();
         let mut candidates: Vec<(u64, &'a Incident)> = Vec::new();
-        if self
-            .channels
-            .iter()
-            .any(|channel| channel.allowance.left() >= 1.0)
+        let is_room = |channel: &Channel| channel.allowance.left() >= 1.0;
+        if !self.waiting.is_empty()
+            && (self.channels.is_empty() || self.channels.iter().any(is_room))
         {
             let mut lost = 0;
             self.waiting.retain(|serial, (_, place)| {
@@ -165,7 +199,20 @@ impl Budget {
             let Some(incident) = find(incidents, serial, place) else {
                 continue;
             };
-            if self.told.contains(&serial) {
+            if self.is_muted(incident) {
+                self.stats.muted += 1;
+                self.kept_quiet.push((serial, place));
+                self.waiting.remove(&serial);
+                self.muted.insert(serial, place);
+                if self.muted.len() > REMEMBERED {
+                    self.muted.pop_first();
+                }
+            } else if self.mutes.is_handled(&incident.id(), incident.severity()) {
+                self.stats.handled += 1;
+                self.kept_quiet.push((serial, place));
+                // Not another alert, when it becomes graver.
+                self.remember(serial);
+            } else if self.told.contains(&serial) {
                 self.stats.again += 1;
                 self.heed(incident);
                 alerts.push(Alert {
@@ -173,6 +220,24 @@ impl Budget {
                     again: true,
                 });
             } else if !self.waiting.contains_key(&serial) {
+                self.muted.remove(&serial);
+                candidates.push((serial, incident));
+            }
+        }
+        let mut again = Vec::new();
+        let mut muted = std::mem::take(&mut self.muted);
+        muted.retain(|serial, place| match find(incidents, *serial, *place) {
+            Some(incident) if self.is_muted(incident) => true,
+            Some(incident) => {
+                again.push((*serial, incident));
+                false
+            }
+            None => false,
+        });
+        self.muted = muted;
+        for (serial, incident) in again {
+            if !self.told.contains(&serial) && !candidates.iter().any(|(known, _)| *known == serial)
+            {
                 candidates.push((serial, incident));
             }
         }
@@ -203,19 +268,32 @@ impl Budget {
                 self.stats.below += 1;
                 return false;
             }
-            if !channel.allowance.take(severity == Severity::Critical) {
+        }
+        let urgent = severity == Severity::Critical;
+        if !self.limits.allow(self.now.unwrap_or(0), incident, urgent) {
+            self.stats.limited += u64::from(!self.waiting.contains_key(&serial));
+            self.wait(serial, incident);
+            return false;
+        }
+        if let Some(channel) = self.of[place].map(|at| &mut self.channels[at]) {
+            if !channel.allowance.take(urgent) {
                 self.wait(serial, incident);
                 return false;
             }
             channel.control.raise();
         }
+        self.limits.take(incident, urgent);
         self.waiting.remove(&serial);
+        self.remember(serial);
+        self.stats.alerts += 1;
+        true
+    }
+
+    fn remember(&mut self, serial: u64) {
         self.told.insert(serial);
         if self.told.len() > REMEMBERED {
             self.told.pop_first();
         }
-        self.stats.alerts += 1;
-        true
     }
 
     fn wait(&mut self, serial: u64, incident: &Incident) {
@@ -268,6 +346,19 @@ impl Budget {
     /// Incidents that wait for the allowance now.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// Incidents that were worth telling when it was asked last, and that nobody is told of: muted, or dealt with.
+    pub fn kept_quiet<'a>(&self, incidents: &'a Incidents) -> Vec<&'a Incident> {
+        let found = self.kept_quiet.iter();
+        found
+            .filter_map(|(serial, place)| find(incidents, *serial, *place))
+            .collect()
+    }
+
+    /// Whether it keeps quiet of this incident because of a mute.
+    pub fn has_muted(&self, incident: &Incident) -> bool {
+        self.muted.contains_key(&incident.serial())
     }
 
     /// Whether this incident was told.

@@ -7,6 +7,8 @@ mod incident;
 mod incidents;
 mod judge;
 mod kind;
+mod limits;
+mod mute;
 mod phrase;
 pub mod quality;
 mod rest;
@@ -27,6 +29,7 @@ pub use self::{
     incidents::{Incidents, Settings as IncidentSettings},
     judge::{Judge, explain},
     kind::{Kind, Role, Subject},
+    mute::{HostMatch, Mute, MuteBoard, Mutes},
     phrase::{amount, bytes, count},
     stage::Stage,
     tally::Tally,

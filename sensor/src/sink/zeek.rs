@@ -152,8 +152,11 @@ pub fn reasons_json(reasons: &[Reason]) -> Value {
 /// A connection as an entry of the store.
 pub fn entry(conn: &Conn, verdict: &Verdict, reasons: &[Reason]) -> FlowEntry {
     FlowEntry {
+        id: 0,
+        file: None,
         line: conn.line,
         uid: conn.uid.clone(),
+        community_id: None,
         start_ns: conn.start,
         duration_ns: conn.duration_ns,
         src_ip: conn.source.to_string(),
@@ -165,6 +168,9 @@ pub fn entry(conn: &Conn, verdict: &Verdict, reasons: &[Reason]) -> FlowEntry {
         conn_state: conn.state.map(|state| state.name().to_owned()),
         orig_bytes: conn.orig.ip_bytes,
         resp_bytes: conn.resp.ip_bytes,
+        orig_packets: conn.orig.packets,
+        resp_packets: conn.resp.packets,
+        kind: None,
         score: verdict.score,
         p_value: verdict.p_value,
         severity: verdict.severity,

@@ -32,6 +32,7 @@ fn per_day(alerts: u32) -> BudgetSettings {
             period_ns: DAY,
         }),
         by_severity: [None; 4],
+        ..BudgetSettings::default()
     }
 }
 
@@ -177,6 +178,7 @@ fn severities_have_rates_of_their_own() {
     sensor.budget = Budget::new(&BudgetSettings {
         shared: None,
         by_severity: [rate(1), rate(1), rate(40), rate(40)],
+        ..BudgetSettings::default()
     });
     // High evidence (rarity 6 and more) is told, medium has used up its one.
     let mut told = [0; 2];

@@ -151,6 +151,7 @@ impl Sensor {
                     period_ns: DAY,
                 }),
                 by_severity: [None; 4],
+                ..BudgetSettings::default()
             }),
             learner: Learner::new(settings, Arc::new(model)),
             dice,

@@ -18,8 +18,24 @@ const LONG: &[(&str, &str)] = &[
         "the one table that declares every feature of a connection",
     ),
     (
-        "sensor/src/sink/store.rs",
-        "the schema, what goes in and what comes out, with their tests",
+        "sensor/src/sink/store/flows.rs",
+        "flows in and out, with every way to ask for them",
+    ),
+    (
+        "sensor/src/sink/store/hosts.rs",
+        "the profile of a host: how it is made, kept and asked for",
+    ),
+    (
+        "sensor/src/sink/store/incidents.rs",
+        "incidents in and out, with every way to ask for them",
+    ),
+    (
+        "sensor/src/sink/store/files.rs",
+        "files and captures taken in whole, with their tests",
+    ),
+    (
+        "sensor/src/sink/store/writer.rs",
+        "one thread: what it takes, when it writes, what it does where the disk fails",
     ),
     (
         "sensor/src/score/phrase.rs",

@@ -4,6 +4,7 @@ mod background;
 mod beside;
 mod exports;
 mod heart;
+mod keeping;
 #[cfg_attr(not(target_os = "linux"), path = "notify_other.rs")]
 mod notify;
 pub(super) mod outlets;
@@ -15,7 +16,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use model::{Model, Published};
 
-use self::{background::Background, heart::Heart, screen::Screen};
+use self::{background::Background, heart::Heart, keeping::Keeping, screen::Screen};
 pub(super) use self::{background::told_to_stop, notify::Notify};
 use super::{
     args::Live,
@@ -209,6 +210,10 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
     }
     let mut subscriptions = Subscriptions::default();
     let outlets = outlets::start(&setup, specs, !to_stdout, &metrics, &mut subscriptions)?;
+    let keeping = Keeping::start(&setup, to_stdout, &mut subscriptions, &metrics)?;
+    if let Some(keeping) = &keeping {
+        watch = watch.muting(keeping.mutes.clone());
+    }
     let mut heart = Heart::new(notify, pulse, &setup.config.capture);
     let post = subscriptions.close(&metrics);
     let resources = beside::resources(&setup, &post, &metrics, to_stdout)?;
@@ -226,6 +231,9 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
     // Whoever listens sees the end of what there is to hear.
     drop((desk, resources, intel));
     outlets::stop(&setup, outlets);
+    if let Some(keeping) = keeping {
+        keeping.end();
+    }
     background.end();
     let watched = watched?;
     screen.finish(&watched)?;

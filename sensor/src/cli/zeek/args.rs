@@ -65,7 +65,7 @@ pub(in crate::cli) struct ZeekWatch {
     /// Model file [default: anomaly-out/zeek.model]
     #[arg(short, long, value_name = "FILE")]
     pub(in crate::cli) model: Option<PathBuf>,
-    /// SQLite file that keeps the most anomalous connections [default: anomaly-out/anomalies.sqlite]
+    /// SQLite file that keeps the most anomalous connections [default: anomaly-out/anomaly.sqlite]
     #[arg(short, long, value_name = "FILE")]
     pub(in crate::cli) store: Option<PathBuf>,
     /// Share of each file's connections to keep, the most anomalous ones

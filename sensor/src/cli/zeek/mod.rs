@@ -34,12 +34,6 @@ impl From<LogError> for Fault {
     }
 }
 
-impl From<crate::sink::store::StoreError> for Fault {
-    fn from(error: crate::sink::store::StoreError) -> Self {
-        Self::new(code::FAILED, error.to_string())
-    }
-}
-
 /// Where a model of connection logs lies unless somebody says otherwise.
 fn model_path(setup: &Setup, wanted: Option<&PathBuf>) -> PathBuf {
     wanted

@@ -72,17 +72,14 @@ pub(super) fn run(args: &ZeekWatch) -> Result<u8, Fault> {
             format!("{}: not a folder", args.folder.display()),
         ));
     }
-    let path = args
-        .store
-        .clone()
-        .unwrap_or_else(|| setup.folder().join("anomalies.sqlite"));
+    let path = args.store.clone().unwrap_or_else(|| setup.store_path());
     if let Some(folder) = path.parent().filter(|path| !path.as_os_str().is_empty()) {
         make_folder(folder)?;
     }
     let limits = Limits {
         flows: args.max_rows,
         age_ns: u64::try_from(args.max_age.as_nanos()).unwrap_or(u64::MAX),
-        ..Limits::default()
+        ..setup.store_limits()
     };
     let mut watch = Watch {
         setup: &setup,

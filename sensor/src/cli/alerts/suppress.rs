@@ -1,0 +1,220 @@
+//! `alerts suppress` and `alerts unsuppress`.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{
+    super::{
+        fault::{Fault, code},
+        sheet::{self, Sheet, moment, when},
+    },
+    args::{Suppress, Unsuppress},
+    by, whole,
+};
+use crate::{
+    score::{HostMatch, count},
+    sink::{
+        store::{Actions, NewSuppression, Suppression},
+        table::{Align, Table},
+    },
+    time::{self, Stamp},
+};
+
+/// A moment that may lie ahead: a date or a time; a length of time would mean the past.
+fn ahead(flag: &str, text: &str) -> Result<u64, Fault> {
+    let wrong = |what: String| Fault::new(code::USAGE, format!("{flag} {what}"));
+    if time::parse_duration(text).is_ok() {
+        return Err(wrong(format!(
+            "{text}: write a date or a time in UTC, for example 2026-12-31 or 2026-11-22T02:00:00Z (or use --for)"
+        )));
+    }
+    moment(text).map_err(wrong)
+}
+
+/// What is suppressed, in words.
+fn scope(host: Option<&HostMatch>, kind: Option<&str>) -> String {
+    match (host, kind) {
+        (None, None) => "every incident".to_owned(),
+        (Some(host), None) => format!("every incident about {host}"),
+        (None, Some(kind)) => format!("{kind}, whoever it is about"),
+        (Some(host), Some(kind)) => format!("{kind} about {host}"),
+    }
+}
+
+pub(super) fn suppress(args: &Suppress) -> Result<u8, Fault> {
+    let (setup, reader) = sheet::open(&args.common, args.format)?;
+    let (host, kind) = match &args.id {
+        Some(id) => {
+            let ids = whole(&reader, std::slice::from_ref(id))?;
+            let id = ids.first().map_or("", String::as_str);
+            let entry = reader
+                .incident(id)?
+                .ok_or_else(|| Fault::new(code::USAGE, format!("`{id}`: no such incident")))?;
+            let host = HostMatch::parse(&entry.alert.host)
+                .unwrap_or_else(|_| HostMatch::Name(entry.alert.host.to_lowercase()));
+            (Some(host), Some(entry.alert.kind))
+        }
+        None => {
+            let kind = args.kind.as_ref().map(|kind| sheet::kind(&reader, kind));
+            (args.host.clone(), kind.transpose()?)
+        }
+    };
+    if host.is_none() && kind.is_none() && !args.everything {
+        return Err(Fault::new(
+            code::USAGE,
+            "suppress what? Name an incident's id, --host, --kind, or --everything",
+        ));
+    }
+    let from = args
+        .from
+        .as_deref()
+        .map(|text| ahead("--from", text))
+        .transpose()?;
+    let until = args
+        .until
+        .as_deref()
+        .map(|text| ahead("--until", text))
+        .transpose()?;
+    let lasting = args.lasting.map(|lasting| {
+        let length = u64::try_from(lasting.as_nanos()).unwrap_or(u64::MAX);
+        from.unwrap_or_else(time::now).saturating_add(length)
+    });
+    let until = until.or(lasting);
+    if args.everything && until.is_none() {
+        return Err(Fault::new(
+            code::USAGE,
+            "--everything for ever would switch the sensor off: say until when, with --for or --until",
+        ));
+    }
+    if until.is_some_and(|until| until <= from.unwrap_or_else(time::now)) {
+        return Err(Fault::new(
+            code::USAGE,
+            "that time is over before it begins",
+        ));
+    }
+    drop(reader);
+    let mut actions = Actions::open(&setup.store_path())?;
+    let made = actions.suppress(&NewSuppression {
+        host,
+        kind,
+        reason: args.reason.clone().unwrap_or_default(),
+        from_ns: from.unwrap_or(0),
+        until_ns: until,
+        by: by(args.by.as_ref()),
+    })?;
+    let end = made.until_ns.map_or_else(
+        || "until it is removed".to_owned(),
+        |until| format!("until {} UTC", when(until)),
+    );
+    setup.note(&format!(
+        "suppression {}: {} {end}; {} stored incidents suppressed (undo: anomaly-detect alerts unsuppress {})",
+        made.id,
+        scope(made.host.as_ref(), made.kind.as_deref()),
+        count(made.incidents as f64),
+        made.id
+    ));
+    Ok(0)
+}
+
+pub(super) fn unsuppress(args: &Unsuppress) -> Result<u8, Fault> {
+    let (setup, reader) = sheet::open(&args.common, None)?;
+    drop(reader);
+    let mut actions = Actions::open(&setup.store_path())?;
+    for number in &args.numbers {
+        let heard = actions.unsuppress(*number, &by(args.by.as_ref()))?;
+        setup.note(&format!(
+            "suppression {number} removed; {} incidents are heard of again",
+            count(heard as f64)
+        ));
+    }
+    Ok(0)
+}
+
+fn value(one: &Suppression, in_force: bool) -> Value {
+    let time = |at: u64| Stamp(at).to_string();
+    json!({
+        "number": one.id,
+        "host": one.host.as_ref().map(ToString::to_string),
+        "kind": one.kind,
+        "reason": one.reason,
+        "in_force": in_force,
+        "from_time": (one.from_ns > 0).then(|| time(one.from_ns)),
+        "until_time": one.until_ns.map(time),
+        "created_time": time(one.created_ns),
+        "created_by": one.created_by,
+        "incidents": one.incidents,
+        "last_time": one.last_ns.map(time),
+        "removed_time": one.removed_ns.map(time),
+        "removed_by": one.removed_by,
+    })
+}
+
+pub(super) fn list(args: &Suppress) -> Result<u8, Fault> {
+    let (setup, reader) = sheet::open(&args.common, args.format)?;
+    let now = time::now();
+    let mut table = Table::new(&[
+        ("number", Align::Right),
+        ("what", Align::Left),
+        ("from", Align::Left),
+        ("until", Align::Left),
+        ("incidents", Align::Right),
+        ("by", Align::Left),
+        ("reason", Align::Left),
+    ]);
+    let all = reader.suppressions(args.past)?;
+    for one in &all {
+        let until = match (one.removed_ns, one.until_ns) {
+            (Some(removed), _) => format!("removed {}", when(removed)),
+            (None, Some(until)) => when(until),
+            (None, None) => "removed".to_owned(),
+        };
+        table.row([
+            one.id.to_string(),
+            scope(one.host.as_ref(), one.kind.as_deref()),
+            if one.from_ns == 0 {
+                "always".to_owned()
+            } else {
+                when(one.from_ns)
+            },
+            until,
+            count(one.incidents as f64),
+            one.created_by.clone(),
+            one.reason.clone(),
+        ]);
+    }
+    let sheet = Sheet {
+        table,
+        values: all
+            .iter()
+            .map(|one| value(one, one.is_in_force(now)))
+            .collect(),
+        columns: &[
+            "number",
+            "host",
+            "kind",
+            "reason",
+            "in_force",
+            "from_time",
+            "until_time",
+            "created_time",
+            "created_by",
+            "incidents",
+            "last_time",
+            "removed_time",
+            "removed_by",
+        ],
+        empty: "nothing is suppressed",
+    };
+    sheet.write(
+        Path::new("-"),
+        setup.config.output.format,
+        &|_, _, _, text| text.to_owned(),
+    )?;
+    for window in &setup.config.alerts.maintenance {
+        setup.note(&format!(
+            "maintenance window of the configuration: {window} UTC"
+        ));
+    }
+    Ok(0)
+}

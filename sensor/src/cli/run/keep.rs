@@ -1,0 +1,174 @@
+//! What `run` puts into the store: what it would have had of the same traffic, had it been watched.
+
+use std::path::PathBuf;
+
+use sha2::{Digest as _, Sha256};
+
+use super::super::{fault::Fault, setup::Setup};
+use crate::{
+    features::Row,
+    flow::FlowRecord,
+    pipeline::Summary,
+    score::{Scored, explain},
+    sink::{
+        alert::{Alert, Stage},
+        rollup::{Judged, Rollup},
+        store::{FileEntry, FlowEntry, Found, Profiles, Share, Store},
+    },
+};
+
+/// Flows that are held in memory until they are stored, at most: the rarest of them.
+const FLOWS: usize = 100_000;
+
+/// Collects while flows are scored.
+pub(super) struct Keep {
+    share: Share,
+    flows: Vec<Scored>,
+    profiles: Profiles,
+    rollup: Rollup,
+    left_out: u64,
+    first: u64,
+    last: u64,
+}
+
+impl Keep {
+    pub(super) fn new(setup: &Setup) -> Self {
+        Self {
+            share: setup.store_share(),
+            flows: Vec::new(),
+            profiles: Profiles::new(),
+            rollup: Rollup::new(),
+            left_out: 0,
+            first: u64::MAX,
+            last: 0,
+        }
+    }
+
+    pub(super) fn absorb(&mut self, scored: &Scored) {
+        let (record, row): (&FlowRecord, &Row) = (&scored.record, &scored.row);
+        let judged = Judged {
+            score: scored.score,
+            p_value: scored.p_value,
+            severity: scored.severity,
+            anomalous: scored.anomalous,
+            kind: scored.kind,
+        };
+        self.rollup.absorb(record, row, Some(&judged));
+        self.profiles
+            .absorb(record, Some((scored.p_value, scored.anomalous)));
+        self.first = self.first.min(record.start());
+        self.last = self.last.max(record.last());
+        if self
+            .share
+            .keeps(scored.score, scored.p_value, scored.anomalous)
+        {
+            self.flows.push(scored.clone());
+        }
+        if self.flows.len() >= 2 * FLOWS {
+            self.cut();
+        }
+    }
+
+    /// The rarest stay.
+    fn cut(&mut self) {
+        if self.flows.len() > FLOWS {
+            self.left_out += (self.flows.len() - FLOWS) as u64;
+            self.flows.select_nth_unstable_by(FLOWS, |a, b| {
+                let key = |scored: &Scored| (scored.record.start(), scored.record.id);
+                a.p_value
+                    .total_cmp(&b.p_value)
+                    .then_with(|| key(a).cmp(&key(b)))
+            });
+            self.flows.truncate(FLOWS);
+        }
+    }
+
+    /// Puts everything into the store.
+    pub(super) fn store(
+        mut self,
+        setup: &Setup,
+        inputs: &[PathBuf],
+        summary: &Summary,
+        model: &model::Model,
+    ) -> Result<(), Fault> {
+        self.cut();
+        self.flows
+            .sort_by_key(|scored| (scored.record.start(), scored.record.id));
+        let names: Vec<String> = inputs
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        let digest = {
+            let mut text = names.join("\n");
+            // Standard input has one name for all that comes.
+            text.push_str(&format!(
+                "\n{} {} {}",
+                summary.pass.ledger.seen, self.first, self.last
+            ));
+            let digest = Sha256::digest(text.as_bytes());
+            let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("run:{digits}")
+        };
+        let flows: Vec<FlowEntry> = self
+            .flows
+            .iter_mut()
+            .zip(1..)
+            .map(|(scored, line)| {
+                if scored.reasons.is_empty() && scored.anomalous {
+                    scored.reasons = explain(model, &scored.row);
+                }
+                FlowEntry {
+                    line,
+                    ..FlowEntry::from(&*scored)
+                }
+            })
+            .collect();
+        let model_digest = model.digest();
+        let alert = |incident| Alert {
+            model: model_digest.get(..16).unwrap_or(&model_digest).to_owned(),
+            ..Alert::of_flows(incident, Stage::New)
+        };
+        let muted = summary.muted().into_iter().map(|incident| Alert {
+            stage: Stage::Progress,
+            ..alert(incident)
+        });
+        let folder = setup.folder().join("evidence");
+        let told = summary.told().into_iter().map(|incident| {
+            let alert = alert(incident);
+            let has_bundle = folder.join(&alert.id).is_dir();
+            Alert {
+                bundle: has_bundle.then(|| alert.id.clone()),
+                ..alert
+            }
+        });
+        let incidents: Vec<Alert> = told.chain(muted).collect();
+        let file = FileEntry {
+            path: names.join(", "),
+            digest,
+            size_bytes: summary.pass.replay.bytes,
+            offset_bytes: summary.pass.replay.bytes,
+            records: summary.flows,
+            lost: 0,
+            last_ns: self.last,
+            model: model_digest,
+        };
+        let mut store = Store::open(&setup.store_path(), setup.store_limits())?;
+        store.add_run(
+            &file,
+            Found {
+                flows: &flows,
+                incidents: &incidents,
+                mutes: &summary.mutes,
+                profiles: &mut self.profiles,
+                rollup: &mut self.rollup,
+            },
+        )?;
+        if self.left_out > 0 {
+            setup.note(&format!(
+                "warning: {} telling flows beyond {FLOWS} were not kept in the store, the least rare ones",
+                self.left_out
+            ));
+        }
+        Ok(())
+    }
+}

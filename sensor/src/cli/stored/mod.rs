@@ -1,0 +1,204 @@
+//! `flows`, `hosts`, `top`: what the store knows of traffic.
+
+mod flows;
+mod hosts;
+mod top;
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+pub(super) use self::{flows::run as flows, hosts::run as hosts, top::run as top};
+use super::{
+    args::Common,
+    sheet::{host, moment},
+};
+use crate::{config::Format, score::HostMatch};
+
+/// Order of flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum FlowSort {
+    /// Most anomalous first
+    PValue,
+    /// Newest first
+    Start,
+    /// Most bytes first
+    Bytes,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The store keeps flows as rare as store.flow_share (5 %) of ordinary traffic, and all anomalous ones.\n\n\
+        Examples:\n  \
+        anomaly-detect flows --incident 3f2a\n  \
+        anomaly-detect flows --host 10.0.0.5 --since 24h --sort start\n  \
+        anomaly-detect flows --src 10.0.0.0/8 --port 445 --anomalous --format csv -o smb.csv"
+)]
+pub(super) struct StoredFlows {
+    /// Of this incident: its id, or the beginning of it
+    #[arg(long, value_name = "ID")]
+    incident: Option<String>,
+    /// From or to this host: an address or a prefix
+    #[arg(long, value_name = "HOST", value_parser = host)]
+    host: Option<HostMatch>,
+    /// From this host
+    #[arg(long, value_name = "HOST", value_parser = host)]
+    src: Option<HostMatch>,
+    /// To this host
+    #[arg(long, value_name = "HOST", value_parser = host)]
+    dst: Option<HostMatch>,
+    /// To this port
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+    /// Of this protocol: tcp, udp, icmp, or a number
+    #[arg(long, value_name = "PROTOCOL", value_parser = protocol)]
+    protocol: Option<u8>,
+    /// Part of incidents of this kind
+    #[arg(long, value_name = "KIND")]
+    kind: Option<String>,
+    /// Of this id (16 hexadecimal digits, or Zeek's uid)
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    /// Of this Community ID
+    #[arg(long, value_name = "ID")]
+    community_id: Option<String>,
+    /// Only those that are anomalous
+    #[arg(long)]
+    anomalous: bool,
+    /// Begun since: so long ago (2h, 7d), a date, or a time in UTC
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<u64>,
+    /// Begun before
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<u64>,
+    /// Order
+    #[arg(long, value_enum, value_name = "ORDER", default_value = "p-value")]
+    sort: FlowSort,
+    /// Flows at most
+    #[arg(long, value_name = "NUMBER", default_value_t = 50)]
+    limit: u32,
+    /// Output file, or -
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    output: PathBuf,
+    /// Form of the output
+    #[arg(long, value_enum, value_name = "FORM")]
+    format: Option<Format>,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn protocol(text: &str) -> Result<u8, String> {
+    let named = (0..=u8::MAX).find(|number| crate::flow::protocol_name(*number) == Some(text));
+    named
+        .or_else(|| text.parse().ok())
+        .ok_or_else(|| "a protocol's name (tcp, udp, icmp) or number".to_owned())
+}
+
+/// Order of hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum HostSort {
+    /// Most bytes first
+    Bytes,
+    /// Most flows first
+    Flows,
+    /// Most anomalous flows first
+    Anomalous,
+    /// Those with grave open incidents first
+    Risk,
+    /// Seen last first
+    Last,
+    /// Most peers first
+    Peers,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "A host is known once it took part in a conversation; addresses that were merely asked are not.\n\n\
+        Examples:\n  \
+        anomaly-detect hosts --sort risk\n  \
+        anomaly-detect hosts 10.0.0.5              its profile, with what is usual for it\n  \
+        anomaly-detect hosts 10.0.0.0/24 --format csv -o hosts.csv"
+)]
+pub(super) struct Hosts {
+    /// One address for its profile, or a prefix
+    #[arg(value_name = "HOST", value_parser = host)]
+    host: Option<HostMatch>,
+    /// With a packet since: so long ago (2h, 7d), a date, or a time in UTC
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<u64>,
+    /// Order
+    #[arg(long, value_enum, value_name = "ORDER", default_value = "bytes")]
+    sort: HostSort,
+    /// Hosts at most
+    #[arg(long, value_name = "NUMBER", default_value_t = 50)]
+    limit: u32,
+    /// Output file, or -
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    output: PathBuf,
+    /// Form of the output
+    #[arg(long, value_enum, value_name = "FORM")]
+    format: Option<Format>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What is ranked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Ranked {
+    /// Hosts, by what they sent and received
+    Hosts,
+    /// Who talks to whom
+    Pairs,
+    /// Services: protocol and port
+    Services,
+    /// IP protocols
+    Protocols,
+    /// Kinds of incident that flows are part of
+    Kinds,
+}
+
+/// By what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum By {
+    /// Bytes
+    Bytes,
+    /// Packets
+    Packets,
+    /// Flows
+    Flows,
+    /// Flows without an answer
+    Failed,
+    /// Anomalous flows
+    Anomalous,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Counts all traffic, not only the flows that are kept. Time counts in whole hours.\n\n\
+        Examples:\n  \
+        anomaly-detect top\n  \
+        anomaly-detect top services --since 24h\n  \
+        anomaly-detect top pairs --by anomalous --format json"
+)]
+pub(super) struct TopArgs {
+    /// What to rank
+    #[arg(value_enum, value_name = "WHAT", default_value = "hosts")]
+    what: Ranked,
+    /// By what
+    #[arg(long, value_enum, value_name = "MEASURE", default_value = "bytes")]
+    by: By,
+    /// Since: so long ago (2h, 7d), a date, or a time in UTC
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<u64>,
+    /// Rows at most
+    #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+    limit: u32,
+    /// Output file, or -
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    output: PathBuf,
+    /// Form of the output
+    #[arg(long, value_enum, value_name = "FORM")]
+    format: Option<Format>,
+    #[command(flatten)]
+    common: Common,
+}

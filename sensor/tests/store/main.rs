@@ -1,0 +1,10 @@
+//! The store while a sensor writes: what is told arrives, what people do is heeded, a crash or a full disk takes no more than it must.
+
+#[path = "../learning/made.rs"]
+mod made;
+
+mod crash;
+mod muted;
+mod queries;
+mod sensor;
+mod written;
