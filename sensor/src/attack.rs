@@ -88,3 +88,114 @@ pub const fn remote_service(port: u16) -> Option<Technique> {
         _ => return None,
     })
 }
+
+/// A tactic of MITRE ATT&CK: why somebody does it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tactic {
+    /// Its id, for example `TA0007`.
+    pub id: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// Techniques known here that serve it; one may serve several.
+    pub techniques: &'static [Technique],
+}
+
+/// Tactics that a technique known here serves (version 15), in the order of the matrix of Enterprise; then ICS.
+pub const TACTICS: &[Tactic] = &[
+    Tactic {
+        id: "TA0043",
+        name: "Reconnaissance",
+        techniques: &[SCANNING_BLOCKS, SCANNING],
+    },
+    Tactic {
+        id: "TA0001",
+        name: "Initial Access",
+        techniques: &[VALID_ACCOUNTS],
+    },
+    Tactic {
+        id: "TA0002",
+        name: "Execution",
+        techniques: &[INTERPRETER, WMI, SERVICE_EXECUTION],
+    },
+    Tactic {
+        id: "TA0003",
+        name: "Persistence",
+        techniques: &[WINDOWS_SERVICE],
+    },
+    Tactic {
+        id: "TA0005",
+        name: "Defense Evasion",
+        techniques: &[
+            CLEARED_LOGS,
+            DISABLED_TOOLS,
+            DISABLED_LOGGING,
+            PASS_THE_TICKET,
+            PERMISSIONS,
+        ],
+    },
+    Tactic {
+        id: "TA0006",
+        name: "Credential Access",
+        techniques: &[GUESSING, SPRAYING, TICKETS, KERBEROASTING, DCSYNC],
+    },
+    Tactic {
+        id: "TA0007",
+        name: "Discovery",
+        techniques: &[
+            SERVICE_DISCOVERY,
+            SYSTEM_DISCOVERY,
+            CONNECTIONS_DISCOVERY,
+            SHARE_DISCOVERY,
+            ACCOUNT_DISCOVERY,
+        ],
+    },
+    Tactic {
+        id: "TA0008",
+        name: "Lateral Movement",
+        techniques: &[
+            REMOTE_SERVICES,
+            technique("T1021.001", "Remote Services: Remote Desktop Protocol"),
+            ADMIN_SHARES,
+            technique(
+                "T1021.003",
+                "Remote Services: Distributed Component Object Model",
+            ),
+            technique("T1021.004", "Remote Services: SSH"),
+            technique("T1021.005", "Remote Services: VNC"),
+            WINRM,
+            TOOL_TRANSFER,
+        ],
+    },
+    Tactic {
+        id: "TA0011",
+        name: "Command and Control",
+        techniques: &[
+            APPLICATION_PROTOCOL,
+            DNS,
+            ENCRYPTED_CHANNEL,
+            ODD_PORT,
+            TUNNELLING,
+            INGRESS,
+        ],
+    },
+    Tactic {
+        id: "TA0010",
+        name: "Exfiltration",
+        techniques: &[OTHER_PROTOCOL, OVER_C2],
+    },
+    Tactic {
+        id: "TA0040",
+        name: "Impact",
+        techniques: &[FLOOD, REFLECTION, EXHAUSTION],
+    },
+    Tactic {
+        id: "TA0100",
+        name: "Collection (ICS)",
+        techniques: &[POINT_IDENTIFICATION],
+    },
+    Tactic {
+        id: "TA0106",
+        name: "Impair Process Control (ICS)",
+        techniques: &[COMMAND_MESSAGE],
+    },
+];

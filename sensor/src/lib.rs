@@ -25,6 +25,7 @@ pub mod metrics;
 pub mod pipeline;
 pub mod resources;
 pub mod score;
+pub mod serve;
 pub mod sink;
 pub mod time;
 pub mod zeek;

@@ -55,6 +55,8 @@ pub(super) enum Command {
     Hosts(super::stored::Hosts),
     /// Rank hosts, pairs, services by what they move
     Top(super::stored::TopArgs),
+    /// Show what was stored in a browser: incidents, traffic, hosts, and why
+    Dashboard(super::dashboard::Dashboard),
     /// Say why flows are anomalous
     Explain(Explain),
     /// Cut the packets of a flow or an alert out of captures

@@ -81,6 +81,30 @@ impl From<crate::metrics::ServeError> for Fault {
     }
 }
 
+impl From<crate::serve::ServeError> for Fault {
+    fn from(error: crate::serve::ServeError) -> Self {
+        Self::new(code::FAILED, error.to_string())
+    }
+}
+
+impl From<crate::serve::AccessError> for Fault {
+    fn from(error: crate::serve::AccessError) -> Self {
+        use crate::serve::AccessError;
+        let code = match &error {
+            AccessError::NoEntropy => code::FAILED,
+            AccessError::Unreadable { source, .. }
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                code::NO_PERMISSION
+            }
+            AccessError::NoToken(_) | AccessError::Unreadable { .. } | AccessError::Weak(_) => {
+                code::CONFIG
+            }
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
 impl From<TableError> for Fault {
     fn from(error: TableError) -> Self {
         match error {

@@ -4,6 +4,7 @@
 mod alerts;
 mod args;
 mod configuration;
+mod dashboard;
 mod doctor;
 mod eval;
 mod explain;
@@ -61,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Train(args) => train::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Live(args) => live::run(&args),
+        Command::Dashboard(args) => dashboard::run(&args),
         Command::Explain(args) if !args.replay.is_empty() => replay::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Extract(args) => extract::run(&args),

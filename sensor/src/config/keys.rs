@@ -195,6 +195,10 @@ keys! {
     "resources.least_share", Float, "0.2", "Rise of processor or memory use below which nothing is a spike, as a share of the whole (live).";
     "resources.least_bytes", Integer, "20M", "Disk reads or network traffic below which nothing is a spike, in bytes a second (live).";
 
+    "dashboard.listen", Text, "127.0.0.1:9478", "Address that serves the dashboard (live, dashboard); empty serves none.";
+    "dashboard.token_file", Text, "", "File whose first line is the token that the dashboard asks for; needed beyond loopback (openssl rand -hex 32).";
+    "dashboard.hosts", List, "", "Names under which browsers reach the dashboard; addresses and localhost always do.";
+
     "metrics.listen", Text, "127.0.0.1:9477", "Address that serves /metrics (live); empty serves none.";
 
     "webhook.targets", List, "", "Addresses that alerts are posted to, each as TEMPLATE=URL with slack, discord, teams or json; behind it may stand token_file=FILE secret_file=FILE min_severity=SEVERITY (live).";

@@ -5,6 +5,7 @@
 
 mod alerts;
 mod budget;
+mod dashboard;
 mod endpoint;
 mod flow_files;
 mod grade;
@@ -26,6 +27,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 pub use self::{
     alerts::Alerts,
     budget::{AlertBudget, AlertRate},
+    dashboard::Dashboard,
     endpoint::Endpoint,
     flow_files::{ConnLog, Parquet},
     grade::Grade,
@@ -76,6 +78,8 @@ pub struct Config {
     pub intel: Intel,
     /// What is watched of the box itself.
     pub resources: Resources,
+    /// Where the dashboard is served, and to whom.
+    pub dashboard: Dashboard,
     /// Where metrics are served.
     pub metrics: Metrics,
     /// Who is told over HTTP.
@@ -396,6 +400,7 @@ impl Config {
             conn_log: ConnLog::from_layers(layers)?,
             intel: Intel::from_layers(layers)?,
             resources: Resources::from_layers(layers)?,
+            dashboard: Dashboard::from_layers(layers)?,
             metrics: Metrics {
                 listen: layers.address("metrics.listen")?,
             },

@@ -146,6 +146,18 @@ impl Metrics {
         }
     }
 
+    /// A counter or gauge as it stands; 0 where it was never told, and for histograms.
+    pub fn value(&self, id: Id, labels: &[&str]) -> f64 {
+        let Some(labels) = self.admit(id, labels) else {
+            return 0.0;
+        };
+        match &self.families[id as usize] {
+            Family::Counter(family) => family.with_label_values(&labels).get(),
+            Family::Gauge(family) => family.with_label_values(&labels).get(),
+            Family::Histogram(_) => 0.0,
+        }
+    }
+
     /// Sets a gauge to 1 and forgets its other series: an info metric has one.
     pub fn info(&self, id: Id, labels: &[&str]) {
         if let Family::Gauge(family) = &self.families[id as usize] {

@@ -18,7 +18,7 @@ use super::{Metrics, Pulse, runbooks};
 /// Why metrics cannot be served.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{address}: {source}; another program serves there already? choose another with --set metrics.listen=127.0.0.1:9478, or none with --set metrics.listen="
+    "{address}: {source}; another program serves there already? choose another with --set metrics.listen=127.0.0.1:9479, or none with --set metrics.listen="
 )]
 pub struct ServeError {
     /// The address.

@@ -43,6 +43,13 @@ const MODULE_EDGES: &[(&str, &[&str])] = &[
     ),
     // Beside the stages: what scored flows teach.
     ("learn", &["features", "score"]),
+    // Beside the stages, at the very end: shows what sinks stored.
+    (
+        "serve",
+        &[
+            "attack", "features", "flow", "metrics", "score", "sink", "time",
+        ],
+    ),
     (
         "sink",
         &[
@@ -64,8 +71,8 @@ const MODULE_EDGES: &[(&str, &[&str])] = &[
 /// The stages, in the order in which data runs.
 const STAGES: &[&str] = &["capture", "flow", "context", "features", "score", "sink"];
 
-/// Beside the stages, and speaking their words: sources, and what learns.
-const SOURCES: &[&str] = &["learn", "logs", "zeek"];
+/// Beside the stages, and speaking their words: sources, what learns, and what serves what is stored.
+const SOURCES: &[&str] = &["learn", "logs", "serve", "zeek"];
 
 /// These put the stages together and may name any module.
 const ASSEMBLY: &[&str] = &["pipeline", "cli", "lib", "bin"];

@@ -20,6 +20,7 @@ use self::{background::Background, heart::Heart, keeping::Keeping, screen::Scree
 pub(super) use self::{background::told_to_stop, notify::Notify};
 use super::{
     args::Live,
+    dashboard::Beside,
     fault::{Fault, code},
     setup::{Flags, Setup, make_folder},
     swap,
@@ -34,6 +35,7 @@ use crate::{
         Both, Desk, Learning, Retraining, Source, Subscriptions, Watch, evidence::Recorder,
     },
     score::store::{self, Store},
+    sink::rollup::facts,
     time,
 };
 
@@ -119,6 +121,10 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
         Some(address) => Some(metrics::listen(address)?),
         None => None,
     };
+    let dashboard = match to_stdout {
+        true => None,
+        false => Beside::open(&setup)?,
+    };
     // Put back when this returns, whether it goes well or not.
     #[cfg(target_os = "linux")]
     let fixed = args.fix.then(|| {
@@ -164,6 +170,7 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
     if let Some(address) = setup.config.metrics.listen {
         setup.note(&format!("metrics at http://{address}/metrics"));
     }
+    let in_use = given.as_ref().map(facts::model);
     let published = given.map(|model| {
         describe_model(&metrics, &model);
         Arc::new(Published::new(model))
@@ -211,8 +218,14 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
     let mut subscriptions = Subscriptions::default();
     let outlets = outlets::start(&setup, specs, !to_stdout, &metrics, &mut subscriptions)?;
     let keeping = Keeping::start(&setup, to_stdout, &mut subscriptions, &metrics)?;
+    if let Some(dashboard) = dashboard {
+        dashboard.serve(&setup, &metrics, &mut subscriptions)?;
+    }
     if let Some(keeping) = &keeping {
         watch = watch.muting(keeping.mutes.clone());
+        let model = in_use.unwrap_or(serde_json::Value::Null);
+        keeping.facts.put("model", model);
+        screen.facts = Some(keeping.facts.clone());
     }
     let mut heart = Heart::new(notify, pulse, &setup.config.capture);
     let post = subscriptions.close(&metrics);
@@ -232,6 +245,9 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
     drop((desk, resources, intel));
     outlets::stop(&setup, outlets);
     if let Some(keeping) = keeping {
+        if let Ok(watched) = &watched {
+            keeping.facts.put("ledger", facts::ledger(&watched.ledger));
+        }
         keeping.end();
     }
     background.end();

@@ -21,7 +21,7 @@ use crate::{
     metrics::{Id, Metrics},
     pipeline::{Listener, Memory, News, Watched},
     score::{Kind, Scored, count},
-    sink::{csv::FlowCsv, json, table::Style},
+    sink::{csv::FlowCsv, json, rollup::facts, store::Facts, table::Style},
     time::{self, Stamp},
 };
 
@@ -39,6 +39,8 @@ pub(super) struct Screen<'a> {
     to_stdout: bool,
     style: Style,
     tenths: usize,
+    /// Where it is noted for those who look at what was stored.
+    pub(super) facts: Option<Facts>,
 }
 
 impl<'a> Screen<'a> {
@@ -80,7 +82,16 @@ impl<'a> Screen<'a> {
             to_stdout,
             style: Style::stdout(),
             tenths: 0,
+            facts: None,
         })
+    }
+
+    /// Says of a model that it is in use, wherever that is asked.
+    fn in_use(&self, model: &Model) {
+        describe_model(self.metrics, model);
+        if let Some(facts) = &self.facts {
+            facts.put("model", facts::model(model));
+        }
     }
 
     fn wrote(&mut self, result: &std::io::Result<()>) {
@@ -155,6 +166,7 @@ impl Listener for Screen<'_> {
     }
 
     fn learned(&mut self, model: &Model) {
+        self.in_use(model);
         self.setup.note(&format!(
             "learned from {} flow records; watching (threshold {})",
             count(model.info().rows as f64),
@@ -177,7 +189,7 @@ impl Listener for Screen<'_> {
         let store = self.setup.store();
         match decision {
             Decision::Promoted(model) => {
-                describe_model(self.metrics, model);
+                self.in_use(model);
                 self.setup
                     .note("learned anew from this traffic; in use now");
                 keep(self.setup, &store, model, self.to_stdout);
@@ -187,7 +199,7 @@ impl Listener for Screen<'_> {
                 why.name()
             )),
             Decision::RolledBack(model, failing) => {
-                describe_model(self.metrics, model);
+                self.in_use(model);
                 self.setup.note(&format!(
                     "warning: the new model {failing}; the one before is in use again"
                 ));
@@ -219,7 +231,7 @@ impl Listener for Screen<'_> {
     }
 
     fn replaced(&mut self, model: &Model) {
-        describe_model(self.metrics, model);
+        self.in_use(model);
         self.setup.note(&format!(
             "another model is in use now: {} (threshold {})",
             &model.digest()[..8],

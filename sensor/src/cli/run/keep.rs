@@ -12,7 +12,7 @@ use crate::{
     score::{Scored, explain},
     sink::{
         alert::{Alert, Stage},
-        rollup::{Judged, Rollup},
+        rollup::{Judged, Rollup, facts},
         store::{FileEntry, FlowEntry, Found, Profiles, Share, Store},
     },
 };
@@ -152,6 +152,10 @@ impl Keep {
             last_ns: self.last,
             model: model_digest,
         };
+        self.rollup
+            .note("ledger", facts::ledger(&summary.pass.ledger));
+        self.rollup.note("model", facts::model(model));
+        self.rollup.note("inputs", serde_json::json!(names));
         let mut store = Store::open(&setup.store_path(), setup.store_limits())?;
         store.add_run(
             &file,

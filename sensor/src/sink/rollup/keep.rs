@@ -5,10 +5,28 @@ use sensor_ebpf::flow::TimeNs;
 
 use super::{DAY_SECONDS, HOUR_SECONDS, SECOND_NS};
 
-/// Entries of one hour, by table. Those beyond are summed under the empty name once they are half as many again.
-const ENTRIES: [(&str, &str, i64); 2] = [
-    ("rollup_mix", "what, name", 400),
-    ("rollup_pairs", "src, dst", 1000),
+/// A table with its key, what entries compete with each other, and how many of an hour are kept by size, and as many by how
+/// anomalous they are. Those beyond are summed under the empty name once they are half as many again.
+struct Table {
+    name: &'static str,
+    key: [&'static str; 2],
+    rivals: &'static str,
+    most: i64,
+}
+
+const TABLES: [Table; 2] = [
+    Table {
+        name: "rollup_mix",
+        key: ["what", "name"],
+        rivals: "what",
+        most: 150,
+    },
+    Table {
+        name: "rollup_pairs",
+        key: ["src", "dst"],
+        rivals: "hour_s",
+        most: 500,
+    },
 ];
 /// Hours in steps of ten seconds, of an hour; before that it is ten minutes, and a day.
 const FINE_HOURS: u64 = 48;
@@ -26,33 +44,43 @@ pub struct Kept {
 
 const SUMS: &str = "sum(flows), sum(anomalous), sum(failed), sum(packets), sum(sent), sum(received), max(score), max(last_ns)";
 
-/// Sums the smallest entries of an hour that has too many under the empty name.
+const ADD: &str = "ON CONFLICT DO UPDATE SET flows = flows + excluded.flows, anomalous = anomalous + excluded.anomalous,
+    failed = failed + excluded.failed, packets = packets + excluded.packets, sent = sent + excluded.sent,
+    received = received + excluded.received, score = max(score, excluded.score), last_ns = max(last_ns, excluded.last_ns)";
+
+/// Sums the smallest entries of an hour that has too many under the empty name. Ports of a scan are many and small: they must
+/// not push out what the traffic mostly is, nor the other way round.
 pub(super) fn prune(connection: &Connection, hour_s: i64) -> rusqlite::Result<()> {
-    for (table, key, most) in ENTRIES {
-        let count: i64 = connection
-            .prepare_cached(&format!("SELECT count(*) FROM {table} WHERE hour_s = ?1"))?
+    for Table {
+        name,
+        key: [first, second],
+        rivals,
+        most,
+    } in TABLES
+    {
+        let crowd: Option<i64> = connection
+            .prepare_cached(&format!(
+                "SELECT max(entries) FROM (SELECT count(*) AS entries FROM {name} WHERE hour_s = ?1 GROUP BY {rivals})"
+            ))?
             .query_row([hour_s], |row| row.get(0))?;
-        if count <= most + most / 2 {
+        if crowd.unwrap_or(0) <= 3 * most {
             continue;
         }
-        // The one name by which the others go: an entry of the first column stays apart where it is a number.
-        let (first, second) = key.split_once(", ").unwrap_or((key, ""));
-        let other = if table == "rollup_pairs" { "''" } else { first };
         let small = format!(
-            "hour_s = ?1 AND {second} <> '' AND ({key}) NOT IN (SELECT {key} FROM {table} WHERE hour_s = ?1 AND {second} <> ''
-                ORDER BY anomalous > 0 DESC, score * (anomalous > 0) DESC, flows DESC, {key} LIMIT ?2)"
+            "hour_s = ?1 AND {second} <> '' AND ({first}, {second}) NOT IN (SELECT {first}, {second} FROM (SELECT {first}, {second},
+                row_number() OVER (PARTITION BY {rivals} ORDER BY flows DESC, {first}, {second}) AS by_size,
+                row_number() OVER (PARTITION BY {rivals} ORDER BY anomalous DESC, score DESC, {first}, {second}) AS by_oddity
+                FROM {name} WHERE hour_s = ?1 AND {second} <> '') WHERE by_size <= ?2 OR by_oddity <= ?2)"
         );
+        // The one name by which the others go: an entry whose first column is a number stays apart.
+        let other = if first == "src" { "''" } else { first };
         connection
             .prepare_cached(&format!(
-                "INSERT INTO {table} SELECT hour_s, {other}, '', {SUMS} FROM {table} WHERE {small} GROUP BY 1, 2
-                 ON CONFLICT DO UPDATE SET flows = flows + excluded.flows, anomalous = anomalous + excluded.anomalous,
-                    failed = failed + excluded.failed, packets = packets + excluded.packets, sent = sent + excluded.sent,
-                    received = received + excluded.received, score = max(score, excluded.score),
-                    last_ns = max(last_ns, excluded.last_ns)"
+                "INSERT INTO {name} SELECT hour_s, {other}, '', {SUMS} FROM {name} WHERE {small} GROUP BY 1, 2 {ADD}"
             ))?
             .execute(params![hour_s, most])?;
         connection
-            .prepare_cached(&format!("DELETE FROM {table} WHERE {small}"))?
+            .prepare_cached(&format!("DELETE FROM {name} WHERE {small}"))?
             .execute(params![hour_s, most])?;
     }
     Ok(())
@@ -107,19 +135,20 @@ fn coarsen_hours(connection: &Connection, before: i64) -> rusqlite::Result<()> {
         .prepare(&days)?
         .query_map([], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
-    for (table, key, _) in ENTRIES {
+    for Table {
+        name,
+        key: [first, second],
+        ..
+    } in TABLES
+    {
         connection.execute(
             &format!(
-                "INSERT INTO {table} SELECT hour_s - hour_s % {DAY_SECONDS}, {key}, {SUMS} FROM {table}
-                 WHERE {fine} GROUP BY 1, 2, 3
-                 ON CONFLICT DO UPDATE SET flows = flows + excluded.flows, anomalous = anomalous + excluded.anomalous,
-                    failed = failed + excluded.failed, packets = packets + excluded.packets, sent = sent + excluded.sent,
-                    received = received + excluded.received, score = max(score, excluded.score),
-                    last_ns = max(last_ns, excluded.last_ns)"
+                "INSERT INTO {name} SELECT hour_s - hour_s % {DAY_SECONDS}, {first}, {second}, {SUMS} FROM {name}
+                 WHERE {fine} GROUP BY 1, 2, 3 {ADD}"
             ),
             [],
         )?;
-        connection.execute(&format!("DELETE FROM {table} WHERE {fine}"), [])?;
+        connection.execute(&format!("DELETE FROM {name} WHERE {fine}"), [])?;
     }
     connection.execute(
         &format!(

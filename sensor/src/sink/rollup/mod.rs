@@ -5,6 +5,7 @@
 //! Bounded: between two flushes by the sizes below, on disk by [`keep`]. What finds no place is not lost but summed under the
 //! empty name, so sums stay sums. A flow's bytes are spread evenly over the time it lasted, everything else counts at its end.
 
+pub mod facts;
 mod keep;
 #[cfg(test)]
 mod tests;
@@ -139,12 +140,18 @@ pub struct Rollup {
     sample: BTreeMap<(u64, bool, u64), Sampled>,
     /// Hours that have entries.
     touched: BTreeMap<u64, ()>,
+    facts: BTreeMap<&'static str, serde_json::Value>,
 }
 
 impl Rollup {
     /// None yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Notes a fact, in place of an earlier one of this name; it is written with the next flush.
+    pub fn note(&mut self, name: &'static str, value: serde_json::Value) {
+        self.facts.insert(name, value);
     }
 
     /// Takes in a flow that ended.

@@ -158,6 +158,9 @@ impl Rollup {
             scores.execute(params![integer(*hour), bin, integer(*flows)])?;
         }
         taken.rows(connection)?;
+        for (name, value) in &taken.facts {
+            fact(connection, name, value)?;
+        }
         for hour in taken.touched.keys() {
             keep::prune(connection, integer(*hour))?;
         }

@@ -1,0 +1,112 @@
+//! The dashboard: one page, its data as JSON, and news as they come, over HTTP. What it draws it reads from the store on
+//! connections of its own that cannot write; what a person decides goes the way that the command line goes, too.
+//!
+//! Whoever can open a socket to it is taken for an attacker until shown otherwise ([`guard`]), and whatever comes from packets
+//! and logs for an attack on the reader: the page never makes markup of a text (a tidy test looks for it), and a strict
+//! content-security-policy stands behind that.
+
+mod api;
+mod assets;
+mod events;
+mod guard;
+mod limit;
+mod pool;
+mod query;
+
+use std::{
+    future::Future,
+    io,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use axum::{Router, middleware};
+
+pub use self::{
+    events::{Feed, Pulse},
+    guard::{Access, AccessError, Token},
+    pool::Fault,
+};
+
+/// Why the dashboard cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "dashboard: {address}: {source}; another program serves there already? choose another with --set dashboard.listen=127.0.0.1:9479, or none with --set dashboard.listen="
+)]
+pub struct ServeError {
+    /// The address.
+    pub address: SocketAddr,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// Takes the address, so that a port in use is known before anything begins.
+///
+/// # Errors
+/// The address is taken, or not one of this machine.
+pub fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address)
+        .and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        })
+        .map_err(|source| ServeError { address, source })
+}
+
+/// What the dashboard shows, and to whom.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The store; it need not be there yet.
+    pub store: PathBuf,
+    /// Who may look.
+    pub access: Access,
+    /// News of a live sensor; nothing where a stored folder is shown.
+    pub feed: Option<Feed>,
+    /// What is shown: `live on eth0`, a folder.
+    pub about: String,
+}
+
+/// What every request has at hand.
+#[derive(Debug)]
+struct State {
+    pool: pool::Pool,
+    feed: Option<Feed>,
+    about: String,
+    access: Access,
+}
+
+type Shared = Arc<State>;
+
+/// Everything that is served.
+pub fn router(settings: Settings) -> Router {
+    let state = Arc::new(State {
+        pool: pool::Pool::new(settings.store),
+        feed: settings.feed,
+        about: settings.about,
+        access: settings.access,
+    });
+    let open = assets::router(state.feed.is_some()).merge(api::session(Arc::clone(&state)));
+    let shut = api::router(Arc::clone(&state)).layer(middleware::from_fn_with_state(
+        Arc::clone(&state),
+        guard::authenticated,
+    ));
+    open.merge(shut)
+        .layer(middleware::from_fn_with_state(state, guard::decent))
+}
+
+/// Serves until `stop` is ready; connections that are open then are given up.
+///
+/// # Errors
+/// The listener cannot be used by the runtime.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
+    let listener = limit::Bounded::new(tokio::net::TcpListener::from_std(listener)?);
+    tokio::select! {
+        served = async { axum::serve(listener, router).await } => served,
+        () = stop => Ok(()),
+    }
+}
