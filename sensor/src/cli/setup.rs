@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     capture::CopySettings,
-    config::{AlertRate, Config, Layers, Shape},
+    config::{Config, Layers, Shape},
     context, features, flow,
     pipeline::{
         self,
@@ -188,26 +188,6 @@ impl Setup {
             alerts: self.alerts(),
             mutes: Arc::default(),
         }
-    }
-
-    /// How many incidents to tell, if that is bounded at all.
-    fn alerts(&self) -> Option<score::BudgetSettings> {
-        let rate = |rate: AlertRate| score::Rate {
-            alerts: rate.alerts,
-            period_ns: rate.period_seconds * 1_000_000_000,
-        };
-        let alerts = &self.config.alerts;
-        let budget = self.config.score.alert_budget;
-        let is_bounded = budget.is_some() || alerts.per_host.is_some() || alerts.per_kind.is_some();
-        is_bounded.then(|| {
-            let budget = budget.unwrap_or_default();
-            score::BudgetSettings {
-                shared: budget.shared.map(rate),
-                by_severity: budget.by_severity.map(|own| own.map(rate)),
-                by_host: alerts.per_host.map(rate),
-                by_kind: alerts.per_kind.map(rate),
-            }
-        })
     }
 
     /// Settings of training.

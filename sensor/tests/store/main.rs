@@ -3,6 +3,10 @@
 #[path = "../learning/made.rs"]
 mod made;
 
+#[path = "../cli_support/mod.rs"]
+mod cli_support;
+
+mod commands;
 mod crash;
 mod muted;
 mod queries;

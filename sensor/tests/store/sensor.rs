@@ -48,7 +48,7 @@ impl Keeping {
     pub(crate) fn start(path: &Path) -> Self {
         let metrics = Metrics::new();
         let writer = Writer::open(path, Limits::default(), &metrics, |line| {
-            eprintln!("{line}")
+            eprintln!("{line}");
         })
         .expect("a store");
         let board = writer.board();

@@ -167,7 +167,7 @@ pub(super) fn list(args: &Suppress) -> Result<u8, Fault> {
         let until = match (one.removed_ns, one.until_ns) {
             (Some(removed), _) => format!("removed {}", when(removed)),
             (None, Some(until)) => when(until),
-            (None, None) => "removed".to_owned(),
+            (None, None) => "for good".to_owned(),
         };
         table.row([
             one.id.to_string(),

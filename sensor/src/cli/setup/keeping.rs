@@ -3,9 +3,29 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::{Fault, Setup};
-use crate::{pipeline, score, sink};
+use crate::{config::AlertRate, pipeline, score, sink};
 
 impl Setup {
+    /// How many incidents to tell, if that is bounded at all.
+    pub(super) fn alerts(&self) -> Option<score::BudgetSettings> {
+        let rate = |rate: AlertRate| score::Rate {
+            alerts: rate.alerts,
+            period_ns: rate.period_seconds * 1_000_000_000,
+        };
+        let alerts = &self.config.alerts;
+        let budget = self.config.score.alert_budget;
+        let is_bounded = budget.is_some() || alerts.per_host.is_some() || alerts.per_kind.is_some();
+        is_bounded.then(|| {
+            let budget = budget.unwrap_or_default();
+            score::BudgetSettings {
+                shared: budget.shared.map(rate),
+                by_severity: budget.by_severity.map(|own| own.map(rate)),
+                by_host: alerts.per_host.map(rate),
+                by_kind: alerts.per_kind.map(rate),
+            }
+        })
+    }
+
     /// Settings of the stages, with what nobody is to be told of if there is a store.
     pub(in crate::cli) fn muted_stages(
         &self,

@@ -255,9 +255,10 @@ fn write_profile(out: &mut dyn Write, reader: &Reader, profile: &HostProfile) ->
     }
     writeln!(out)?;
     if hours == 0 {
-        writeln!(out, "  (one hour so far: nothing to tell what is usual by)")?;
+        writeln!(out, "  One hour so far: nothing to tell what is usual by.")?;
+    } else {
+        table.write(out, "  ", style, &|_, _, text| text.to_owned())?;
     }
-    table.write(out, "  ", style, &|_, _, text| text.to_owned())?;
     let wanted = IncidentFilter {
         host: HostMatch::parse(&host.host).ok(),
         limit: 10,

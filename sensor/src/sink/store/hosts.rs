@@ -85,7 +85,7 @@ impl Profiles {
                 | ConnState::Rstrh
         );
         let met = orig.packets > 0 && resp.packets > 0 && !half_open;
-        let service = met.then(|| service(record));
+        let service = met.then(|| service(record)).flatten();
         let sides = [record.originator, record.responder()];
         for (at, side) in sides.into_iter().enumerate() {
             let (own, other) = if at == 0 { (orig, resp) } else { (resp, orig) };
@@ -171,13 +171,12 @@ fn is_many(address: &Address) -> bool {
     }
 }
 
-fn service(record: &FlowRecord) -> String {
+/// Protocol and port; a protocol without ports has no services.
+fn service(record: &FlowRecord) -> Option<String> {
     let protocol = record.key.protocol;
-    let name = protocol_name(protocol).map_or_else(|| protocol.to_string(), str::to_owned);
-    match protocol {
-        6 | 17 | 33 | 132 | 136 => format!("{name}/{}", record.destination_port()),
-        _ => name,
-    }
+    let name = protocol_name(protocol)?;
+    matches!(protocol, 6 | 17 | 33 | 132 | 136)
+        .then(|| format!("{name}/{}", record.destination_port()))
 }
 
 /// Counts a service; of too many the rarest go.

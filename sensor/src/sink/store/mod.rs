@@ -84,7 +84,7 @@ pub enum StoreError {
         known: u32,
     },
     /// There is none.
-    #[error("{}: no store there yet; `live`, `run` and `zeek watch` make one (-o or output.folder names its folder)", path.display())]
+    #[error("{}: no store there yet; `live`, `run` and `zeek watch` make one (the key output.folder names its folder)", path.display())]
     Missing {
         /// Where it would be.
         path: PathBuf,

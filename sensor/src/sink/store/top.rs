@@ -122,7 +122,7 @@ pub(super) fn select(connection: &Connection, wanted: &TopFilter) -> rusqlite::R
     };
     let sql = format!(
         "SELECT who, f, x, a, p, s, r, CAST({measure} AS REAL) / max(1, sum({measure}) OVER ()) FROM ({rows})
-         ORDER BY {measure} DESC, who LIMIT {}",
+         ORDER BY who = '', {measure} DESC, who LIMIT {}",
         wanted.limit
     );
     let is_host = wanted.of == TopOf::Hosts;
