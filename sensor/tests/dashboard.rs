@@ -3,6 +3,8 @@
 #[path = "dashboard/browser.rs"]
 mod browser;
 mod cli_support;
+#[path = "dashboard/devtools.rs"]
+mod devtools;
 #[path = "support/program.rs"]
 mod program;
 #[path = "cli_support/scene.rs"]

@@ -20,6 +20,8 @@ const READERS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long an answer stays true enough.
 const FRESH: Duration = Duration::from_millis(1500);
+/// A connection older than this is not used again: the file may have been put aside, and another in its place.
+const WORN: Duration = Duration::from_secs(20);
 /// Answers kept.
 const KEPT: usize = 64;
 
@@ -46,7 +48,7 @@ pub enum Fault {
 #[derive(Debug)]
 pub(super) struct Pool {
     path: PathBuf,
-    idle: Arc<Mutex<Vec<Reader>>>,
+    idle: Arc<Mutex<Vec<(Instant, Reader)>>>,
     room: Arc<Semaphore>,
     kept: Mutex<HashMap<String, (Instant, Bytes)>>,
 }
@@ -97,9 +99,9 @@ impl Pool {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .pop();
-        let reader = match reader {
-            Some(reader) => reader,
-            None => Reader::open(&self.path)?,
+        let (since, reader) = match reader.filter(|(since, _)| since.elapsed() < WORN) {
+            Some(idle) => idle,
+            None => (Instant::now(), Reader::open(&self.path)?),
         };
         let interrupt = reader.connection().get_interrupt_handle();
         let idle = Arc::clone(&self.idle);
@@ -115,7 +117,7 @@ impl Pool {
             if ended.is_ok() {
                 idle.lock()
                     .unwrap_or_else(PoisonError::into_inner)
-                    .push(reader);
+                    .push((since, reader));
             }
             drop(permit);
             answer.map(|value| Bytes::from(value.to_string()))

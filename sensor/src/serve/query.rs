@@ -107,7 +107,8 @@ impl Window {
         let from = match parameters.number::<i64>("from")? {
             Some(from) => from,
             None if length == 0 => oldest,
-            None => to.saturating_sub(length),
+            // A sensor that is young has less: what is drawn begins with it.
+            None => to.saturating_sub(length).max(oldest.min(to)),
         };
         let (from, to) = (
             from.clamp(0, i64::MAX / 2_000_000_000),
@@ -118,7 +119,7 @@ impl Window {
         let step_s = STEPS
             .into_iter()
             .find(|step| span / step <= POINTS)
-            .unwrap_or_else(|| span / POINTS);
+            .unwrap_or(span / POINTS);
         Ok(Self {
             from_s: from,
             to_s: to,
@@ -128,15 +129,15 @@ impl Window {
     }
 
     /// Beginning of the first hour that is in it.
-    pub(super) const fn from_hour(&self) -> i64 {
+    pub(super) const fn begin_hour(&self) -> i64 {
         self.from_s - self.from_s % 3600
     }
 
-    pub(super) const fn from_ns(&self) -> u64 {
+    pub(super) const fn begin_ns(&self) -> u64 {
         self.from_s as u64 * 1_000_000_000
     }
 
-    pub(super) const fn to_ns(&self) -> u64 {
+    pub(super) const fn end_ns(&self) -> u64 {
         self.to_s as u64 * 1_000_000_000
     }
 

@@ -1,8 +1,15 @@
-//! A real browser, where there is one: every view is drawn, says nothing on the console, and asks nobody else.
+//! A real browser, where there is one: every view is drawn at desktop and phone width, nothing is said on the console, and nobody
+//! else is asked.
 
-use std::{fs, process::Command};
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
 
-use super::{program, server::Server};
+use serde_json::{Value, json};
+
+use super::{devtools::DevTools, program, server::Server};
 
 /// View, and words that stand there once it is drawn.
 const VIEWS: [(&str, &str); 9] = [
@@ -17,60 +24,105 @@ const VIEWS: [(&str, &str); 9] = [
     ("flows", "As rare as"),
 ];
 
+/// Ended when dropped.
+struct Browser(Child);
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Expects every view to be drawn, in silence.
 pub(crate) fn opens_every_view(server: &Server) {
     let Some(chromium) = program::find("chromium") else {
         return;
     };
     let folder = tempfile::tempdir().expect("a folder");
-    for (view, words) in VIEWS {
-        let log = folder.path().join(format!("{view}.json"));
-        let output = Command::new(&chromium)
-            .args([
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-quic",
-                "--no-first-run",
-            ])
-            .args([
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-sync",
-            ])
-            .args([
-                "--enable-logging=stderr",
-                "--virtual-time-budget=4000",
-                "--dump-dom",
-            ])
-            .arg(format!(
-                "--user-data-dir={}",
-                folder.path().join("profile").display()
-            ))
-            .arg(format!("--log-net-log={}", log.display()))
-            .arg(format!("http://{}/#/{view}", server.address))
-            .output()
-            .expect("the browser starts");
-        let page = String::from_utf8_lossy(&output.stdout);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            page.contains(words),
-            "{view}: `{words}` is not there\n{said}\n{page}"
-        );
-        let console: Vec<_> = said
-            .lines()
-            .filter(|line| line.contains(":CONSOLE"))
-            .collect();
-        assert!(console.is_empty(), "{view}: {console:#?}");
-        let network = fs::read_to_string(&log).unwrap_or_default();
-        let asked = network
-            .match_indices("\"url\":\"")
-            .filter_map(|(at, found)| network[at + found.len()..].split('"').next());
-        let own = format!("http://{}/", server.address);
-        let mut count = 0;
-        for url in asked {
-            assert!(url.starts_with(&own), "{view}: asked {url}");
-            count += 1;
-        }
-        assert!(count > 5, "{view}: the log of requests holds {count}");
+    let mut child = Command::new(&chromium)
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+        ])
+        .args([
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+        ])
+        .args(["--remote-debugging-port=0", "about:blank"])
+        .arg(format!("--user-data-dir={}", folder.path().display()))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the browser starts");
+    let said = BufReader::new(child.stderr.take().expect("a pipe"));
+    let _browser = Browser(child);
+    let mut lines = said.lines().map_while(Result::ok);
+    let port = lines
+        .find_map(|line| {
+            let rest = line.split("DevTools listening on ws://127.0.0.1:").nth(1)?;
+            rest.split('/').next()?.parse::<u16>().ok()
+        })
+        .expect("the browser says where it listens");
+    // What it says from now on is nobody's, but must not fill the pipe.
+    std::thread::spawn(move || lines.for_each(drop));
+    let mut page = DevTools::open(port);
+    for domain in ["Page", "Runtime", "Log", "Network"] {
+        page.call(&format!("{domain}.enable"), &json!({}));
     }
+    let own = format!("http://{}/", server.address);
+    for (width, mobile) in [(1440, false), (390, true)] {
+        page.call(
+            "Emulation.setDeviceMetricsOverride",
+            &json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": mobile }),
+        );
+        for (view, words) in VIEWS {
+            page.call("Page.navigate", &json!({ "url": format!("{own}#/{view}") }));
+            let begun = Instant::now();
+            loop {
+                let text = page.evaluate(
+                    "new Promise((done) => setTimeout(() => done(document.querySelector('main')?.innerText ?? ''), 50))",
+                );
+                if text.as_str().is_some_and(|text| text.contains(words)) {
+                    break;
+                }
+                assert!(
+                    begun.elapsed() < Duration::from_secs(60),
+                    "{view}: `{words}` is not there: {text}"
+                );
+            }
+            let beyond = page.evaluate("document.documentElement.scrollWidth - innerWidth");
+            assert!(
+                beyond.as_i64() <= Some(0),
+                "{view} is wider than {width}: {beyond}"
+            );
+        }
+    }
+    let mut asked = 0;
+    for event in &page.events {
+        let about = &event["params"];
+        match event["method"].as_str().unwrap_or_default() {
+            "Network.requestWillBeSent" => {
+                let url = about["request"]["url"].as_str().unwrap_or_default();
+                assert!(url.starts_with(&own), "asked {url}");
+                asked += 1;
+            }
+            "Runtime.exceptionThrown" => panic!("{about}"),
+            "Runtime.consoleAPICalled" => {
+                let quiet = !matches!(about["type"].as_str(), Some("error" | "warning" | "assert"));
+                assert!(quiet, "{about}");
+            }
+            "Log.entryAdded" => {
+                assert_ne!(about["entry"]["level"], Value::from("error"), "{about}")
+            }
+            _ => {}
+        }
+    }
+    assert!(asked > VIEWS.len(), "{asked} requests");
 }

@@ -27,8 +27,8 @@ const INCIDENTS: u32 = 5000;
 /// The incidents of a window, newest first.
 pub(super) fn incidents(reader: &Reader, window: &Window) -> Result<Vec<IncidentEntry>, Fault> {
     Ok(reader.incidents(&IncidentFilter {
-        since_ns: window.from_ns(),
-        until_ns: Some(window.to_ns()),
+        since_ns: window.begin_ns(),
+        until_ns: Some(window.end_ns()),
         limit: INCIDENTS,
         ..IncidentFilter::default()
     })?)
@@ -118,4 +118,22 @@ pub(super) fn answer(reader: &Reader, parameters: &Parameters) -> Result<Value, 
         "flow_kinds": mix(reader, &window, What::Kind, 20)?,
         "tactics": tactics,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::score::Kind;
+
+    #[test]
+    fn every_technique_of_a_kind_has_its_place_in_the_matrix() {
+        for kind in Kind::ALL {
+            for technique in kind.techniques() {
+                let placed = TACTICS
+                    .iter()
+                    .any(|tactic| tactic.techniques.contains(technique));
+                assert!(placed, "{kind}: {}", technique.id);
+            }
+        }
+    }
 }

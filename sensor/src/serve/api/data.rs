@@ -234,7 +234,7 @@ pub(super) fn answer(reader: &Reader, parameters: &Parameters) -> Result<Value, 
         "scores": rows(
             reader.connection(),
             "SELECT bin, sum(flows) FROM rollup_scores WHERE hour_s >= ?1 AND hour_s < ?2 GROUP BY bin ORDER BY bin",
-            params![window.from_hour(), window.to_s],
+            params![window.begin_hour(), window.to_s],
         )?,
         "score_bins": SCORE_BINS,
         "model": fact(reader.connection(), "model")?,

@@ -54,8 +54,8 @@ pub(super) fn filter(reader: &Reader, parameters: &Parameters) -> Result<FlowFil
             .text("anomalous")
             .map(|text| text == "1" || text == "true"),
         most_p_value: parameters.number("p")?,
-        since_ns: window.as_ref().map_or(0, Window::from_ns),
-        until_ns: window.as_ref().map(Window::to_ns),
+        since_ns: window.as_ref().map_or(0, Window::begin_ns),
+        until_ns: window.as_ref().map(Window::end_ns),
         order: match parameters.text("order") {
             Some("start") => FlowOrder::Start,
             Some("bytes") => FlowOrder::Bytes,

@@ -74,7 +74,7 @@ pub(super) fn one(reader: &Reader, parameters: &Parameters) -> Result<Value, Fau
                  FROM rollup_pairs WHERE hour_s >= ?1 AND hour_s < ?2 AND {mine} = ?3
                  GROUP BY {theirs} ORDER BY sum(anomalous) > 0 DESC, flows DESC LIMIT ?4"
             ),
-            params![window.from_hour(), window.to_s, name, PEERS],
+            params![window.begin_hour(), window.to_s, name, PEERS],
         )
     };
     Ok(json!({

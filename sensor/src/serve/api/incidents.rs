@@ -58,8 +58,8 @@ pub(super) fn list(reader: &Reader, parameters: &Parameters) -> Result<Value, Fa
         kind: parameters.text("kind").map(str::to_owned),
         host: host(parameters, "host")?,
         technique: parameters.text("technique").map(str::to_owned),
-        since_ns: window.as_ref().map_or(0, Window::from_ns),
-        until_ns: window.as_ref().map(Window::to_ns),
+        since_ns: window.as_ref().map_or(0, Window::begin_ns),
+        until_ns: window.as_ref().map(Window::end_ns),
         order: match parameters.text("order") {
             Some("evidence") => IncidentOrder::Evidence,
             Some("count") => IncidentOrder::Count,

@@ -58,7 +58,7 @@ pub(super) fn mix(
         "SELECT name, sum(flows) AS flows, sum(anomalous), sum(sent + received) AS bytes, sum(packets)
          FROM rollup_mix WHERE hour_s >= ?1 AND hour_s < ?2 AND what = ?3
          GROUP BY name ORDER BY name = '', flows DESC, name LIMIT ?4",
-        params![window.from_hour(), window.to_s, what as u8, most],
+        params![window.begin_hour(), window.to_s, what as u8, most],
     )
 }
 
@@ -90,12 +90,12 @@ pub(super) fn answer(reader: &Reader, parameters: &Parameters) -> Result<Value, 
     let window = Window::of(parameters, reader.connection())?;
     let incidents = reader.incidents(&IncidentFilter {
         states: vec![State::Open],
-        since_ns: window.from_ns(),
+        since_ns: window.begin_ns(),
         order: IncidentOrder::Evidence,
         limit: INCIDENTS,
         ..IncidentFilter::default()
     })?;
-    let tally = reader.tally(window.from_ns())?;
+    let tally = reader.tally(window.begin_ns())?;
     let tally: Vec<Value> = tally
         .iter()
         .map(|entry| {

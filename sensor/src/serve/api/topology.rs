@@ -25,8 +25,8 @@ pub(super) fn suspects(
     window: &Window,
 ) -> Result<BTreeMap<String, (Severity, String)>, Fault> {
     let incidents = reader.incidents(&IncidentFilter {
-        since_ns: window.from_ns(),
-        until_ns: Some(window.to_ns()),
+        since_ns: window.begin_ns(),
+        until_ns: Some(window.end_ns()),
         limit: 2000,
         ..IncidentFilter::default()
     })?;
@@ -54,12 +54,12 @@ pub(super) fn answer(reader: &Reader, parameters: &Parameters) -> Result<Value, 
         "SELECT src, dst, sum(flows) AS flows, sum(anomalous) AS anomalous, sum(failed), sum(sent), sum(received), max(score) AS score
          FROM rollup_pairs WHERE hour_s >= ?1 AND hour_s < ?2 AND src <> ''
          GROUP BY src, dst ORDER BY anomalous > 0 DESC, anomalous DESC, flows DESC, src, dst LIMIT ?3",
-        params![window.from_hour(), window.to_s, PAIRS],
+        params![window.begin_hour(), window.to_s, PAIRS],
     )?;
     let total = rows(
         reader.connection(),
         "SELECT count(DISTINCT src || ' ' || dst), sum(flows) FROM rollup_pairs WHERE hour_s >= ?1 AND hour_s < ?2 AND src <> ''",
-        params![window.from_hour(), window.to_s],
+        params![window.begin_hour(), window.to_s],
     )?;
     let suspects = suspects(reader, &window)?;
     let mut hosts = BTreeSet::new();

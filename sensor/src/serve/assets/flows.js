@@ -68,7 +68,7 @@ export function reasons(all) {
     name: said(one.feature, 50), value: one.weight ?? 0, tone: 'high', note: '',
   })), { format: (share) => `${Math.round(share * 100)} %`, label: 'Weights of reasons' }),
   h('ul', null, all.map((one) => h('li', null, said(one.words ?? one.text ?? '', 300),
-    h('small', { class: 'soft' }, ` value ${measure(one.value)}, usually ${measure(q(one, 'low', 'baseline_q01'))} to ${measure(q(one, 'high', 'baseline_q99'))}, median ${measure(q(one, 'median', 'baseline_median'))}`)))));
+    q(one, 'low', 'baseline_q01') > q(one, 'high', 'baseline_q99') ? null : h('small', { class: 'soft' }, ` value ${measure(one.value)}, usually ${measure(q(one, 'low', 'baseline_q01'))} to ${measure(q(one, 'high', 'baseline_q99'))}, median ${measure(q(one, 'median', 'baseline_median'))}`)))));
 }
 
 function one(flow) {

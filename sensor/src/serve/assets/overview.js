@@ -1,6 +1,6 @@
 // What is going on, at a glance.
 
-import { h, said } from './dom.js';
+import { h, replace, said } from './dom.js';
 import { count, bytes, rate, percent, seconds, exact, ns } from './format.js';
 import { link } from './api.js';
 import { timeline, bars, legend, spark, stack } from './charts.js';
@@ -17,7 +17,9 @@ export function beat(pulse) {
   beats.push(pulse);
   if (beats.length > 121) beats.shift();
   const strip = document.getElementById('pulse');
-  if (strip) strip.replaceChildren(...pulseFigures());
+  if (strip) replace(strip, pulseFigures());
+  const packets = document.getElementById('packets');
+  if (packets) replace(packets, ledger(null));
 }
 
 const LEDGER = [
@@ -95,7 +97,7 @@ export function draw(answer, { window, again, live }) {
       grid2(
       card('Protocols', bars(mixed(answer.protocols, (name) => link('flows', { protocol: name, window })), { label: 'Flows by protocol' }), { note: 'by flows' }),
       card('Services', bars(mixed(answer.services, (name) => service(name, { window })), { label: 'Flows by service' }), { note: 'by flows' }),
-      card('Where packets went', ledger(answer.ledger), { note: 'every packet is in one line' }),
+      card('Where packets went', h('div', { id: 'packets' }, ledger(answer.ledger)), { note: 'every packet is in one line' }),
       card('Model', model(answer.model), { tools: h('a', { href: link('data', { window }) }, 'scores') }))),
       card('Open incidents', answer.incidents.length ? h('div', { class: 'list' }, answer.incidents.map((one) => incident(one, again, { short: true })))
         : nothing('None. Nothing stands out that was not seen to.'), { note: 'gravest first', wide: 'wide second', tools: h('a', { href: link('incidents') }, 'all') }),

@@ -78,7 +78,9 @@ function map(pairs, severity, window) {
       const grave = severity.get(host);
       const at = place[side].get(host);
       const x = side ? xr : xl;
-      const shown = plain(host, chars);
+      // Of a long address both ends tell it from others.
+      const name = plain(host, 200);
+      const shown = name.length <= chars ? name : `${name.slice(0, Math.ceil((chars - 1) * 0.4))}…${name.slice(-Math.floor((chars - 1) * 0.6))}`;
       const group = s('a', { class: `node${grave ? ' grave' : ''}`, href: link('hosts', { host }), 'aria-label': `${plain(host)}${grave ? `, ${grave}` : ''}, ${side ? 'responder' : 'originator'}` },
         s('rect', { class: 'hit', x: side ? xr - 8 : 0, y: at - ROW / 2, width: label + 8, height: ROW }),
         s('circle', { class: `tone-${grave ?? 'usual'}`, cx: x, cy: at, r: grave ? 5.5 : 3.5 }),
