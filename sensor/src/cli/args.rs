@@ -90,12 +90,24 @@ pub(super) enum Command {
     },
     /// Check whether this machine can do what the sensor needs
     Doctor(Doctor),
+    /// Ask the sensor that runs here how it is
+    Health(Health),
     /// Print what a shell needs to complete our commands
     #[command(hide = true)]
     Completions(Completions),
     /// Write manual pages, one for each command
     #[command(hide = true)]
     Man(Man),
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Prints a line (watching, or how far it has learned) and ends with 0 if the sensor is ready, with 1 if it is not or\n\
+        nobody answers: for health checks of container engines and for scripts. It asks the address of metrics.listen."
+)]
+pub(super) struct Health {
+    #[command(flatten)]
+    pub(super) common: Common,
 }
 
 #[derive(Args, Debug)]

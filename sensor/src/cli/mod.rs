@@ -13,6 +13,7 @@ mod extract;
 mod fault;
 mod fleet;
 mod flows;
+mod health;
 mod intel;
 mod labels;
 mod live;
@@ -90,6 +91,7 @@ pub fn main() -> ExitCode {
             ConfigAction::Explain(args) => configuration::explain(&args),
         },
         Command::Doctor(args) => doctor::run(&args),
+        Command::Health(args) => health::run(&args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::pages(&args),
     };

@@ -35,6 +35,9 @@ use crate::{
 pub(super) const TOO_FEW: &str = "warning: so few flow records that no single flow can be called anomalous; \
     behaviour (scans, floods, guessing) is told all the same";
 
+/// Where the package puts the configuration of the service.
+const INSTALLED: &str = "/etc/anomaly-detect/config.toml";
+
 /// The configuration and what a command needs around it.
 pub(super) struct Setup {
     pub(super) config: Config,
@@ -134,6 +137,24 @@ impl Setup {
             digest: digest(&layers),
             quiet: common.quiet,
         })
+    }
+
+    /// As [`Self::new`], for commands that ask of the sensor that runs here: where no configuration is named and this folder
+    /// has no output of its own, the configuration of the installed service.
+    pub(super) fn of_sensor(common: &Common, flags: &Flags) -> Result<Self, Fault> {
+        let elsewhere = common.config.is_some()
+            || Path::new("anomaly-out").exists()
+            || (common.settings.iter()).any(|set| set.trim_start().starts_with("output.folder"));
+        let installed = Path::new(INSTALLED);
+        if elsewhere || !installed.is_file() {
+            return Self::new(common, flags);
+        }
+        let common = Common {
+            config: Some(installed.to_owned()),
+            settings: common.settings.clone(),
+            quiet: common.quiet,
+        };
+        Self::new(&common, flags)
     }
 
     /// Which packets a live sensor copies, if any.

@@ -19,6 +19,9 @@ use crate::{
 const USER: u32 = 65_532;
 const CAPABILITIES: &str = "cap_bpf,cap_net_admin,cap_net_raw,cap_perfmon=p";
 
+/// For setpriv(1).
+const BOUNDING: &str = "-all,+bpf,+net_admin,+net_raw,+perfmon";
+
 /// Ends with the test.
 struct Running(Child);
 
@@ -92,13 +95,28 @@ fn a_container_captures_with_four_capabilities() {
         .expect("setpriv");
     assert_eq!(output.status.code(), Some(77), "no permission: {output:?}");
 
-    in_traffic(&pair, || {
-        let mut sensor = as_user(&pair.b.name, "-all,+bpf,+net_admin,+net_raw,+perfmon");
+    let user = as_user(&pair.b.name, BOUNDING);
+    captures(&pair, user, &program, &state);
+
+    // As the DaemonSet does: user 0 with the same four, and no way to more.
+    let mut root = Command::new("ip");
+    root.args(["netns", "exec", &pair.b.name, "setpriv"])
+        .args(["--inh-caps=-all", "--ambient-caps=-all", "--no-new-privs"])
+        .arg(format!("--bounding-set={BOUNDING}"))
+        .stdin(Stdio::null());
+    let own = folder.0.join("own");
+    fs::create_dir(&own).expect("a folder");
+    captures(&pair, root, &program, &own);
+}
+
+/// It becomes ready, its program is at the interface, and it has given up what it needed for that.
+fn captures(pair: &Pair, mut sensor: Command, program: &Path, state: &Path) {
+    in_traffic(pair, || {
         let sensor = sensor
-            .arg(&program)
+            .arg(program)
             .args(["live", "--iface", "veth-b", "--capture", "xdp"])
             .arg("--output")
-            .arg(&state)
+            .arg(state)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

@@ -10,7 +10,7 @@ use std::{
 
 use crate::netns::{Namespace, Pair, pause};
 
-/// Runs `body` while datagrams pass, each a flow.
+/// Runs `body` while a service is asked, each time in a flow of its own.
 pub(crate) fn in_traffic<T>(pair: &Pair, body: impl FnOnce() -> T) -> T {
     struct End<'a>(&'a AtomicBool);
     impl Drop for End<'_> {
@@ -20,18 +20,38 @@ pub(crate) fn in_traffic<T>(pair: &Pair, body: impl FnOnce() -> T) -> T {
     }
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(|| {
-            pair.a.within(|| {
-                while !over.load(Ordering::Relaxed) {
-                    let socket = UdpSocket::bind("10.77.0.1:0").expect("bind");
-                    let _ = socket.send_to(b"hello", "10.77.0.2:5000");
-                    pause(Duration::from_millis(2));
-                }
-            });
-        });
+        scope.spawn(|| pair.b.within(|| answer(&over)));
+        scope.spawn(|| pair.a.within(|| ask(&over)));
         let _end = End(&over);
         body()
     })
+}
+
+/// A service that answers everybody.
+fn answer(over: &AtomicBool) {
+    let socket = UdpSocket::bind("10.77.0.2:5000").expect("bind");
+    socket
+        .set_read_timeout(Some(Duration::from_millis(200)))
+        .expect("a time limit");
+    let mut text = [0; 64];
+    while !over.load(Ordering::Relaxed) {
+        if let Ok((length, from)) = socket.recv_from(&mut text) {
+            let _ = socket.send_to(&text[..length], from);
+        }
+    }
+}
+
+/// Asks it, each time from another port.
+fn ask(over: &AtomicBool) {
+    while !over.load(Ordering::Relaxed) {
+        let socket = UdpSocket::bind("10.77.0.1:0").expect("bind");
+        socket
+            .set_read_timeout(Some(Duration::from_millis(200)))
+            .expect("a time limit");
+        let _ = socket.send_to(b"hello", "10.77.0.2:5000");
+        let _ = socket.recv(&mut [0; 64]);
+        pause(Duration::from_millis(20));
+    }
 }
 
 /// Tries many ports, none of which is open.

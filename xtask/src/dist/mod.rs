@@ -246,7 +246,13 @@ fn stage(
     let notices = gzip(&notices)?;
     tree.add(&format!("{documents}/THIRD-PARTY.txt.gz"), 0o644, notices);
     // Rules, boards and manifests to copy from; those of the sensor's own service are installed already.
-    for part in ["prometheus", "alertmanager", "grafana", "docker", "kubernetes"] {
+    for part in [
+        "prometheus",
+        "alertmanager",
+        "grafana",
+        "docker",
+        "kubernetes",
+    ] {
         let from = root().join("deploy").join(part);
         if from.is_dir() {
             tree.add_tree(&format!("usr/share/anomaly-detect/{part}"), &from)?;
