@@ -6,8 +6,7 @@ use std::{fmt::Write as _, fs, path::Path};
 fn help_is_as_kept() {
     let commands = [
         "run", "pcap", "features", "logs", "zeek", "intel", "train", "predict", "live", "explain",
-        "eval", "model", "alerts", "flows", "hosts", "top", "sinks", "config", "doctor",
-        "health",
+        "eval", "model", "alerts", "flows", "hosts", "top", "sinks", "config", "doctor", "health",
     ];
     let mut all = sensor::cli::help(None);
     for command in commands {

@@ -161,6 +161,7 @@ keys! {
     "output.folder", Text, "anomaly-out", "Folder for files.";
     "output.format", Text, "table", "Form of what is printed: table, csv or json.";
     "output.top", Integer, "10", "Incidents and flows printed.";
+    "output.log_bytes", Integer, "256M", "Bytes of the log of flows, live_capture_log.csv; when it is full it is kept as .csv.1 and another begun; 0 keeps none (live).";
 
     "ipfix.collector", Text, "", "Collector that flows go to as IPFIX, for example udp://10.0.0.9:4739 or tcp://collector:4739; empty for none (live).";
     "ipfix.domain", Integer, "1", "Observation domain id: tells several sensors behind one address apart.";

@@ -274,6 +274,8 @@ pub struct Output {
     pub format: Format,
     /// Incidents and flows printed.
     pub top: usize,
+    /// Bytes of the log of flows; 0 for none.
+    pub log_bytes: u64,
 }
 
 /// Form of what is printed.
@@ -394,6 +396,7 @@ impl Config {
                     ],
                 )?,
                 top: layers.integer("output.top", 0, 100_000)? as usize,
+                log_bytes: layers.integer("output.log_bytes", 0, 1 << 50)? as u64,
             },
             ipfix: Ipfix::from_layers(layers)?,
             parquet: Parquet::from_layers(layers)?,

@@ -108,6 +108,11 @@ impl<W: Write> FlowCsv<W> {
         self.out.write_all(self.line.as_bytes())
     }
 
+    /// Bytes of the row that was written last.
+    pub fn row_bytes(&self) -> usize {
+        self.line.len()
+    }
+
     /// Flushes, and gives the output back.
     ///
     /// # Errors

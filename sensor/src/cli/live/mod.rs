@@ -5,6 +5,7 @@ mod beside;
 mod exports;
 mod heart;
 mod keeping;
+mod log;
 #[cfg_attr(not(target_os = "linux"), path = "notify_other.rs")]
 mod notify;
 pub(super) mod outlets;

@@ -1,14 +1,13 @@
 //! What a person at the terminal sees of a live sensor, and its log of flows.
 
 use std::{
-    fs::OpenOptions,
-    io::{BufWriter, IsTerminal, Write},
+    io::{IsTerminal, Write},
     path::PathBuf,
 };
 
 use model::Model;
 
-use super::{describe_model, keep};
+use super::{describe_model, keep, log::Log};
 use crate::{
     cli::{
         fault::{Fault, code},
@@ -21,7 +20,7 @@ use crate::{
     metrics::{Id, Metrics},
     pipeline::{Listener, Memory, News, Watched},
     score::{Kind, Scored, count},
-    sink::{csv::FlowCsv, json, rollup::facts, store::Facts, table::Style},
+    sink::{json, rollup::facts, store::Facts, table::Style},
     time::{self, Stamp},
 };
 
@@ -29,7 +28,7 @@ use crate::{
 pub(super) struct Screen<'a> {
     setup: &'a Setup,
     metrics: &'a Metrics,
-    log: FlowCsv<Box<dyn Write>>,
+    log: Log,
     /// Rows since the last flush.
     unflushed: u64,
     /// Whether the log could not be written; said once, and tried again.
@@ -54,23 +53,12 @@ impl<'a> Screen<'a> {
         } else {
             setup.folder().join("live_capture_log.csv")
         };
-        let failed = |error| Fault::file(&path, &error, code::FAILED);
-        let out: Box<dyn Write> = if to_stdout {
-            output(&path)?
+        let log = if to_stdout {
+            Log::to(output(&path)?)
         } else {
-            // The log of an earlier watch is kept beside it.
-            if path.exists() {
-                let kept = path.with_extension("csv.1");
-                std::fs::rename(&path, &kept).map_err(failed)?;
-            }
-            let file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .open(&path);
-            Box::new(BufWriter::with_capacity(1 << 18, file.map_err(failed)?))
+            Log::file(path.clone(), setup.config.output.log_bytes)
         };
-        let log = FlowCsv::new(out, true).map_err(failed)?;
+        let log = log.map_err(|error| Fault::file(&path, &error, code::FAILED))?;
         Ok(Self {
             setup,
             metrics,
@@ -94,11 +82,14 @@ impl<'a> Screen<'a> {
         }
     }
 
-    fn wrote(&mut self, result: &std::io::Result<()>) {
+    fn wrote(&mut self, result: std::io::Result<bool>) {
+        if matches!(result, Ok(false)) {
+            return;
+        }
         let state = if result.is_ok() { "written" } else { "lost" };
         self.metrics.add(Id::LogRowsTotal, &[state], 1.0);
         self.unflushed += 1;
-        self.check(result);
+        self.check(&result.map(drop));
     }
 
     fn check(&mut self, result: &std::io::Result<()>) {
@@ -178,11 +169,8 @@ impl Listener for Screen<'_> {
     }
 
     fn flow(&mut self, record: &FlowRecord, row: &Row, verdict: Option<&Scored>) {
-        let result = match verdict {
-            Some(scored) => self.log.scored(scored),
-            None => self.log.unscored(record, row),
-        };
-        self.wrote(&result);
+        let result = self.log.flow(record, row, verdict);
+        self.wrote(result);
     }
 
     fn decided(&mut self, decision: &Decision) {
