@@ -95,7 +95,7 @@ fn plain(value: &Value) -> String {
 
 /// The configuration, and the store that it names.
 pub(super) fn open(common: &Common, format: Option<Format>) -> Result<(Setup, Reader), Fault> {
-    let setup = Setup::new(common, &Flags::default().format(format))?;
+    let setup = Setup::of_sensor(common, &Flags::default().format(format))?;
     let path = setup.store_path();
     let reader = match Reader::open(&path) {
         // Made by an earlier version: brought up to this one, where that is allowed.

@@ -40,7 +40,7 @@ struct Outcome {
 
 /// Sends a test alert to every sink that is configured.
 pub(super) fn test(args: &SinksTest) -> Result<u8, Fault> {
-    let setup = Setup::new(&args.common, &Flags::default().format(args.format))?;
+    let setup = Setup::of_sensor(&args.common, &Flags::default().format(args.format))?;
     let mut specs = outlets::configured(&setup)?;
     if let Some(name) = &args.sink {
         specs.retain(|spec| spec.name == name.as_str() || spec.folder == *name);
