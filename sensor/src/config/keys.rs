@@ -172,12 +172,12 @@ keys! {
     "ipfix.template_messages", Integer, "512", "Messages after which templates are sent again over UDP.";
     "ipfix.rate", Integer, "2000", "Datagrams a second at most, so that a burst does not overflow the collector's socket; 0 for any number.";
 
-    "parquet.folder", Text, "", "Folder for Parquet files of all flows, with features and verdicts; empty for none (live).";
+    "parquet.folder", Text, "", "Folder for Parquet files of all flows, with features and verdicts, relative to output.folder; empty for none (live).";
     "parquet.rows_per_file", Integer, "1000000", "Rows after which a Parquet file is made.";
     "parquet.every", Duration, "1h", "Time after which a Parquet file is made of what there is; 0 waits for the rows.";
     "parquet.keep_bytes", Integer, "10G", "Bytes of Parquet files kept; the oldest leave; 0 keeps all.";
 
-    "conn_log.folder", Text, "", "Folder for a conn.log of all flows, as Zeek writes it; empty for none (live).";
+    "conn_log.folder", Text, "", "Folder for a conn.log of all flows, as Zeek writes it, relative to output.folder; empty for none (live).";
     "conn_log.every", Duration, "1h", "Time after which conn.log is put aside and begun anew; 0 for never.";
     "conn_log.keep_bytes", Integer, "1G", "Bytes of logs put aside; the oldest leave; 0 keeps all.";
 

@@ -211,7 +211,7 @@ fn nfdump_reads_what_the_flow_table_has() {
     for (capture, biflow) in runs {
         let collector = Nfcapd::start(&nfcapd, folder.path());
         let table = collector.folder.join("flows.csv");
-        let output = cli::run(
+        cli::stdout(
             folder.path(),
             &[
                 "pcap",
@@ -226,7 +226,6 @@ fn nfdump_reads_what_the_flow_table_has() {
                 "ipfix.rate=1500",
             ],
         );
-        assert!(output.status.success(), "{output:?}");
         let file = collector.finish();
         let ours = flows_of_table(&table, biflow);
         let theirs = flows_of_nfdump(&nfdump_program, &file);

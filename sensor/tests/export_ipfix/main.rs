@@ -4,6 +4,7 @@
 mod cli;
 mod collectors;
 mod decoder;
+#[path = "../support/program.rs"]
 mod program;
 mod sending;
 #[path = "../support/mod.rs"]
@@ -73,7 +74,7 @@ fn check(record: &Record, flow: &FlowRecord, source: Side, both: bool, nanosecon
         let wanted = tcp.then(|| flags.map(|bit| 1 << bit).sum());
         assert_eq!(value(enterprise, 6), wanted);
     }
-    let address = |side: Side| owned(&key.addresses[side][if v4 { 12.. } else { 0.. }]);
+    let address = |side: Side| key.addresses[side][if v4 { 12.. } else { 0.. }].to_vec();
     let (source_id, destination_id) = if v4 { (8, 12) } else { (27, 28) };
     assert_eq!(record[&(0, source_id)], address(source));
     assert_eq!(record[&(0, destination_id)], address(1 - source));
@@ -106,10 +107,6 @@ fn check(record: &Record, flow: &FlowRecord, source: Side, both: bool, nanosecon
         assert_eq!(value(0, 152), Some(start / 1_000_000));
         assert_eq!(value(0, 153), Some(end / 1_000_000));
     }
-}
-
-fn owned(bytes: &[u8]) -> Vec<u8> {
-    bytes.to_vec()
 }
 
 /// Seconds of the era and nanoseconds of an NTP time stamp.

@@ -5,13 +5,20 @@ use crate::{
     sink::{conn_log, ipfix, outlet::OutletSpec, parquet},
 };
 
-/// Those that are configured.
+/// Those that are configured. Folders are relative to that of all results.
 pub(super) fn configured(setup: &Setup) -> Vec<OutletSpec> {
     let config = &setup.config;
+    let (mut columns, mut lines) = (config.parquet.clone(), config.conn_log.clone());
+    for folder in [&mut columns.folder, &mut lines.folder]
+        .into_iter()
+        .flatten()
+    {
+        *folder = setup.folder().join(&*folder);
+    }
     [
         ipfix::outlet(&config.ipfix),
-        parquet::outlet(&config.parquet),
-        conn_log::outlet(&config.conn_log),
+        parquet::outlet(&columns),
+        conn_log::outlet(&lines),
     ]
     .into_iter()
     .flatten()
