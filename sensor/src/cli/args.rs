@@ -57,6 +57,8 @@ pub(super) enum Command {
     Top(super::stored::TopArgs),
     /// Show what was stored in a browser: incidents, traffic, hosts, and why
     Dashboard(super::dashboard::Dashboard),
+    /// Write what was found as one page that needs no network, and as JSON beside it
+    Report(ReportArgs),
     /// Say why flows are anomalous
     Explain(Explain),
     /// Cut the packets of a flow or an alert out of captures
@@ -399,6 +401,22 @@ pub(super) struct Live {
     pub(super) timeouts: Timeouts,
     #[command(flatten)]
     pub(super) training: Training,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+        anomaly-detect report                                   # of the output folder\n  \
+        anomaly-detect report monday/ -o monday.html\n  \
+        anomaly-detect report monday/reports/report.json -o -")]
+pub(super) struct ReportArgs {
+    /// Output folder of a run or a sensor, or the JSON of a report [default: anomaly-out]
+    #[arg(value_name = "FOLDER")]
+    pub(super) folder: Option<PathBuf>,
+    /// Page to write, with the JSON beside it, or - for the page alone [default: reports/report.html of the output folder]
+    #[arg(short, long, value_name = "FILE.html")]
+    pub(super) output: Option<PathBuf>,
     #[command(flatten)]
     pub(super) common: Common,
 }

@@ -24,6 +24,7 @@ mod predict;
 #[cfg(target_os = "linux")]
 mod privilege;
 mod replay;
+mod report;
 mod run;
 mod setup;
 mod sheet;
@@ -64,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Predict(args) => predict::run(&args),
         Command::Live(args) => live::run(&args),
         Command::Dashboard(args) => dashboard::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Explain(args) if !args.replay.is_empty() => replay::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Extract(args) => extract::run(&args),

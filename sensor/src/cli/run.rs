@@ -26,7 +26,7 @@ use crate::{
     score::{Scored, Severity, count, explain},
     sink::{
         csv::FlowCsv,
-        report,
+        report::Tally,
         summary::{self, Findings},
         table::Style,
         told::{self, Told},
@@ -76,7 +76,7 @@ fn work(args: &Run, setup: &Setup, inputs: &Spooled, to_stdout: bool) -> Result<
     };
     let stores = !to_stdout && setup.config.store.enabled;
     let mut kept = stores.then(|| keep::Keep::new(setup));
-    let (summary, top, processes) = score(
+    let (summary, (top, tally), processes) = score(
         setup,
         inputs,
         &model,
@@ -106,11 +106,7 @@ fn work(args: &Run, setup: &Setup, inputs: &Spooled, to_stdout: bool) -> Result<
         .map(|incident| incident.severity())
         .max();
     if !to_stdout {
-        let path = setup.folder().join("reports").join("report.html");
-        let mut out = output(&path)?;
-        report::write(&mut out, &findings)
-            .and_then(|()| out.flush())
-            .map_err(|error| Fault::file(&path, &error, code::FAILED))?;
+        super::report::of_run(setup, &findings, &tally, &model)?;
         print(setup, &findings)?;
     }
     let fail = args.fail_on.map(|severity| match severity {
@@ -207,7 +203,7 @@ fn score(
     model: &Model,
     (mut logs, mut kept): (Option<&mut HostLogs>, Option<&mut keep::Keep>),
     to_stdout: bool,
-) -> Result<(Summary, Vec<Scored>, Processes), Fault> {
+) -> Result<(Summary, (Vec<Scored>, Tally), Processes), Fault> {
     let bar = setup.progress("scoring", &inputs.inputs);
     let path = if to_stdout {
         PathBuf::from("-")
@@ -247,24 +243,29 @@ fn score(
     bar.finish_and_clear();
     let summary = summary?;
     table.finish().map_err(failed)?;
-    Ok((summary, top.explained(model), processes))
+    let tally = std::mem::take(&mut top.tally);
+    Ok((summary, (top.explained(model), tally), processes))
 }
 
 /// The most anomalous flows so far.
 pub(super) struct Top {
     most: usize,
     flows: Vec<Scored>,
+    /// What a report says of all flows.
+    tally: Tally,
 }
 
 impl Top {
-    pub(super) const fn new(most: usize) -> Self {
+    pub(super) fn new(most: usize) -> Self {
         Self {
             most,
             flows: Vec::new(),
+            tally: Tally::default(),
         }
     }
 
     pub(super) fn offer(&mut self, scored: &Scored) {
+        self.tally.absorb(scored);
         let key = |scored: &Scored| {
             (
                 Reverse(scored.score.to_bits()),

@@ -259,8 +259,8 @@ fn confusion(out: &mut dyn Write, counts: &BTreeMap<(String, String), u64>) -> i
             // The square root lets a share of a hundredth still be seen.
             write!(
                 out,
-                "<td style=\"--share:{:.0}%\">{}</td>",
-                share.sqrt() * 60.0,
+                "<td class=\"s{:.0}\">{}</td>",
+                share.sqrt() * 10.0,
                 if rows == 0 {
                     String::new()
                 } else {

@@ -1,0 +1,108 @@
+//! `report`: what was found, as a page for people and as JSON beside it.
+
+use std::{fs, io::Write, path::Path};
+
+use model::Model;
+
+use super::{
+    args::ReportArgs,
+    fault::{Fault, code},
+    intel::limits,
+    setup::{Flags, Setup, output},
+};
+use crate::{
+    intel::{Event, Keeper},
+    sink::{
+        report::{self, Report, Tally},
+        summary::Findings,
+        told::Told,
+    },
+    time,
+};
+
+/// Writes the report of a run.
+pub(super) fn of_run(
+    setup: &Setup,
+    findings: &Findings<'_>,
+    tally: &Tally,
+    model: &Model,
+) -> Result<(), Fault> {
+    let evidence = setup.folder().join("evidence");
+    let mut alerts: Vec<_> = findings.incidents.iter().map(Told::alert).collect();
+    let wanted = &setup.config.intel;
+    if !wanted.lists.is_empty() {
+        let (keeper, events) = Keeper::open(
+            &wanted.lists,
+            &wanted.allow_lists,
+            limits(setup),
+            time::now(),
+        );
+        for event in &events {
+            if let Event::Refused { why, .. } = event {
+                setup.note(&format!("warning: threat list {why}"));
+            }
+        }
+        let lists = keeper.current();
+        alerts.iter_mut().for_each(|alert| alert.enrich(&lists));
+    }
+    for alert in &mut alerts {
+        alert.model = findings.model.clone();
+        alert.coverage = findings.completeness();
+        alert.bundle = evidence.join(&alert.id).is_dir().then(|| alert.id.clone());
+    }
+    let report = Report::of(findings, tally, alerts, report::facts(model));
+    let path = setup.folder().join("reports").join("report.html");
+    write(&report, &path)?;
+    Ok(())
+}
+
+/// Writes the page, and the JSON beside it.
+fn write(report: &Report, page: &Path) -> Result<(), Fault> {
+    type Form = fn(&mut dyn Write, &Report) -> std::io::Result<()>;
+    let to_stdout = page.as_os_str() == "-";
+    let json = (page.with_extension("json"), report::write_json as Form);
+    for (path, form) in [(page.to_owned(), report::write as Form)]
+        .into_iter()
+        .chain((!to_stdout).then_some(json))
+    {
+        let mut out = output(&path)?;
+        form(&mut out, report)
+            .and_then(|()| out.flush())
+            .map_err(|error| Fault::file(&path, &error, code::FAILED))?;
+    }
+    Ok(())
+}
+
+pub(super) fn run(args: &ReportArgs) -> Result<u8, Fault> {
+    let setup = Setup::new(&args.common, &Flags::default())?;
+    let folder = args.folder.as_deref().unwrap_or_else(|| setup.folder());
+    let kept = match folder.extension() {
+        Some(ending) if ending == "json" => folder.to_owned(),
+        _ => folder.join("reports").join("report.json"),
+    };
+    let report = read(&kept)?;
+    let page = args
+        .output
+        .clone()
+        .unwrap_or_else(|| setup.folder().join("reports").join("report.html"));
+    write(&report, &page)?;
+    if page.as_os_str() != "-" {
+        setup.note(&format!(
+            "{} and {}",
+            page.display(),
+            page.with_extension("json").display()
+        ));
+    }
+    Ok(0)
+}
+
+/// A report that was kept.
+fn read(path: &Path) -> Result<Report, Fault> {
+    let text = fs::read(path).map_err(|error| Fault::file(path, &error, code::NO_INPUT))?;
+    serde_json::from_slice(&text).map_err(|error| {
+        Fault::new(
+            code::NO_INPUT,
+            format!("{}: not a report: {error}", path.display()),
+        )
+    })
+}
