@@ -408,12 +408,15 @@ pub(super) struct Live {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
         anomaly-detect report                                   # of the output folder\n  \
-        anomaly-detect report monday/ -o monday.html\n  \
+        anomaly-detect report /var/lib/anomaly-detect --last 24h -o yesterday.html\n  \
         anomaly-detect report monday/reports/report.json -o -")]
 pub(super) struct ReportArgs {
-    /// Output folder of a run or a sensor, or the JSON of a report [default: anomaly-out]
+    /// Output folder of a run or a sensor, a store, or the JSON of a report [default: anomaly-out]
     #[arg(value_name = "FOLDER")]
     pub(super) folder: Option<PathBuf>,
+    /// Only of so much traffic time before the newest, for example 24h
+    #[arg(long, value_name = "TIME", value_parser = crate::time::parse_duration)]
+    pub(super) last: Option<std::time::Duration>,
     /// Page to write, with the JSON beside it, or - for the page alone [default: reports/report.html of the output folder]
     #[arg(short, long, value_name = "FILE.html")]
     pub(super) output: Option<PathBuf>,

@@ -14,6 +14,7 @@ use crate::{
     intel::{Event, Keeper},
     sink::{
         report::{self, Report, Tally},
+        store,
         summary::Findings,
         told::Told,
     },
@@ -75,25 +76,53 @@ fn write(report: &Report, page: &Path) -> Result<(), Fault> {
 
 pub(super) fn run(args: &ReportArgs) -> Result<u8, Fault> {
     let setup = Setup::new(&args.common, &Flags::default())?;
-    let folder = args.folder.as_deref().unwrap_or_else(|| setup.folder());
-    let kept = match folder.extension() {
-        Some(ending) if ending == "json" => folder.to_owned(),
-        _ => folder.join("reports").join("report.json"),
-    };
-    let report = read(&kept)?;
+    let report = gather(args, &setup)?;
     let page = args
         .output
         .clone()
         .unwrap_or_else(|| setup.folder().join("reports").join("report.html"));
     write(&report, &page)?;
     if page.as_os_str() != "-" {
-        setup.note(&format!(
-            "{} and {}",
-            page.display(),
-            page.with_extension("json").display()
-        ));
+        let json = page.with_extension("json");
+        setup.note(&format!("{} and {}", page.display(), json.display()));
     }
     Ok(0)
+}
+
+/// What there is to report of: a store, or the report of a run, whichever was written last.
+fn gather(args: &ReportArgs, setup: &Setup) -> Result<Report, Fault> {
+    let given = args.folder.as_deref();
+    if let Some(file) = given.filter(|path| path.extension().is_some_and(|ending| ending == "json"))
+    {
+        return read(file);
+    }
+    let (store, folder) = match given {
+        Some(path) if path.is_file() => (path.to_owned(), path),
+        Some(folder) => (store::path_in(folder), folder),
+        None => (setup.store_path(), setup.folder()),
+    };
+    let kept = folder.join("reports").join("report.json");
+    let changed = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    let wal = store.with_extension("sqlite-wal");
+    let stored = changed(&store).max(changed(&wal));
+    // Of a run the report of then says more: which features were missing, how logs fitted.
+    if args.last.is_none()
+        && changed(&kept) >= stored
+        && let Ok(report) = read(&kept)
+        && report.source == "run"
+    {
+        return Ok(report);
+    }
+    if stored.is_none() {
+        return Err(Fault::new(
+            code::NO_INPUT,
+            format!(
+                "{}: neither a store nor a report in it; `run` and `live` write them",
+                folder.display()
+            ),
+        ));
+    }
+    Ok(Report::of_store(&store, args.last)?)
 }
 
 /// A report that was kept.

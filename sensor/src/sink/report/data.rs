@@ -11,6 +11,8 @@ use crate::sink::alert::Alert;
 pub struct Report {
     /// Program that wrote it.
     pub created_by: String,
+    /// Where it comes from: `run` or `store`.
+    pub source: String,
     /// What was looked at, for the title.
     pub inputs: Vec<String>,
     /// The result in one sentence.

@@ -35,6 +35,7 @@ impl Report {
         summary.extend(words(&listed));
         Self {
             created_by: concat!("anomaly-detect ", env!("CARGO_PKG_VERSION")).to_owned(),
+            source: "run".to_owned(),
             inputs: findings.inputs.clone(),
             headline: findings.verdict(),
             summary,
@@ -69,7 +70,7 @@ impl Report {
 }
 
 /// What the gravest incidents are, in a sentence; nothing where there are none.
-fn words(alerts: &[Alert]) -> Option<String> {
+pub(super) fn words(alerts: &[Alert]) -> Option<String> {
     let first = alerts.first()?;
     let grave = alerts
         .iter()

@@ -4,6 +4,7 @@ mod data;
 mod gather;
 mod incidents;
 mod page;
+mod stored;
 mod tally;
 #[cfg(test)]
 mod tests;
