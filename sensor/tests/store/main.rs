@@ -6,6 +6,7 @@ mod made;
 #[path = "../cli_support/mod.rs"]
 mod cli_support;
 
+mod bounded;
 mod commands;
 mod crash;
 mod muted;

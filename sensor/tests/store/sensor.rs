@@ -46,8 +46,13 @@ pub(crate) struct Keeping {
 
 impl Keeping {
     pub(crate) fn start(path: &Path) -> Self {
+        Self::within(path, Limits::default())
+    }
+
+    /// A writer within these bounds.
+    pub(crate) fn within(path: &Path, limits: Limits) -> Self {
         let metrics = Metrics::new();
-        let writer = Writer::open(path, Limits::default(), &metrics, |line| {
+        let writer = Writer::open(path, limits, &metrics, |line| {
             eprintln!("{line}");
         })
         .expect("a store");

@@ -164,17 +164,23 @@ pub(super) fn used_bytes(connection: &Connection) -> rusqlite::Result<u64> {
     Ok(natural(pages * pragma("page_size")?))
 }
 
-/// Makes the file smaller where it is beyond its bytes: of what is oldest a twentieth goes at a time. Answers the flows that
-/// went. Inside of a transaction.
+/// Flows forgotten in one round of shrinking, at most: a transaction stays short.
+const ROUND_MOST: f64 = 200_000.0;
+
+/// Makes the file smaller where it is beyond its bytes: of the oldest flows as large a share goes as the file is too large, a
+/// twentieth at least. Answers the flows that went. Inside of a transaction.
 pub(super) fn shrink(connection: &Connection, limits: &Limits) -> rusqlite::Result<u64> {
-    if used_bytes(connection)? <= limits.bytes {
+    let used = used_bytes(connection)?;
+    if used <= limits.bytes {
         return Ok(0);
     }
     let have: i64 = connection.query_row("SELECT count(*) FROM flows", [], |row| row.get(0))?;
     if have > 1_000 {
+        let excess = (used - limits.bytes) as f64 / used as f64;
+        let leave = (have as f64 * excess.max(0.05)).min(ROUND_MOST);
         let gone = connection.execute(
             "DELETE FROM flows WHERE id IN (SELECT id FROM flows ORDER BY start_ns, id LIMIT ?1)",
-            [have / 20],
+            [leave.ceil() as i64],
         )?;
         return Ok(gone as u64);
     }
