@@ -5,6 +5,7 @@
 //! and logs for an attack on the reader: the page never makes markup of a text (a tidy test looks for it), and a strict
 //! content-security-policy stands behind that.
 
+mod access;
 mod api;
 mod assets;
 mod events;
@@ -24,8 +25,8 @@ use std::{
 use axum::{Router, middleware};
 
 pub use self::{
+    access::{Access, AccessError, Token},
     events::{Feed, Pulse},
-    guard::{Access, AccessError, Token},
     pool::Fault,
 };
 

@@ -95,7 +95,7 @@ impl Window {
     /// Of the parameters `window` (seconds before the newest traffic; 0 or none for everything) or `from` and `to`.
     pub(super) fn of(parameters: &Parameters, connection: &Connection) -> Result<Self, Fault> {
         let bounds: Option<(Option<i64>, Option<i64>)> = connection
-            .prepare_cached("SELECT min(start_s), max(start_s) FROM rollup_slots")?
+            .prepare_cached("SELECT (SELECT min(start_s) FROM rollup_slots), (SELECT max(start_s) FROM rollup_slots)")?
             .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         let (oldest, newest) = match bounds {

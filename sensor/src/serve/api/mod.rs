@@ -24,8 +24,9 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::{
-    Shared, events,
-    guard::{Access, LoginError},
+    Shared,
+    access::{Access, LoginError},
+    events,
     pool::Fault,
     query::Parameters,
 };

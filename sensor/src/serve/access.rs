@@ -1,0 +1,360 @@
+//! Tokens, sessions, and names: who may look, and under which name we are known.
+
+use std::{
+    fmt,
+    hint::black_box,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use axum::http::{HeaderMap, header};
+use sha2::{Digest as _, Sha256};
+
+/// Name of the session's cookie.
+const COOKIE: &str = "anomaly_detect_session";
+/// How long a login lasts.
+const SESSION: Duration = Duration::from_secs(12 * 3600);
+/// Wrong tokens within [`PENALTY`] from which on nobody may try.
+const TRIES: usize = 10;
+const PENALTY: Duration = Duration::from_secs(60);
+/// A token shorter than this is a password that somebody guesses.
+const TOKEN_LEAST: usize = 16;
+
+/// Why access cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// Beyond loopback, and no token.
+    #[error(
+        "dashboard.listen={0} is reachable from other machines: put a token into a file and name it with dashboard.token_file (openssl rand -hex 32 > FILE)"
+    )]
+    NoToken(SocketAddr),
+    /// The file cannot be read.
+    #[error("dashboard.token_file: {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The token is too short, or no text that a header can hold.
+    #[error(
+        "dashboard.token_file: {}: a token is at least {TOKEN_LEAST} visible ASCII characters on one line (openssl rand -hex 32 > FILE)",
+        .0.display()
+    )]
+    Weak(PathBuf),
+    /// The system gave no random numbers.
+    #[error("the system gives no random numbers")]
+    NoEntropy,
+}
+
+/// A secret, kept as a digest.
+#[derive(Clone)]
+pub struct Token([u8; 32]);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+impl Token {
+    /// The first line of a file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or what it holds is no token.
+    pub fn read(path: &Path) -> Result<Self, AccessError> {
+        let text = std::fs::read_to_string(path).map_err(|source| AccessError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        let token = text.trim_end_matches(['\n', '\r']);
+        let visible = token.bytes().all(|byte| byte.is_ascii_graphic());
+        if token.len() < TOKEN_LEAST || !visible {
+            return Err(AccessError::Weak(path.to_owned()));
+        }
+        Ok(Self(digest(token.as_bytes())))
+    }
+
+    fn is(&self, offered: &str) -> bool {
+        same(&self.0, &digest(offered.as_bytes()))
+    }
+}
+
+fn digest(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+/// Compares in a time that does not depend on where they differ.
+fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    let differ = a.iter().zip(b).fold(0, |all, (a, b)| all | (a ^ b));
+    black_box(differ) == 0
+}
+
+/// Who may look.
+#[derive(Clone, Debug)]
+pub struct Access {
+    token: Option<Token>,
+    /// Signs sessions; another in every run.
+    key: [u8; 32],
+    /// Names that `Host` may have.
+    names: Vec<String>,
+    /// Whether only this machine reaches it.
+    is_loopback: bool,
+    failures: Arc<Mutex<Vec<Instant>>>,
+}
+
+impl Access {
+    /// Access at an address. `names` are those under which others reach it; addresses and `localhost` always do.
+    ///
+    /// # Errors
+    /// No token beyond loopback; one that cannot be used.
+    pub fn new(
+        address: SocketAddr,
+        token_file: Option<&Path>,
+        names: &[String],
+    ) -> Result<Self, AccessError> {
+        let is_loopback = address.ip().to_canonical().is_loopback();
+        let token = token_file.map(Token::read).transpose()?;
+        if token.is_none() && !is_loopback {
+            return Err(AccessError::NoToken(address));
+        }
+        let mut key = [0; 32];
+        rustls::crypto::ring::default_provider()
+            .secure_random
+            .fill(&mut key)
+            .map_err(|_| AccessError::NoEntropy)?;
+        Ok(Self {
+            token,
+            key,
+            names: names.iter().map(|name| name.to_ascii_lowercase()).collect(),
+            is_loopback,
+            failures: Arc::default(),
+        })
+    }
+
+    /// Whether a token is asked for.
+    pub const fn wants_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    fn sign(&self, until_s: u64) -> String {
+        let inner = digest(&[&self.key[..], &until_s.to_be_bytes()].concat());
+        let outer = digest(&[&self.key[..], &inner].concat());
+        outer.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The cookie for whoever knows the token, or how long to wait.
+    pub(super) fn log_in(&self, offered: &str) -> Result<String, LoginError> {
+        let Some(token) = &self.token else {
+            return Err(LoginError::Wrong);
+        };
+        let mut failures = self
+            .failures
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        failures.retain(|at| at.elapsed() < PENALTY);
+        if failures.len() >= TRIES {
+            return Err(LoginError::TooMany);
+        }
+        if !token.is(offered) {
+            failures.push(Instant::now());
+            return Err(LoginError::Wrong);
+        }
+        let until = crate::time::now() / 1_000_000_000 + SESSION.as_secs();
+        Ok(format!(
+            "{COOKIE}={until}.{}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict",
+            self.sign(until),
+            SESSION.as_secs()
+        ))
+    }
+
+    /// The cookie that ends a session.
+    pub(super) fn log_out() -> String {
+        format!("{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict")
+    }
+
+    fn has_session(&self, headers: &HeaderMap) -> bool {
+        let cookies = headers.get_all(header::COOKIE).into_iter();
+        let cookies = cookies.filter_map(|value| value.to_str().ok());
+        let mut ours = cookies
+            .flat_map(|line| line.split(';'))
+            .filter_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='));
+        let now = crate::time::now() / 1_000_000_000;
+        ours.any(|value| {
+            let Some((until, signature)) = value.split_once('.') else {
+                return false;
+            };
+            let Ok(until) = until.parse::<u64>() else {
+                return false;
+            };
+            let expected = digest(self.sign(until).as_bytes());
+            same(&expected, &digest(signature.as_bytes())) && until > now
+        })
+    }
+
+    /// Whether these headers show the token, or a session.
+    pub(super) fn admits(&self, headers: &HeaderMap) -> bool {
+        let Some(token) = &self.token else {
+            return true;
+        };
+        let bearer = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.strip_prefix("Bearer "));
+        bearer.is_some_and(|offered| token.is(offered)) || self.has_session(headers)
+    }
+
+    /// Whether this is a name for us that nobody else can have pointed here.
+    pub(super) fn knows(&self, host: &str) -> bool {
+        let name = host_name(host).to_ascii_lowercase();
+        if let Ok(address) = name.parse::<IpAddr>() {
+            return !self.is_loopback || address.to_canonical().is_loopback();
+        }
+        name == "localhost" || self.names.contains(&name)
+    }
+}
+
+/// Without the port, and without the brackets of an IPv6 address.
+fn host_name(host: &str) -> &str {
+    if let Some(rest) = host.strip_prefix('[') {
+        return rest.split(']').next().unwrap_or(rest);
+    }
+    host.rsplit_once(':').map_or(host, |(name, _)| name)
+}
+
+/// Why a login failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LoginError {
+    Wrong,
+    TooMany,
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn loopback() -> Access {
+        Access::new(
+            "127.0.0.1:9478".parse().unwrap(),
+            None,
+            &["sensor.example".to_owned()],
+        )
+        .unwrap()
+    }
+
+    fn with_token() -> (tempfile::TempDir, Access) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        std::fs::write(&file, "0123456789abcdef0123\n").unwrap();
+        let access = Access::new("0.0.0.0:9478".parse().unwrap(), Some(&file), &[]).unwrap();
+        (folder, access)
+    }
+
+    #[test]
+    fn names_that_others_can_point_here_are_refused() {
+        let access = loopback();
+        for host in [
+            "127.0.0.1:9478",
+            "localhost",
+            "LOCALHOST:1",
+            "[::1]:9478",
+            "sensor.example",
+            "127.9.9.9",
+        ] {
+            assert!(access.knows(host), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example",
+            "127.0.0.1.evil.example:9478",
+            "localhost.evil.example",
+            "192.0.2.1",
+            "[2001:db8::1]",
+        ] {
+            assert!(!access.knows(host), "{host}");
+        }
+        let (_folder, beyond) = with_token();
+        assert!(beyond.knows("192.0.2.1:9478") && !beyond.knows("evil.example"));
+    }
+
+    #[test]
+    fn beyond_loopback_a_token_is_needed_and_a_good_one() {
+        let all: SocketAddr = "0.0.0.0:9478".parse().unwrap();
+        assert!(matches!(
+            Access::new(all, None, &[]),
+            Err(AccessError::NoToken(_))
+        ));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        for weak in [
+            "",
+            "short",
+            "has spaces in it, many",
+            "zwölf-und-noch-mehr-zeichen",
+        ] {
+            std::fs::write(&file, weak).unwrap();
+            assert!(
+                matches!(
+                    Access::new(all, Some(&file), &[]),
+                    Err(AccessError::Weak(_))
+                ),
+                "{weak}"
+            );
+        }
+    }
+
+    #[test]
+    fn tokens_and_sessions_admit_and_nothing_like_them() {
+        let (_folder, access) = with_token();
+        let asks = |name: header::HeaderName, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_str(value).unwrap());
+            access.admits(&headers)
+        };
+        assert!(!access.admits(&HeaderMap::new()));
+        assert!(asks(header::AUTHORIZATION, "Bearer 0123456789abcdef0123"));
+        for wrong in [
+            "Bearer 0123456789abcdef012",
+            "Bearer 0123456789abcdef01234",
+            "Basic 0123456789abcdef0123",
+            "0123456789abcdef0123",
+        ] {
+            assert!(!asks(header::AUTHORIZATION, wrong), "{wrong}");
+        }
+        let cookie = access.log_in("0123456789abcdef0123").unwrap();
+        assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"));
+        let pair = cookie.split(';').next().unwrap().to_owned();
+        assert!(asks(header::COOKIE, &format!("other=1; {pair}")));
+        let (until, _) = pair.split_once('=').unwrap().1.split_once('.').unwrap();
+        let until: u64 = until.parse().unwrap();
+        let later = pair.replace(&until.to_string(), &(until + 1).to_string());
+        assert!(
+            !asks(header::COOKIE, &later),
+            "the end of a session is signed"
+        );
+        let old = format!("{COOKIE}={}.{}", 1, access.sign(1));
+        assert!(!asks(header::COOKIE, &old), "a session ends");
+        let (_other, another) = with_token();
+        assert_ne!(
+            access.sign(until),
+            another.sign(until),
+            "sessions end with the program"
+        );
+    }
+
+    #[test]
+    fn guessing_is_slowed_down() {
+        let (_folder, access) = with_token();
+        for _ in 0..TRIES {
+            assert_eq!(access.log_in("wrong"), Err(LoginError::Wrong));
+        }
+        assert_eq!(
+            access.log_in("0123456789abcdef0123"),
+            Err(LoginError::TooMany)
+        );
+    }
+}
