@@ -80,7 +80,7 @@ pub(super) enum Command {
         #[command(subcommand)]
         action: ModelAction,
     },
-    /// Ask those who are to be told whether they can be told
+    /// Try whether alerts reach those who are to be told
     Sinks {
         #[command(subcommand)]
         action: SinksAction,

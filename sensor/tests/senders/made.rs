@@ -1,6 +1,6 @@
 //! Alerts, flows, certificates and sections for tests.
 
-use std::{fs, path::Path, process::Command, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
 use sensor::{
     config::{Config, Layers},
@@ -13,8 +13,6 @@ use sensor::{
     },
 };
 use sensor_ebpf::flow::{FlowCounters, FlowKey};
-
-use crate::program;
 
 pub(crate) const BEGIN: u64 = 1_767_600_000_000_000_000;
 
@@ -138,37 +136,14 @@ pub(crate) fn config(settings: &[(&str, &str)]) -> Config {
     Config::from_layers(&layers).expect("a configuration")
 }
 
-/// `cert.pem` and `key.pem` for this machine, in a folder; nothing where there is no openssl.
-pub(crate) fn certificate(folder: &Path) -> Option<()> {
-    let openssl = program::find("openssl")?;
-    let made = Command::new(openssl)
-        .current_dir(folder)
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-        ])
-        .args([
-            "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "2",
-        ])
-        .args([
-            "-subj",
-            "/CN=localhost",
-            "-addext",
-            "subjectAltName=DNS:localhost,IP:127.0.0.1",
-        ])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .output()
-        .expect("openssl runs");
-    assert!(
-        made.status.success(),
-        "{}",
-        String::from_utf8_lossy(&made.stderr)
-    );
-    Some(())
+/// Puts `cert.pem` and `key.pem` for this machine into a folder (see tls/README.md).
+pub(crate) fn certificate(folder: &Path) {
+    for (name, text) in [
+        ("cert.pem", include_str!("tls/cert.pem")),
+        ("key.pem", include_str!("tls/key.pem")),
+    ] {
+        fs::write(folder.join(name), text).expect("a file");
+    }
 }
 
 /// Writes a secret and answers where.

@@ -13,4 +13,5 @@ mod made;
 mod mail;
 mod receiver;
 mod redis_server;
+mod through;
 mod webhook;

@@ -11,7 +11,7 @@ use std::{
         mpsc::{Receiver as Ended, Sender, channel},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustls::{
@@ -97,6 +97,14 @@ impl Receiver {
             address,
             state,
             _alive: alive,
+        }
+    }
+
+    /// Waits until so many requests were taken; a bound against hanging.
+    pub(crate) fn wait_for(&self, requests: usize) {
+        let until = Instant::now() + Duration::from_secs(30);
+        while self.requests().len() < requests && Instant::now() < until {
+            thread::park_timeout(Duration::from_millis(10));
         }
     }
 

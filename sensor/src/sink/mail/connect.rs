@@ -17,7 +17,7 @@ use lettre::{
 use crate::{
     config::{self, Endpoint, Security},
     sink::{
-        notify::{Roots, line, secret},
+        notify::{Roots, hinted, line, secret},
         outlet::DeliveryError,
     },
 };
@@ -181,5 +181,5 @@ fn words(what: &str, error: &Error) -> String {
         }
         cause = inner.source();
     }
-    line(&text, 300)
+    line(&hinted(&text, "mail.ca_file"), 300)
 }

@@ -10,7 +10,7 @@ mod sensor;
 pub use self::{
     gate::Gate,
     notice::{Fact, Notice, clip, line},
-    roots::{Roots, RootsError},
+    roots::{Roots, RootsError, hinted},
     secret::{SecretError, secret},
     sensor::{plain, sensor},
 };

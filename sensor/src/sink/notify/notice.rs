@@ -131,6 +131,14 @@ fn facts(alert: &Alert) -> Vec<Fact> {
         .map(|of| format!("{} {}", of.id, of.name))
         .collect();
     add("ATT&CK", techniques.join("; "));
+    let listed = alert.intel.iter().take(NAMED).map(|known| {
+        let label = match known.label.as_str() {
+            "" => String::new(),
+            label => format!(" ({label})"),
+        };
+        format!("{} on {}{label}", known.subject, known.list)
+    });
+    add("Threat lists", listed.collect::<Vec<_>>().join("; "));
     if let Some(flow) = &alert.flow {
         let (from, to) = (flow.src_ip, flow.dst_ip);
         let value = match flow.protocol {
@@ -323,6 +331,14 @@ pub(in crate::sink) mod tests {
         (alert.host, alert.role, alert.kind) = (own(), own(), own());
         (alert.sentence, alert.model, alert.id) = (own(), own(), own());
         alert.bundle = Some(own());
+        alert.intel = vec![crate::intel::Match {
+            subject: own(),
+            list: own(),
+            entry: own(),
+            label: own(),
+            source: own(),
+            confidence: None,
+        }];
         alert.peers.top = vec![(own(), 1)];
         alert.ports.top = vec![(own(), 1), (own(), 1)];
         alert.techniques[0].name = own();

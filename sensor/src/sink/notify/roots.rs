@@ -64,3 +64,12 @@ impl Roots {
         all
     }
 }
+
+/// What TLS said, and the key that cures a certificate whose issuer nobody trusts.
+pub fn hinted(said: &str, key: &str) -> String {
+    if said.contains("UnknownIssuer") {
+        format!("{said}; {key} names a file of certificates to trust")
+    } else {
+        said.to_owned()
+    }
+}

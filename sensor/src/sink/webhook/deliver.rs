@@ -17,7 +17,7 @@ use super::sign;
 use crate::{
     config::Target,
     sink::{
-        notify::{Roots, line, secret},
+        notify::{Roots, hinted, line, secret},
         outlet::{Deliver, DeliveryError},
     },
     time::now,
@@ -164,7 +164,8 @@ impl Post {
             }
             other => other.to_string(),
         };
-        DeliveryError::later(line(&why.replace(&self.url, "..."), 300))
+        let why = hinted(&why.replace(&self.url, "..."), "webhook.ca_file");
+        DeliveryError::later(line(&why, 300))
     }
 }
 
