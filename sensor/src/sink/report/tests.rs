@@ -185,8 +185,10 @@ fn hostile_text_stays_text() {
             ),
             "<{tag}>"
         );
+        // Names of attributes: what stands outside of quotes. Within them text is text.
+        let names: String = tag.split('"').step_by(2).collect();
         assert!(
-            !tag.contains(" on") && !tag.contains("javascript:") && !tag.contains(" style="),
+            !names.contains(" on") && !names.contains(" style="),
             "<{tag}>"
         );
         if let Some(target) = tag.split("href=\"").nth(1) {
