@@ -193,6 +193,15 @@ fn it_captures_scores_and_serves(guest: &Guest, pair: &Pair) {
     });
     // The watchdog is back to what the unit says, after more patience while learning.
     assert_eq!(guest.property("WatchdogUSec"), "3s");
+    let (status, page) = get(&pair.b, 9478, "/").expect("the dashboard");
+    assert_eq!(status, 200);
+    assert!(page.contains("<html"), "{page}");
+    // The store of the service, by its configuration, which nobody has named.
+    guest.until("the store has incidents", || {
+        guest
+            .says(&["anomaly-detect", "alerts", "list"])
+            .contains("10.77.0.1")
+    });
     let strays = guest.run(&[
         "find",
         "/",
