@@ -70,8 +70,19 @@ impl Courier {
 
     fn bring(&mut self, batch: &Batch, backoff: &mut Backoff, is_stopping: &mut bool) -> Went {
         let mut left = batch.parcels.as_slice();
+        // How many go one by one, since the sink itself failed on one of them.
+        let mut alone = 0_usize;
         while !left.is_empty() {
-            let (taken, result) = self.attempt(left);
+            let most = if alone > 0 { 1 } else { left.len() };
+            alone = alone.saturating_sub(1);
+            let Some((taken, result)) = self.attempt(&left[..most]) else {
+                if most == 1 {
+                    left = self.bury("the sink failed on it", left);
+                } else {
+                    alone = most;
+                }
+                continue;
+            };
             let taken = taken.min(left.len());
             left = &left[taken..];
             self.spool.done(taken);
@@ -84,12 +95,7 @@ impl Courier {
                 // Taken is what was said to be taken.
                 Ok(()) => ("took nothing, and said no reason".to_owned(), None),
                 Err(DeliveryError::Never { why }) => {
-                    if let Some((first, rest)) = left.split_first() {
-                        self.dead.keep(&why, first);
-                        self.health.dead();
-                        left = rest;
-                        self.spool.done(1);
-                    }
+                    left = self.bury(&why, left);
                     continue;
                 }
                 Err(DeliveryError::Wait(wait)) => return Went::Back(wait),
@@ -108,10 +114,20 @@ impl Courier {
         Went::Away
     }
 
-    /// A defect in one sink must not end its courier, and with it everything that waits.
-    fn attempt(&mut self, parcels: &[Vec<u8>]) -> (usize, Result<(), DeliveryError>) {
-        catch_unwind(AssertUnwindSafe(|| self.deliver.deliver(parcels)))
-            .unwrap_or_else(|_| (0, Err(DeliveryError::never("the sink failed on it"))))
+    /// A defect in one sink must not end its courier, and with it everything that waits: nothing where it panics.
+    fn attempt(&mut self, parcels: &[Vec<u8>]) -> Option<(usize, Result<(), DeliveryError>)> {
+        catch_unwind(AssertUnwindSafe(|| self.deliver.deliver(parcels))).ok()
+    }
+
+    /// The first of these is a dead letter; what is left.
+    fn bury<'a>(&self, why: &str, parcels: &'a [Vec<u8>]) -> &'a [Vec<u8>] {
+        let Some((first, rest)) = parcels.split_first() else {
+            return parcels;
+        };
+        self.dead.keep(why, first);
+        self.health.dead();
+        self.spool.done(1);
+        rest
     }
 
     fn succeeded(&self, count: usize) {

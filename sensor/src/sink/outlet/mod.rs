@@ -21,6 +21,8 @@ mod journal;
 mod keeper;
 mod spool;
 pub mod stdout;
+#[cfg(test)]
+mod tests;
 #[cfg(unix)]
 pub mod unix;
 
