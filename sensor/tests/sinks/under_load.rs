@@ -1,4 +1,4 @@
-//! A receiver that is killed, hangs and comes back while a hundred thousand incidents are sent.
+//! A receiver that is killed, hangs and comes back while fifty thousand incidents are sent.
 
 use std::{
     collections::BTreeMap,
@@ -37,7 +37,7 @@ fn delivered(outlets: &Outlets, name: &str) -> u64 {
 /// with them; and the file beside it has every line long before.
 #[test]
 fn nothing_is_lost_with_a_receiver_that_dies() {
-    const COUNT: u64 = 100_000;
+    const COUNT: u64 = 50_000;
     let folder = tempfile::tempdir().expect("folder");
     let metrics = Metrics::new();
     let mut outlets = outlets(&folder.path().join("spool"), &metrics);
@@ -127,7 +127,7 @@ fn nothing_is_lost_with_a_reader_of_a_unix_socket_that_dies() {
 
     use sensor::sink::outlet::unix::ToUnixStream;
 
-    const COUNT: u64 = 20_000;
+    const COUNT: u64 = 10_000;
     let folder = tempfile::tempdir().expect("folder");
     let metrics = Metrics::new();
     let mut outlets = outlets(&folder.path().join("spool"), &metrics);
