@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     alert::{Alert, Stage},
-    eve::{Events, category, line, signature_id},
+    eve::{Events, category, has_ports, line, signature_id},
     json::{number, reasons},
     message::{EndedFlow, Message, Verdict},
     outlet::Encode,
@@ -146,8 +146,9 @@ pub fn flow(ended: &EndedFlow) -> Value {
     }
     if let Some(verdict) = anomaly {
         document["event"]["severity"] = json!(severity(verdict.severity));
-        let first = verdict.reasons.first();
-        document["event"]["reason"] = json!(first.map(ToString::to_string));
+        if let Some(first) = verdict.reasons.first() {
+            document["event"]["reason"] = json!(first.to_string());
+        }
     }
     ends(
         &mut document,
@@ -182,7 +183,7 @@ fn ends(document: &mut Value, ends: &Ends<'_>) {
             "packets": ends.packets[at],
             "bytes": ends.bytes[at],
         });
-        if matches!(ends.protocol, 6 | 17 | 33 | 132 | 136) {
+        if has_ports(ends.protocol) {
             document[name]["port"] = json!(ends.ports[at]);
         }
     }

@@ -155,7 +155,10 @@ fn metadata(told: &Alert) -> Value {
     put("ports", seen(&told.ports));
     put(
         "p_value",
-        told.p_value.map(|p| format!("{p:e}")).into_iter().collect(),
+        told.p_value
+            .map(|p| format!("{p:.2e}"))
+            .into_iter()
+            .collect(),
     );
     put("evidence", vec![format!("{:.2}", told.evidence)]);
     put("coverage", vec![format!("{:.4}", told.coverage)]);
@@ -187,7 +190,7 @@ pub fn anomaly(ended: &EndedFlow, verdict: &Verdict) -> Value {
     );
     let mut variables = vec![
         json!({"score": verdict.score.to_string()}),
-        json!({"p_value": format!("{:e}", verdict.p_value)}),
+        json!({"p_value": format!("{:.2e}", verdict.p_value)}),
         json!({"severity": verdict.severity.name()}),
     ];
     let why = verdict.reasons.iter();
@@ -256,6 +259,19 @@ fn of_flow(record: &FlowRecord, event_type: &str) -> Map<String, Value> {
         [record.source_port(), record.destination_port()],
         record.key.protocol,
     );
+    for (side, names) in [
+        (record.originator, ["icmp_type", "icmp_code"]),
+        (
+            record.responder(),
+            ["response_icmp_type", "response_icmp_code"],
+        ),
+    ] {
+        let is_there = record.counters.halves[side].packets > 0;
+        if let Some((kind, code)) = record.icmp_of(side).filter(|_| is_there) {
+            event.insert(names[0].to_owned(), json!(kind));
+            event.insert(names[1].to_owned(), json!(code));
+        }
+    }
     event.insert("community_id".to_owned(), json!(record.community_id()));
     event
 }
@@ -271,21 +287,17 @@ fn ends(event: &mut Map<String, Value>, addresses: [IpAddr; 2], ports: [u16; 2],
     for (name, address) in ["src_ip", "dest_ip"].iter().zip(addresses) {
         event.insert((*name).to_owned(), json!(address.to_string()));
     }
-    let names = match protocol {
-        1 | 58 => ["icmp_type", "icmp_code"],
-        _ => ["src_port", "dest_port"],
-    };
     if has_ports(protocol) {
-        for (name, port) in names.iter().zip(ports) {
+        for (name, port) in ["src_port", "dest_port"].iter().zip(ports) {
             event.insert((*name).to_owned(), json!(port));
         }
     }
     event.insert("proto".to_owned(), json!(protocol_text(protocol)));
 }
 
-/// Whether the key of a flow of this protocol has ports, or an ICMP type and code.
-const fn has_ports(protocol: u8) -> bool {
-    matches!(protocol, 1 | 6 | 17 | 33 | 58 | 132 | 136)
+/// Whether flows of this protocol have ports: TCP, UDP, DCCP, SCTP, UDP-Lite.
+pub(super) const fn has_ports(protocol: u8) -> bool {
+    matches!(protocol, 6 | 17 | 33 | 132 | 136)
 }
 
 /// As Suricata writes protocols: in capitals, and those without a name by number, three digits.

@@ -1,5 +1,6 @@
 //! Sinks against real receivers, and against receivers that fail: over real sockets and real processes.
 
+mod forms;
 #[path = "../support/program.rs"]
 mod program;
 mod receiver;
@@ -31,7 +32,11 @@ const HANGING: Duration = Duration::from_secs(120);
 
 /// An incident with this number as its id.
 fn alert(number: u64) -> Message {
-    Message::Alert(Arc::new(Alert {
+    Message::Alert(Arc::new(incident(number)))
+}
+
+fn incident(number: u64) -> Alert {
+    Alert {
         id: format!("{number:016x}"),
         stage: Stage::New,
         source: Source::Flows,
@@ -65,7 +70,8 @@ fn alert(number: u64) -> Message {
         bundle: None,
         model: "0123456789abcdef".to_owned(),
         coverage: 1.0,
-    }))
+        intel: Vec::new(),
+    }
 }
 
 /// The number in a syslog message.

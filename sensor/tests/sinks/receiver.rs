@@ -30,7 +30,6 @@ pub(crate) enum Manner {
 
 pub(crate) struct Receiver {
     pub(crate) address: SocketAddr,
-    pub(crate) came: Came,
     end: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
@@ -47,7 +46,6 @@ impl Receiver {
         };
         Self {
             address,
-            came: Arc::clone(came),
             end,
             thread,
         }

@@ -162,7 +162,7 @@ fn rsyslogd_takes_udp() {
     }
     // Until it listens, a datagram is refused, and the sink says so.
     until("the first is received", || {
-        udp.deliver(&parcels[..1]);
+        let _ = udp.deliver(&parcels[..1]);
         pause(Duration::from_millis(20));
         !rsyslog.received().is_empty()
     });

@@ -86,14 +86,6 @@ impl Board {
             name: name.to_owned(),
             fault: Arc::default(),
         };
-        for state in ["delivered", "dead", "lost"] {
-            self.metrics.add(Id::SinkParcelsTotal, &[sink, state], 0.0);
-        }
-        for reason in ["full", "disk", "damaged"] {
-            self.metrics
-                .add(Id::SinkLostParcelsTotal, &[sink, reason], 0.0);
-        }
-        self.metrics.add(Id::SinkRetriesTotal, &[sink], 0.0);
         health.level(level);
         health
     }

@@ -318,6 +318,17 @@ impl Journal {
         result
     }
 
+    /// Removes the last file too where everything in it was delivered: nothing more comes.
+    pub(super) fn close(&mut self) {
+        self.writer = None;
+        if self.delivered.below == self.next {
+            for segment in self.segments.drain(..) {
+                // The next start tries again.
+                let _ = fs::remove_file(segment.path);
+            }
+        }
+    }
+
     /// A handle to bring what was written to the disk itself, if there is something; without the lock that writing needs.
     pub(super) fn to_sync(&mut self) -> Option<File> {
         if !self.dirty {
@@ -501,8 +512,9 @@ mod tests {
             prop_assert_eq!(drain(&mut journal), (read..next).collect::<Vec<_>>());
             prop_assert_eq!(journal.take_damaged(), 0);
             journal.deliver_below(next).expect("written");
-            drop(journal);
+            journal.close();
             prop_assert_eq!(open().bytes(), 0);
+            prop_assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 1);
         }
 
         /// Bytes changed anywhere and files cut anywhere: what comes back was put, in order; the rest is counted as damaged.

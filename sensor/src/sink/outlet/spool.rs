@@ -201,6 +201,9 @@ impl Spool {
         state.seal(self.bounds);
         drop(state);
         self.sync();
+        if let Some(journal) = &mut self.lock().journal {
+            journal.close();
+        }
     }
 
     /// Brings what was written to the disk itself, so that a power failure does not take it.

@@ -97,7 +97,7 @@ fn structured_data(text: &mut String, told: &Alert) {
     put("ports", &told.ports.distinct.to_string());
     put("evidence", &format!("{:.2}", told.evidence));
     if let Some(p_value) = told.p_value {
-        put("pValue", &format!("{p_value:e}"));
+        put("pValue", &format!("{p_value:.2e}"));
     }
     put("first", &Stamp(told.first_ns).to_string());
     put("last", &Stamp(told.last_ns).to_string());
