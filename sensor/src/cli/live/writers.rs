@@ -85,7 +85,7 @@ fn lines(
         specs.push(spec(
             "stdout",
             "standard output".to_owned(),
-            Box::new(ToStdout::default()),
+            Box::<ToStdout>::default(),
         ));
     }
     #[cfg(unix)]

@@ -330,7 +330,7 @@ impl Journal {
     }
 
     /// A handle to bring what was written to the disk itself, if there is something; without the lock that writing needs.
-    pub(super) fn to_sync(&mut self) -> Option<File> {
+    pub(super) fn take_unsynced(&mut self) -> Option<File> {
         if !self.dirty {
             return None;
         }

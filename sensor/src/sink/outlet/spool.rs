@@ -72,7 +72,7 @@ pub struct Level {
 }
 
 /// Parcels under way to their receiver.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Batch {
     /// What is delivered.
     pub(super) parcels: Vec<Vec<u8>>,
@@ -208,7 +208,11 @@ impl Spool {
 
     /// Brings what was written to the disk itself, so that a power failure does not take it.
     pub(super) fn sync(&self) {
-        let file = self.lock().journal.as_mut().and_then(Journal::to_sync);
+        let file = self
+            .lock()
+            .journal
+            .as_mut()
+            .and_then(Journal::take_unsynced);
         if let Some(file) = file
             && let Err(error) = file.sync_data()
         {
@@ -425,15 +429,6 @@ impl State {
     fn count_damage(&mut self) {
         if let Some(journal) = &mut self.journal {
             self.lost.damaged += journal.take_damaged();
-        }
-    }
-}
-
-impl Default for Batch {
-    fn default() -> Self {
-        Self {
-            parcels: Vec::new(),
-            places: Vec::new(),
         }
     }
 }

@@ -53,10 +53,14 @@ pub(super) fn first<T>(
     addresses: impl Iterator<Item = SocketAddr>,
     mut with: impl FnMut(SocketAddr) -> io::Result<T>,
 ) -> io::Result<T> {
-    let nothing = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    addresses.take(4).fold(Err(nothing), |done, address| {
-        done.or_else(|_| with(address))
-    })
+    let mut error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses.take(4) {
+        match with(address) {
+            Ok(done) => return Ok(done),
+            Err(failed) => error = failed,
+        }
+    }
+    Err(error)
 }
 
 impl Deliver for ToUdp {
