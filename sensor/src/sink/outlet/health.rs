@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::spool::Level;
+use super::level::Level;
 use crate::{
     metrics::{Id, Metrics},
     time,

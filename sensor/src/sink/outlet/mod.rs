@@ -14,11 +14,13 @@
 mod backoff;
 mod courier;
 mod dead;
+mod delivered;
 pub mod file;
 mod frame;
 mod health;
 mod journal;
 mod keeper;
+mod level;
 mod spool;
 pub mod stdout;
 #[cfg(test)]
@@ -39,7 +41,7 @@ use crossbeam::channel::{self, Receiver, RecvTimeoutError};
 use self::{courier::Courier, dead::DeadLetters, health::Health, keeper::Keeper, spool::Spool};
 pub use self::{
     health::{Board, Standing},
-    spool::{Bounds, Level, Lost},
+    level::{Bounds, Level, Lost},
 };
 use super::message::{Message, Wants};
 use crate::metrics::Metrics;

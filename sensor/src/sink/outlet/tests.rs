@@ -276,18 +276,16 @@ fn loss_beyond_the_bound_is_counted_exactly() {
     assert_eq!(level.lost.all(), level.lost.full);
     let text = metrics.text();
     for line in [
+        format!("sink_parcels_total{{sink=\"syslog\",state=\"delivered\"}} {received}\n"),
         format!(
-            "anomaly_detect_sink_parcels_total{{sink=\"syslog\",state=\"delivered\"}} {received}\n"
-        ),
-        format!(
-            "anomaly_detect_sink_parcels_total{{sink=\"syslog\",state=\"lost\"}} {}\n",
+            "sink_parcels_total{{sink=\"syslog\",state=\"lost\"}} {}\n",
             level.lost.full
         ),
         format!(
-            "anomaly_detect_sink_lost_parcels_total{{reason=\"full\",sink=\"syslog\"}} {}\n",
+            "sink_lost_parcels_total{{reason=\"full\",sink=\"syslog\"}} {}\n",
             level.lost.full
         ),
-        "anomaly_detect_sink_up{sink=\"syslog\"} 1\n".to_owned(),
+        "sink_up{sink=\"syslog\"} 1\n".to_owned(),
     ] {
         assert!(text.contains(&line), "no {line}");
     }
