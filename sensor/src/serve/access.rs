@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, header};
 use sha2::{Digest as _, Sha256};
 
 /// Name of the session's cookie.
-const COOKIE: &str = "anomaly_detect_session";
+const COOKIE: &str = "anomaly-detect-session";
 /// How long a login lasts.
 const SESSION: Duration = Duration::from_secs(12 * 3600);
 /// Wrong tokens within [`PENALTY`] from which on nobody may try.
