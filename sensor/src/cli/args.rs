@@ -104,8 +104,9 @@ pub(super) enum Command {
 
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Prints a line (watching, or how far it has learned) and ends with 0 if the sensor is ready, with 1 if it is not or\n\
-        nobody answers: for health checks of container engines and for scripts. It asks the address of metrics.listen."
+    after_help = "Prints a line (watching, or how far it has learned) and ends with 0 if the sensor is ready, with 1\n\
+        if it is not or nobody answers: for health checks of container engines and for scripts. It asks\n\
+        the address of metrics.listen."
 )]
 pub(super) struct Health {
     #[command(flatten)]
@@ -141,6 +142,17 @@ pub(super) struct Common {
     /// Say nothing but errors on standard error
     #[arg(short, long)]
     pub(super) quiet: bool,
+}
+
+impl Common {
+    /// The same, with this configuration.
+    pub(super) fn with(&self, config: Option<PathBuf>) -> Self {
+        Self {
+            config,
+            settings: self.settings.clone(),
+            quiet: self.quiet,
+        }
+    }
 }
 
 /// Which flows there are, and when they end.

@@ -14,12 +14,7 @@ const COLUMNS: usize = 96;
 
 fn read(args: &ConfigArgs) -> Result<Layers, Fault> {
     let file = args.file.as_ref().or(args.common.config.as_ref());
-    let common = super::args::Common {
-        config: file.cloned(),
-        settings: args.common.settings.clone(),
-        quiet: args.common.quiet,
-    };
-    let layers = layers(&common, &Flags::default())?;
+    let layers = layers(&args.common.with(file.cloned()), &Flags::default())?;
     Config::from_layers(&layers)?;
     Ok(layers)
 }

@@ -149,12 +149,7 @@ impl Setup {
         if elsewhere || !installed.is_file() {
             return Self::new(common, flags);
         }
-        let common = Common {
-            config: Some(installed.to_owned()),
-            settings: common.settings.clone(),
-            quiet: common.quiet,
-        };
-        Self::new(&common, flags)
+        Self::new(&common.with(Some(installed.to_owned())), flags)
     }
 
     /// Which packets a live sensor copies, if any.

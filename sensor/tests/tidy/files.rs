@@ -54,6 +54,10 @@ const LONG: &[(&str, &str)] = &[
         "one object: what its programs share is inlined into each",
     ),
     (
+        "sensor/src/config/mod.rs",
+        "every section of the configuration, side by side",
+    ),
+    (
         "sensor/src/config/layers.rs",
         "the layers and the messages about them, with their tests",
     ),
