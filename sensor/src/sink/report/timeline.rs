@@ -120,16 +120,19 @@ pub(super) fn write(out: &mut dyn Write, report: &Report) -> io::Result<()> {
         let y = HEIGHT + 30.0 + lane as f64 * LANE;
         let (from, to) = (x(alert.first_ns), x(alert.last_ns));
         let to = to.max(from + 4.0);
-        let (place, anchor) = if to < WIDTH * 0.6 {
-            (to + 6.0, "start")
+        // Beside the bar where there is room, and in it where it leaves none.
+        let (place, anchor, class) = if to < WIDTH * 0.6 {
+            (to + 6.0, "start", "out")
+        } else if from > WIDTH * 0.4 {
+            (from - 6.0, "end", "out")
         } else {
-            (from - 6.0, "end")
+            (from + 6.0, "start", "in")
         };
         writeln!(
             out,
             "<a href=\"#incident-{number}\"><g class=\"lane {}\"><title>{}</title><line class=\"grid\" x1=\"0\" x2=\"{WIDTH}\" y1=\"{mid:.1}\" y2=\"{mid:.1}\"/>\
              <text x=\"-8\" y=\"{:.1}\" text-anchor=\"end\">{number}</text>\
-             <rect x=\"{from:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"10\" rx=\"3\"/><text x=\"{place:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{} · {}</text></g></a>",
+             <rect x=\"{from:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"12\" rx=\"3\"/><text class=\"{class}\" x=\"{place:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{} · {}</text></g></a>",
             alert.severity.name(),
             html(&alert.sentence),
             y + 11.0,
