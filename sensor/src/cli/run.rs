@@ -76,7 +76,12 @@ fn work(args: &Run, setup: &Setup, inputs: &Spooled, to_stdout: bool) -> Result<
     };
     let stores = !to_stdout && setup.config.store.enabled;
     let mut kept = stores.then(|| keep::Keep::new(setup));
-    let (summary, (top, tally), processes) = score(
+    let SecondPass {
+        summary,
+        top,
+        tally,
+        processes,
+    } = score(
         setup,
         inputs,
         &model,
@@ -195,15 +200,25 @@ type Processes = HashMap<u64, String>;
 /// Flows of incidents whose process is remembered.
 const PROCESSES_MAX: usize = 1 << 16;
 
-/// Second pass: the same traffic scored. Answers what was found, the most anomalous flows, and the processes behind flows
-/// that are part of an incident.
+/// What scoring gives.
+struct SecondPass {
+    summary: Summary,
+    /// The most anomalous flows, explained.
+    top: Vec<Scored>,
+    /// What a report says of all flows.
+    tally: Tally,
+    /// Behind flows that are part of an incident.
+    processes: Processes,
+}
+
+/// Second pass: the same traffic scored.
 fn score(
     setup: &Setup,
     inputs: &Spooled,
     model: &Model,
     (mut logs, mut kept): (Option<&mut HostLogs>, Option<&mut keep::Keep>),
     to_stdout: bool,
-) -> Result<(Summary, (Vec<Scored>, Tally), Processes), Fault> {
+) -> Result<SecondPass, Fault> {
     let bar = setup.progress("scoring", &inputs.inputs);
     let path = if to_stdout {
         PathBuf::from("-")
@@ -244,7 +259,12 @@ fn score(
     let summary = summary?;
     table.finish().map_err(failed)?;
     let tally = std::mem::take(&mut top.tally);
-    Ok((summary, (top.explained(model), tally), processes))
+    Ok(SecondPass {
+        summary,
+        top: top.explained(model),
+        tally,
+        processes,
+    })
 }
 
 /// The most anomalous flows so far.

@@ -1,7 +1,7 @@
 //! The dashboard: one page, its data as JSON, and news as they come, over HTTP. What it draws it reads from the store on
 //! connections of its own that cannot write; what a person decides goes the way that the command line goes, too.
 //!
-//! Whoever can open a socket to it is taken for an attacker until shown otherwise ([`guard`]), and whatever comes from packets
+//! Whoever can open a socket to it is taken for an attacker until shown otherwise (`guard`), and whatever comes from packets
 //! and logs for an attack on the reader: the page never makes markup of a text (a tidy test looks for it), and a strict
 //! content-security-policy stands behind that.
 

@@ -119,7 +119,7 @@ pub(crate) fn opens_every_view(server: &Server) {
                 assert!(quiet, "{about}");
             }
             "Log.entryAdded" => {
-                assert_ne!(about["entry"]["level"], Value::from("error"), "{about}")
+                assert_ne!(about["entry"]["level"], Value::from("error"), "{about}");
             }
             _ => {}
         }

@@ -124,7 +124,7 @@ fn scan(pair: &Pair) {
         for port in 1..=REPEATS {
             let target = ([10, 77, 0, 2], 20_000 + port).into();
             let _ = TcpStream::connect_timeout(&target, Duration::from_millis(200));
-            thread::sleep(GAP);
+            pause(GAP);
         }
     });
 }

@@ -172,7 +172,7 @@ impl Timeline {
     /// Makes one slot of two.
     fn coarsen(&mut self) {
         let length = self.slot_ns.saturating_mul(2);
-        if self.start_ns % length != 0 && self.start_ns >= self.slot_ns {
+        if !self.start_ns.is_multiple_of(length) && self.start_ns >= self.slot_ns {
             self.slots.insert(0, Slot::default());
             self.start_ns -= self.slot_ns;
         }

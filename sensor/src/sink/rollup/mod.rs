@@ -2,7 +2,7 @@
 //! talked to whom, how it scored, and a sample of rows. What a dashboard draws comes from here, so that it need not read a
 //! million flows.
 //!
-//! Bounded: between two flushes by the sizes below, on disk by [`keep`]. What finds no place is not lost but summed under the
+//! Bounded: between two flushes by the sizes below, on disk by `keep`. What finds no place is not lost but summed under the
 //! empty name, so sums stay sums. A flow's bytes are spread evenly over the time it lasted, everything else counts at its end.
 
 pub mod facts;
