@@ -136,7 +136,7 @@ fn the_scan_is_on_top_with_its_reason() {
 fn a_watched_folder_is_taken_in_once() {
     let folder = place();
     let current = folder.path().join("current");
-    let store = folder.path().join("anomaly-out/anomalies.sqlite");
+    let store = folder.path().join("anomaly-out/anomaly.sqlite");
     // In use, half compressed, another log: none of them is taken.
     fs::write(current.join("conn.log"), hour(2)).expect("written");
     fs::write(current.join("dns.00.log"), "#path\tdns\n").expect("written");
@@ -180,7 +180,7 @@ fn killed_at_any_moment_it_goes_on_where_it_was() {
             &hour(number + 10),
         );
     }
-    let store = folder.path().join("anomaly-out/anomalies.sqlite");
+    let store = folder.path().join("anomaly-out/anomaly.sqlite");
     for wait in [40, 80, 120, 160] {
         let mut child = program(folder.path())
             .args(["zeek", "watch", "current", "--interval", "10ms"])
@@ -213,7 +213,7 @@ fn a_file_that_appears_is_scored_while_watching() {
         .expect("the program starts");
     fs::write(current.join("conn.log"), hour(2)).expect("written");
     fs::rename(current.join("conn.log"), current.join("conn.02.log")).expect("rotated");
-    let store = folder.path().join("anomaly-out/anomalies.sqlite");
+    let store = folder.path().join("anomaly-out/anomaly.sqlite");
     let begun = Instant::now();
     let taken = || {
         store.exists()

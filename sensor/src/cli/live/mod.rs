@@ -122,10 +122,6 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
         Some(address) => Some(metrics::listen(address)?),
         None => None,
     };
-    let dashboard = match to_stdout {
-        true => None,
-        false => Beside::open(&setup)?,
-    };
     // Put back when this returns, whether it goes well or not.
     #[cfg(target_os = "linux")]
     let fixed = args.fix.then(|| {
@@ -141,6 +137,11 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
     for note in &source.notes {
         setup.note(note);
     }
+    // Said after what keeps a sensor from watching at all: without a dashboard it watches all the same.
+    let dashboard = match to_stdout {
+        true => None,
+        false => Beside::open(&setup)?,
+    };
     if !to_stdout {
         make_folder(setup.folder())?;
     }

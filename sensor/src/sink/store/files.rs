@@ -13,7 +13,7 @@ use super::{
 use crate::{
     score::{Mute, Mutes},
     sink::{alert::Alert, rollup::Rollup},
-    time::{self, Weekly},
+    time::Weekly,
 };
 
 /// A file that was taken in.
@@ -261,7 +261,6 @@ fn insert_run(
     found: &mut Found<'_>,
     limits: Limits,
 ) -> rusqlite::Result<()> {
-    let now = time::now();
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let before: Option<i64> = transaction
         .query_row(
@@ -280,7 +279,8 @@ fn insert_run(
     let id = insert_file(&transaction, file)?;
     flows::insert(&transaction, id, found.flows)?;
     for alert in found.incidents {
-        incidents::hear(&transaction, alert, found.mutes, true, now)?;
+        // Of a capture, the clock that counts is that of its packets: two runs give the same store.
+        incidents::hear(&transaction, alert, found.mutes, true, alert.last_ns)?;
     }
     retention::expire_flows(&transaction, &limits)?;
     for _ in 0..4 {
