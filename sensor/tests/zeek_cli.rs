@@ -154,7 +154,7 @@ fn a_watched_folder_is_taken_in_once() {
     assert_eq!(
         rows(
             &store,
-            "SELECT count(*) FROM flows WHERE src_ip = '203.0.113.9'"
+            "SELECT count(*) FROM flows WHERE src = X'00000000000000000000ffffcb007109'"
         ),
         10
     );
