@@ -95,23 +95,8 @@ const END_REASONS: &[&str] = &[
     "lack-of-resources",
 ];
 const SEVERITIES: &[&str] = &["low", "medium", "high", "critical"];
-const KINDS: &[&str] = &[
-    "flood",
-    "amplification",
-    "port scan (vertical)",
-    "port scan (horizontal)",
-    "host sweep",
-    "service probing",
-    "password guessing",
-    "password spraying",
-    "lateral movement",
-    "industrial misuse",
-    "exfiltration",
-    "dns tunnel",
-    "suspicious download",
-    "beaconing",
-    "unusual flow",
-];
+/// Kinds of flows: the first of all.
+const KINDS: &[&str] = ALL_KINDS.split_at(15).0;
 const SINKS: &[&str] = &[
     "store",
     "dashboard",

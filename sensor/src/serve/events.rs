@@ -9,7 +9,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::Shared;
 use crate::{
-    metrics::{Id, Metrics},
+    metrics::{Id, METRICS, Metrics},
     sink::alert::Alert,
 };
 
@@ -61,26 +61,17 @@ impl Feed {
     /// Totals since the start; the page makes rates of them.
     pub fn pulse(&self) -> Pulse {
         let of = |id| self.metrics.value(id, &[]);
-        let verdicts: serde_json::Map<String, Value> = [
-            "counted",
-            "overflow_full",
-            "overflow_memory",
-            "overflow_other",
-            "sampled_out",
-            "not_ip",
-            "probe",
-            "malformed",
-            "lost_at_socket",
-            "counted_before",
-        ]
-        .into_iter()
-        .map(|verdict| {
-            (
-                verdict.to_owned(),
-                json!(self.metrics.value(Id::PacketsTotal, &[verdict])),
-            )
-        })
-        .collect();
+        let declared = &METRICS[Id::PacketsTotal as usize].labels[0];
+        let verdicts: serde_json::Map<String, Value> = declared
+            .values
+            .iter()
+            .map(|verdict| {
+                (
+                    (*verdict).to_owned(),
+                    json!(self.metrics.value(Id::PacketsTotal, &[verdict])),
+                )
+            })
+            .collect();
         Pulse(json!({
             "time_s": crate::time::now() as f64 / 1e9,
             "packets": of(Id::PacketsSeenTotal),
