@@ -3,6 +3,8 @@
 mod cli_support;
 #[path = "cli_support/scene.rs"]
 mod scene;
+#[path = "cli_support/store.rs"]
+mod store;
 mod support;
 
 use std::{collections::BTreeMap, fs, path::Path};
@@ -69,7 +71,7 @@ fn two_runs_are_byte_identical() {
                         .to_string();
                     let is_store = path.extension().is_some_and(|ending| ending == "sqlite");
                     let bytes = match is_store {
-                        true => contents(&path),
+                        true => store::contents(&path),
                         false => fs::read(path).expect("file"),
                     };
                     files.insert(name, bytes);
@@ -86,34 +88,6 @@ fn two_runs_are_byte_identical() {
         "two runs of one capture differ: {differing:?}"
     );
     assert_eq!(outputs[0].len(), outputs[1].len());
-}
-
-/// Every row of every table of a store. Where its pages lie in the file is SQLite's own affair.
-fn contents(store: &Path) -> Vec<u8> {
-    let store = rusqlite::Connection::open(store).expect("a store");
-    let mut tables = store
-        .prepare("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
-        .expect("a query");
-    let names: Vec<String> = tables
-        .query_map([], |row| row.get(0))
-        .and_then(Iterator::collect)
-        .expect("tables");
-    assert!(names.len() > 5, "{names:?}");
-    let mut all = String::new();
-    for name in names {
-        let mut rows = store
-            .prepare(&format!("SELECT * FROM \"{name}\""))
-            .expect("a query");
-        let columns = rows.column_count();
-        let mut rows = rows.query([]).expect("rows");
-        while let Some(row) = rows.next().expect("a row") {
-            for at in 0..columns {
-                let value: rusqlite::types::Value = row.get(at).expect("a value");
-                all.push_str(&format!("{name} {value:?}\n"));
-            }
-        }
-    }
-    all.into_bytes()
 }
 
 /// What `run` wrote, `predict` computes again from the features alone, to the bit.
