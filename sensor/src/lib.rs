@@ -20,6 +20,7 @@ pub mod flow;
 pub mod intel;
 pub mod learn;
 mod lines;
+pub mod listen;
 pub mod logs;
 pub mod metrics;
 pub mod pipeline;

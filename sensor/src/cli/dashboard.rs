@@ -17,6 +17,7 @@ use super::{
     setup::{Flags, Setup},
 };
 use crate::{
+    listen::listen,
     metrics::Metrics,
     pipeline::{Inbox, Subscriptions},
     serve::{self, Access, Feed},
@@ -110,7 +111,7 @@ fn open(setup: &Setup) -> Result<Option<(TcpListener, Access)>, Fault> {
         return Ok(None);
     };
     let access = Access::new(address, wanted.token_file.as_deref(), &wanted.hosts)?;
-    Ok(Some((serve::listen(address)?, access)))
+    Ok(Some((listen("dashboard", address)?, access)))
 }
 
 /// The dashboard of a live sensor, before it is served.
@@ -127,7 +128,7 @@ impl Beside {
             return Ok(None);
         };
         let access = Access::new(address, wanted.token_file.as_deref(), &wanted.hosts)?;
-        match serve::listen(address) {
+        match listen("dashboard", address) {
             Ok(listener) => Ok(Some(Self { listener, access })),
             Err(error) => {
                 setup.note(&format!("warning: {error}"));

@@ -5,6 +5,7 @@ use std::{fmt, io};
 use crate::{
     capture::CaptureError,
     config::ConfigError,
+    listen::ListenError,
     pipeline::{self, TableError},
     score::store::StoreError,
     sink,
@@ -75,14 +76,8 @@ impl From<CaptureError> for Fault {
     }
 }
 
-impl From<crate::metrics::ServeError> for Fault {
-    fn from(error: crate::metrics::ServeError) -> Self {
-        Self::new(code::FAILED, format!("metrics: {error}"))
-    }
-}
-
-impl From<crate::serve::ServeError> for Fault {
-    fn from(error: crate::serve::ServeError) -> Self {
+impl From<ListenError> for Fault {
+    fn from(error: ListenError) -> Self {
         Self::new(code::FAILED, error.to_string())
     }
 }

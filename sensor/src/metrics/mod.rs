@@ -17,7 +17,7 @@ pub use self::{
     declared::{Id, Kind, METRICS, Metric, markdown},
     pulse::Pulse,
     runbooks::RUNBOOKS,
-    serve::{ServeError, listen, router},
+    serve::router,
 };
 
 /// All metrics with their values.

@@ -1,10 +1,5 @@
 //! Serves the metrics over HTTP.
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-};
-
 use axum::{
     Router,
     extract::Path,
@@ -14,31 +9,6 @@ use axum::{
 };
 
 use super::{Metrics, Pulse, runbooks};
-
-/// Why metrics cannot be served.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{address}: {source}; another program serves there already? choose another with --set metrics.listen=127.0.0.1:9479, or none with --set metrics.listen="
-)]
-pub struct ServeError {
-    /// The address.
-    pub address: SocketAddr,
-    /// What the system said.
-    pub source: io::Error,
-}
-
-/// Takes the address, so that a port in use is known before anything begins.
-///
-/// # Errors
-/// The address is taken, or not one of this machine.
-pub fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address)
-        .and_then(|listener| {
-            listener.set_nonblocking(true)?;
-            Ok(listener)
-        })
-        .map_err(|source| ServeError { address, source })
-}
 
 /// What is served: `/metrics`, `/healthz` (is the loop alive?), `/readyz` (is it watching?), `/runbooks`, and a page that
 /// leads there.

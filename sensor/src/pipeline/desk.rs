@@ -136,7 +136,7 @@ impl Post {
         let quieter = self.quieter(message);
         let message = quieter.as_ref().unwrap_or(message);
         if let Message::Alert(alert) = message
-            && matches!(alert.stage, Stage::New | Stage::Grown)
+            && alert.stage.is_telling()
         {
             let labels = [alert.kind.as_str(), alert.severity.name()];
             self.metrics.add(Id::AlertsToldTotal, &labels, 1.0);
@@ -251,7 +251,7 @@ impl Listener for Desk {
                 }
             }
         }
-        if news.stage == Stage::New || news.stage == Stage::Grown {
+        if news.stage.is_telling() {
             // What it is about is there before it is told: a reader of the alert finds its flows.
             self.hand_over();
         }
@@ -265,35 +265,10 @@ impl Listener for Desk {
 
 #[cfg(test)]
 mod tests {
-    use sensor_ebpf::flow::{FlowCounters, FlowKey};
-
     use super::*;
-    use crate::flow::FlowEndReason;
-
-    fn flow(id: u64) -> EndedFlow {
-        EndedFlow {
-            record: FlowRecord {
-                id,
-                key: FlowKey {
-                    addresses: [[0; 16]; 2],
-                    ports: [0; 2],
-                    later_fragment: 0,
-                    protocol: 17,
-                    series: 0,
-                },
-                originator: 0,
-                counters: FlowCounters::EMPTY,
-                end: Some(FlowEndReason::ForcedEnd),
-                checkpoint: 0,
-                due: 0,
-            },
-            row: [f32::NAN; crate::features::COUNT],
-            verdict: None,
-        }
-    }
 
     fn flows(ids: std::ops::Range<u64>) -> Message {
-        Message::Flows(Arc::new(ids.map(flow).collect()))
+        Message::Flows(Arc::new(ids.map(EndedFlow::empty).collect()))
     }
 
     #[test]

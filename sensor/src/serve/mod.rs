@@ -14,13 +14,7 @@ mod limit;
 mod pool;
 mod query;
 
-use std::{
-    future::Future,
-    io,
-    net::{SocketAddr, TcpListener},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{future::Future, io, net::TcpListener, path::PathBuf, sync::Arc};
 
 use axum::{Router, middleware};
 
@@ -29,31 +23,6 @@ pub use self::{
     events::{Feed, Pulse},
     pool::Fault,
 };
-
-/// Why the dashboard cannot be served.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "dashboard: {address}: {source}; another program serves there already? choose another with --set dashboard.listen=127.0.0.1:9479, or none with --set dashboard.listen="
-)]
-pub struct ServeError {
-    /// The address.
-    pub address: SocketAddr,
-    /// What the system said.
-    pub source: io::Error,
-}
-
-/// Takes the address, so that a port in use is known before anything begins.
-///
-/// # Errors
-/// The address is taken, or not one of this machine.
-pub fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address)
-        .and_then(|listener| {
-            listener.set_nonblocking(true)?;
-            Ok(listener)
-        })
-        .map_err(|source| ServeError { address, source })
-}
 
 /// What the dashboard shows, and to whom.
 #[derive(Clone, Debug)]

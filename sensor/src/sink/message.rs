@@ -29,6 +29,33 @@ pub struct EndedFlow {
     pub verdict: Option<Verdict>,
 }
 
+#[cfg(test)]
+impl EndedFlow {
+    /// A flow of this id and nothing else, for tests.
+    pub(crate) fn empty(id: u64) -> Self {
+        use sensor_ebpf::flow::{FlowCounters, FlowKey};
+        Self {
+            record: FlowRecord {
+                id,
+                key: FlowKey {
+                    addresses: [[0; 16]; 2],
+                    ports: [0; 2],
+                    later_fragment: 0,
+                    protocol: 17,
+                    series: 0,
+                },
+                originator: 0,
+                counters: FlowCounters::EMPTY,
+                end: Some(crate::flow::FlowEndReason::ForcedEnd),
+                checkpoint: 0,
+                due: 0,
+            },
+            row: [f32::NAN; crate::features::COUNT],
+            verdict: None,
+        }
+    }
+}
+
 /// What a model said of a flow.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {

@@ -6,6 +6,8 @@ use std::{
     process::Command,
 };
 
+use crate::program;
+
 /// A folder that goes when the test does.
 pub(crate) struct Folder(pub(crate) PathBuf);
 
@@ -25,20 +27,7 @@ impl Drop for Folder {
 
 /// Whether these programs are there; says which is not. Where all receivers are demanded, one that is missing is a fault.
 pub(crate) fn has(programs: &[&str]) -> bool {
-    for program in programs {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-        let is_there = folders
-            .into_iter()
-            .any(|folder| folder.join(program).is_file());
-        if !is_there {
-            let demanded = std::env::var("XTASK_RECEIVERS").is_ok_and(|value| value == "demanded");
-            assert!(!demanded, "demanded, and not installed: {program}");
-            eprintln!("not run: no {program}");
-            return false;
-        }
-    }
-    true
+    programs.iter().all(|name| program::find(name).is_some())
 }
 
 /// Makes the package; answers its path.

@@ -15,5 +15,7 @@ mod made;
 #[expect(dead_code, reason = "the tests of the kernel program use more of it")]
 #[path = "../kernel_capture/netns.rs"]
 mod netns;
+#[path = "../support/program.rs"]
+mod program;
 mod service;
 mod traffic;

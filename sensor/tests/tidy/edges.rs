@@ -24,6 +24,7 @@ const MODULE_EDGES: &[(&str, &[&str])] = &[
     ("metrics", &[]),
     ("time", &[]),
     ("lines", &[]),
+    ("listen", &[]),
     ("logs", &["attack", "flow", "lines"]),
     ("capture", &["bounded", "capabilities", "time"]),
     ("flow", &["bounded", "capture"]),

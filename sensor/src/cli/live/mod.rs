@@ -31,7 +31,8 @@ use super::{doctor::Fixed, privilege};
 use crate::{
     config::CaptureMode,
     learn,
-    metrics::{self, Id, Metrics, Pulse},
+    listen::listen,
+    metrics::{Id, Metrics, Pulse},
     pipeline::{
         Both, Desk, Learning, Retraining, Source, Subscriptions, Watch, evidence::Recorder,
     },
@@ -119,7 +120,7 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
     privilege::raise();
     let metrics = Metrics::new();
     let listener = match setup.config.metrics.listen {
-        Some(address) => Some(metrics::listen(address)?),
+        Some(address) => Some(listen("metrics", address)?),
         None => None,
     };
     // Put back when this returns, whether it goes well or not.

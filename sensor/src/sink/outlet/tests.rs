@@ -8,14 +8,9 @@ use std::{
 };
 
 use crossbeam::channel::{Sender, bounded};
-use sensor_ebpf::flow::{FlowCounters, FlowKey};
 
 use super::*;
-use crate::{
-    features,
-    flow::{FlowEndReason, FlowRecord},
-    sink::message::EndedFlow,
-};
+use crate::sink::message::EndedFlow;
 
 /// Only a hang takes so long.
 const HANGING: Duration = Duration::from_secs(60);
@@ -101,26 +96,7 @@ fn pause(time: Duration) {
 }
 
 fn flows(numbers: std::ops::Range<u64>) -> Message {
-    let ended = |id| EndedFlow {
-        record: FlowRecord {
-            id,
-            key: FlowKey {
-                addresses: [[0; 16]; 2],
-                ports: [0; 2],
-                later_fragment: 0,
-                protocol: 6,
-                series: 0,
-            },
-            originator: 0,
-            counters: FlowCounters::EMPTY,
-            end: Some(FlowEndReason::ForcedEnd),
-            checkpoint: 0,
-            due: 0,
-        },
-        row: [f32::NAN; features::COUNT],
-        verdict: None,
-    };
-    Message::Flows(Arc::new(numbers.map(ended).collect()))
+    Message::Flows(Arc::new(numbers.map(EndedFlow::empty).collect()))
 }
 
 struct One {
