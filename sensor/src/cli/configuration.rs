@@ -12,16 +12,16 @@ use crate::config::{self, Config, Key, Layers, Origin, Value};
 /// Columns that comments are wrapped at.
 const COLUMNS: usize = 96;
 
-fn read(args: &ConfigArgs) -> Result<Layers, Fault> {
+fn read(args: &ConfigArgs) -> Result<(Layers, Config), Fault> {
     let file = args.file.as_ref().or(args.common.config.as_ref());
     let layers = layers(&args.common.with(file.cloned()), &Flags::default())?;
-    Config::from_layers(&layers)?;
-    Ok(layers)
+    let config = Config::from_layers(&layers)?;
+    Ok((layers, config))
 }
 
 /// Says whether every layer is valid, and what each key that is set means.
 pub(super) fn check(args: &ConfigArgs) -> Result<u8, Fault> {
-    let layers = read(args)?;
+    let (layers, config) = read(args)?;
     let set: Vec<_> = (layers.all())
         .filter(|(_, _, origin)| **origin != Origin::Default)
         .collect();
@@ -36,6 +36,15 @@ pub(super) fn check(args: &ConfigArgs) -> Result<u8, Fault> {
         for (key, value, origin) in &set {
             writeln!(out, "\n{} = {value}  # {origin}", key.path)?;
             wrapped(&mut out, key.about, "  ")?;
+        }
+        let limits = config.limits;
+        if limits.memory_bytes.is_some() {
+            let follows = format!(
+                "limits.memory leaves room for {} flows, {} hosts and {} conversations at once",
+                limits.flows, limits.hosts, limits.conversations
+            );
+            writeln!(out)?;
+            wrapped(&mut out, &follows, "")?;
         }
         writeln!(
             out,
@@ -84,7 +93,7 @@ pub(super) fn explain(args: &ExplainKeys) -> Result<u8, Fault> {
 
 /// Prints every key.
 pub(super) fn dump(args: &Dump) -> Result<u8, Fault> {
-    let layers = read(&args.config)?;
+    let (layers, _) = read(&args.config)?;
     let mut out = output(&args.config.output)?;
     if args.commented {
         commented(&layers, &mut out)?;

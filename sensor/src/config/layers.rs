@@ -300,6 +300,11 @@ impl Layers {
         })
     }
 
+    /// Where the value of a key comes from.
+    pub(super) fn origin(&self, key: &'static str) -> &Origin {
+        &self.values[key].1
+    }
+
     pub(super) fn refused<T>(&self, key: &'static str, what: String) -> Result<T, ConfigError> {
         Err(ConfigError::Value {
             key,

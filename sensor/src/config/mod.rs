@@ -13,6 +13,7 @@ mod intel;
 mod ipfix;
 mod keys;
 mod layers;
+mod limits;
 mod lines;
 mod mail;
 mod redis;
@@ -35,6 +36,7 @@ pub use self::{
     ipfix::{Collector, Ipfix, Transport},
     keys::{KEYS, Key, Kind},
     layers::{ConfigError, Layers, Origin, Value, named},
+    limits::Limits,
     lines::Lines,
     mail::{Mail, Security},
     redis::Redis,
@@ -54,6 +56,8 @@ pub struct Config {
     pub flow: Flow,
     /// How much is remembered around flows.
     pub context: Context,
+    /// How much of both, in all.
+    pub limits: Limits,
     /// How the model is trained.
     pub model: Model,
     /// What is told.
@@ -302,6 +306,7 @@ impl Config {
     /// # Errors
     /// The first value that is not what its key wants.
     pub fn from_layers(layers: &Layers) -> Result<Self, ConfigError> {
+        let limits = Limits::from_layers(layers)?;
         let config = Self {
             capture: Capture {
                 interfaces: layers.list("capture.interfaces")?,
@@ -331,16 +336,17 @@ impl Config {
                 idle_timeout: layers.duration("flow.idle_timeout")?,
                 active_timeout: layers.duration("flow.active_timeout")?,
                 close_linger: layers.duration("flow.close_linger")?,
-                capacity: layers.integer("flow.capacity", 1, 1 << 28)? as u32,
+                capacity: limits.flows,
                 half_open_share: layers.float("flow.half_open_share", 0.0, 0.5)?,
                 emergency_timeout: layers
                     .duration("flow.emergency_timeout")?
                     .unwrap_or(Duration::ZERO),
             },
             context: Context {
-                hosts: layers.integer("context.hosts", 1, 1 << 26)? as u32,
-                conversations: layers.integer("context.conversations", 1, 1 << 26)? as u32,
+                hosts: limits.hosts,
+                conversations: limits.conversations,
             },
+            limits,
             model: Model {
                 trees: layers.integer("model.trees", 1, 4096)? as usize,
                 subsample: layers.integer("model.subsample", 2, 65_536)? as usize,

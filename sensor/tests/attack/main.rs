@@ -7,39 +7,65 @@ mod traffic;
 use std::sync::OnceLock;
 
 use model::Model;
-use sensor::{flow, pipeline, score::Kind};
+use sensor::{
+    config::{Config, Layers},
+    context, flow, pipeline,
+    score::Kind,
+};
 
 use crate::{
     sensor_under_attack::{Attacked, learn},
     traffic::{Flood, SCANNER, SECOND, START, VICTIM, epochs, merged, ordinary, scan},
 };
 
-/// What the default capacities promise (docs/attack.md).
-const MEMORY_BYTES: u64 = 1 << 30;
+/// Memory that a sensor is told to keep to, and this process with its generator of packets does.
+const MEMORY_BYTES: u64 = 512 << 20;
 static MODEL: OnceLock<Model> = OnceLock::new();
 
-fn settings() -> pipeline::Settings {
-    pipeline::Settings::default()
+/// As a configuration with this `limits.memory` says.
+fn within(memory_bytes: u64) -> pipeline::Settings {
+    let mut layers = Layers::default();
+    layers
+        .flag("limits.memory", &memory_bytes.to_string(), "--set")
+        .expect("a key");
+    let limits = Config::from_layers(&layers).expect("valid").limits;
+    pipeline::Settings {
+        flow: flow::Settings {
+            capacity: limits.flows,
+            emergency: Some(flow::Emergency::of_capacity(limits.flows)),
+            ..flow::Settings::default()
+        },
+        context: context::Settings {
+            hosts: limits.hosts,
+            conversations: limits.conversations,
+        },
+        ..pipeline::Settings::default()
+    }
 }
 
 /// A minute of ordinary traffic with a flood of `packets` from its fifth second, in which a scan is hidden. Answers what a
 /// sensor made of it and when the flood ended.
-fn attacked(packets: u64, rate: u64, answers: u64, live: bool) -> (Attacked<'static>, u64, u64) {
-    let settings = settings();
-    let model = MODEL.get_or_init(|| learn(&settings));
+fn attacked(
+    settings: &pipeline::Settings,
+    packets: u64,
+    rate: u64,
+    answers: u64,
+    live: bool,
+) -> (Attacked<'static>, u64, u64) {
+    let model = MODEL.get_or_init(|| learn(settings));
     let flood = Flood::new(START + 5 * SECOND, packets, rate, answers);
     let end = flood.end();
     let middle = START + 5 * SECOND + (end - START - 5 * SECOND) / 2;
     let mut others = ordinary(3, START, (end - START) / SECOND + 10, 40);
     others.extend(scan(VICTIM, middle, 400, 200));
     others.sort_by_key(|(time, _)| *time);
-    let mut sensor = Attacked::new(&settings, model);
+    let mut sensor = Attacked::new(settings, model);
     let sent = epochs(merged(flood, others), live, |epoch| sensor.observe(epoch));
     sensor.finish();
     (sensor, sent, end)
 }
 
-fn check(sensor: &Attacked<'_>, sent: u64, end: u64) {
+fn check(settings: &pipeline::Settings, sensor: &Attacked<'_>, sent: u64, end: u64) {
     // Every packet is in the ledger, and every packet of a flow is in a record or in an aggregate.
     assert_eq!(sensor.ledger().seen, sent);
     assert_eq!(sensor.ledger().unaccounted(), 0);
@@ -52,7 +78,11 @@ fn check(sensor: &Attacked<'_>, sent: u64, end: u64) {
     assert_eq!(sensor.packets_in_aggregates, stats.aggregated.packets);
     assert!(stats.aggregated.flows > 0 && stats.pressed > 0);
     // The table never held more half-open flows than its share and what one epoch may let in.
-    let share = flow::Emergency::of_capacity(1 << 18).half_open;
+    let emergency = settings
+        .flow
+        .emergency
+        .expect("half-open flows are bounded");
+    let share = emergency.half_open;
     assert!(
         sensor.half_open_most <= share + share / 4,
         "{}",
@@ -81,8 +111,9 @@ fn check(sensor: &Attacked<'_>, sent: u64, end: u64) {
 
 #[test]
 fn a_flood_is_bounded_told_once_and_over_when_it_ends() {
-    let (sensor, sent, end) = attacked(1_000_000, 200_000, 0, false);
-    check(&sensor, sent, end);
+    let settings = pipeline::Settings::default();
+    let (sensor, sent, end) = attacked(&settings, 1_000_000, 200_000, 0, false);
+    check(&settings, &sensor, sent, end);
     let [(_, flows)] = sensor.incidents_of(Kind::Flood)[..] else {
         panic!()
     };
@@ -91,15 +122,17 @@ fn a_flood_is_bounded_told_once_and_over_when_it_ends() {
 
 #[test]
 fn also_where_the_victim_answers() {
-    let (sensor, sent, end) = attacked(500_000, 150_000, 1, false);
-    check(&sensor, sent, end);
+    let settings = pipeline::Settings::default();
+    let (sensor, sent, end) = attacked(&settings, 500_000, 150_000, 1, false);
+    check(&settings, &sensor, sent, end);
 }
 
 /// Live sources hand over empty epochs too; the decisions are the same, and two runs of one traffic are.
 #[test]
 fn live_and_replay_decide_alike() {
-    let (replay, ..) = attacked(300_000, 200_000, 0, false);
-    let (live, ..) = attacked(300_000, 200_000, 0, true);
+    let settings = pipeline::Settings::default();
+    let (replay, ..) = attacked(&settings, 300_000, 200_000, 0, false);
+    let (live, ..) = attacked(&settings, 300_000, 200_000, 0, true);
     assert_eq!(replay.digest(), live.digest());
 }
 
@@ -110,16 +143,17 @@ fn live_and_replay_decide_alike() {
 #[test]
 #[ignore = "takes minutes"]
 fn a_hundred_million_packets_in_bounded_memory() {
+    let settings = within(MEMORY_BYTES);
     let packets: u64 = 100_000_000;
     let begun = std::time::Instant::now();
-    let (sensor, sent, end) = attacked(packets, 1_000_000, 0, true);
-    check(&sensor, sent, end);
+    let (sensor, sent, end) = attacked(&settings, packets, 1_000_000, 0, true);
+    check(&settings, &sensor, sent, end);
     let [(_, flows)] = sensor.incidents_of(Kind::Flood)[..] else {
         panic!("one flood");
     };
     let resident = resident_most_bytes();
     println!(
-        "{sent} packets in {:.0?}: at most {} MB resident; {} flow records, {} packets by prefix, {flows} flows in the incident, \
+        "{sent} packets in {:.0?}: at most {} MiB resident; {} flow records, {} packets by prefix, {flows} flows in the incident, \
          relieved {} epochs after the end",
         begun.elapsed(),
         resident >> 20,
