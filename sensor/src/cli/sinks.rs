@@ -15,9 +15,8 @@ use super::{
 };
 use crate::{
     config::Format,
-    score::{Severity, Stage},
     sink::{
-        alert::{Alert, Seen, Source, Technique},
+        alert::{self, Alert},
         escape,
         message::Message,
         notify::sensor,
@@ -144,45 +143,12 @@ fn ask(mut spec: OutletSpec, alert: &Arc<Alert>) -> Outcome {
 /// An alert that no filter holds back, and that says what it is.
 fn made_up(sensor: &str, now: u64) -> Alert {
     Alert {
-        id: format!("{now:016x}"),
-        stage: Stage::New,
-        source: Source::Flows,
         kind: "test".to_owned(),
-        severity: Severity::Critical,
-        host: "192.0.2.1".to_owned(),
-        role: "actor".to_owned(),
         sentence: format!(
             "this is a test by `anomaly-detect sinks test` on {sensor}: nothing happened, and nothing need be done"
         ),
-        techniques: vec![Technique {
-            id: "T1046".to_owned(),
-            name: "Network Service Discovery".to_owned(),
-        }],
-        p_value: Some(1e-12),
-        evidence: 12.0,
         first_ns: now.saturating_sub(60_000_000_000),
         last_ns: now,
-        count: 1,
-        anomalous: 1,
-        failed: 0,
-        packets: 2,
-        sent_bytes: 0,
-        received_bytes: 0,
-        peers: Seen {
-            distinct: 1,
-            exact: true,
-            top: vec![("192.0.2.2".to_owned(), 1)],
-        },
-        ports: Seen {
-            distinct: 1,
-            exact: true,
-            top: vec![("22".to_owned(), 1)],
-        },
-        protocol: 6,
-        flow: None,
-        bundle: None,
-        model: "test".to_owned(),
-        coverage: 1.0,
-        intel: Vec::new(),
+        ..alert::example(now)
     }
 }

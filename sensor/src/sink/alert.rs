@@ -5,6 +5,9 @@ use std::net::IpAddr;
 use sensor_ebpf::flow::TimeNs;
 use serde::{Deserialize, Serialize};
 
+mod example;
+
+pub use self::example::example;
 pub use crate::score::Stage;
 use crate::{
     attack,
@@ -123,6 +126,13 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// Nothing.
+    pub const NONE: Self = Self {
+        distinct: 0,
+        exact: true,
+        top: Vec::new(),
+    };
+
     fn of<T: Ord + Copy + ToString>(tally: &Tally<T>) -> Self {
         let top = tally.top(NAMED).into_iter();
         Self {
@@ -235,15 +245,45 @@ pub fn techniques(techniques: &[attack::Technique]) -> Vec<Technique> {
 }
 
 impl Alert {
+    /// An incident of which only this is known: nothing is counted, nobody else has a part in it, no packet was lost.
+    pub const fn of(source: Source, id: String, host: String) -> Self {
+        Self {
+            id,
+            stage: Stage::New,
+            source,
+            kind: String::new(),
+            severity: Severity::Low,
+            host,
+            role: String::new(),
+            sentence: String::new(),
+            techniques: Vec::new(),
+            p_value: None,
+            evidence: 0.0,
+            first_ns: 0,
+            last_ns: 0,
+            count: 0,
+            anomalous: 0,
+            failed: 0,
+            packets: 0,
+            sent_bytes: 0,
+            received_bytes: 0,
+            peers: Seen::NONE,
+            ports: Seen::NONE,
+            protocol: 0,
+            flow: None,
+            bundle: None,
+            model: String::new(),
+            coverage: 1.0,
+            intel: Vec::new(),
+        }
+    }
+
     /// An incident of flows.
     pub fn of_flows(incident: &Incident, stage: Stage) -> Self {
         Self {
-            id: incident.id(),
             stage,
-            source: Source::Flows,
             kind: incident.kind.name().to_owned(),
             severity: incident.severity(),
-            host: incident.subject.address.to_string(),
             role: incident.subject.role.name().to_owned(),
             sentence: sentence(incident),
             techniques: techniques(&incident.techniques()),
@@ -261,10 +301,11 @@ impl Alert {
             ports: Seen::of(&incident.ports),
             protocol: incident.protocol,
             flow: Some(WorstFlow::of(incident)),
-            bundle: None,
-            model: String::new(),
-            coverage: 1.0,
-            intel: Vec::new(),
+            ..Self::of(
+                Source::Flows,
+                incident.id(),
+                incident.subject.address.to_string(),
+            )
         }
     }
 

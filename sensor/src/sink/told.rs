@@ -127,33 +127,18 @@ impl Told<'_> {
                 .collect(),
         };
         Alert {
-            id: log_id(finding),
             stage: Stage::Over,
-            source: Source::Logs,
             kind: finding.kind.name().to_owned(),
             severity: self.severity(),
-            host: finding.actor.clone(),
             role: self.role().to_owned(),
             sentence: finding.sentence(),
             techniques: techniques(finding.kind.techniques()),
-            p_value: None,
             evidence: finding.evidence(),
             first_ns: finding.first.unwrap_or(0),
             last_ns: finding.last.or(finding.first).unwrap_or(0),
             count: finding.events,
-            anomalous: 0,
-            failed: 0,
-            packets: 0,
-            sent_bytes: 0,
-            received_bytes: 0,
             peers: named(&finding.hosts.iter().cloned().collect::<Vec<_>>()),
-            ports: Seen::default(),
-            protocol: 0,
-            flow: None,
-            bundle: None,
-            model: String::new(),
-            coverage: 1.0,
-            intel: Vec::new(),
+            ..Alert::of(Source::Logs, log_id(finding), finding.actor.clone())
         }
     }
 }

@@ -6,83 +6,12 @@ use sensor::{
     config::{Config, Layers},
     features::COUNT,
     flow::{FlowEndReason, FlowRecord},
-    score::{Severity, Stage},
     sink::{
-        alert::{Alert, Seen, Source, Technique, Why, WorstFlow},
+        alert::{Alert, example},
         message::{EndedFlow, Message},
     },
 };
 use sensor_ebpf::flow::{FlowCounters, FlowKey};
-
-pub(crate) const BEGIN: u64 = 1_767_600_000_000_000_000;
-
-/// A port scan.
-pub(crate) fn alert(number: u64) -> Alert {
-    Alert {
-        id: format!("{number:016x}"),
-        stage: Stage::New,
-        source: Source::Flows,
-        kind: "port scan (vertical)".to_owned(),
-        severity: Severity::Critical,
-        host: "10.0.0.99".to_owned(),
-        role: "actor".to_owned(),
-        sentence: "10.0.0.99 tried 812 ports on 10.0.0.1 in 60 s; usual for this host: at most 6"
-            .to_owned(),
-        techniques: vec![Technique {
-            id: "T1046".to_owned(),
-            name: "Network Service Discovery".to_owned(),
-        }],
-        p_value: Some(1.2e-11),
-        evidence: 10.9,
-        first_ns: BEGIN,
-        last_ns: BEGIN + 63_000_000_000,
-        count: 812,
-        anomalous: 600,
-        failed: 790,
-        packets: 1634,
-        sent_bytes: 0,
-        received_bytes: 5120,
-        peers: Seen {
-            distinct: 1,
-            exact: true,
-            top: vec![("10.0.0.1".to_owned(), 812)],
-        },
-        ports: Seen {
-            distinct: 812,
-            exact: true,
-            top: vec![("22".to_owned(), 3)],
-        },
-        protocol: 6,
-        flow: Some(WorstFlow {
-            id: "050054f125279a28".to_owned(),
-            community_id: "1:Rzxbay2Tce7oerZt5LxOW0FY//A=".to_owned(),
-            src_ip: [10, 0, 0, 99].into(),
-            src_port: 50_000,
-            dst_ip: [10, 0, 0, 1].into(),
-            dst_port: 22,
-            protocol: 6,
-            start_ns: BEGIN,
-            end_ns: BEGIN + 50_000,
-            packets: [1, 1],
-            bytes: [40, 40],
-            score: 0.71,
-            p_value: 1e-5,
-            reasons: vec![Why {
-                feature: "src_ports_60s".to_owned(),
-                value: Some(812.0),
-                weight: Some(0.4),
-                low: Some(1.0),
-                median: Some(1.0),
-                high: Some(6.0),
-                words: "812 ports tried by the source in 60 s (ordinary: 1 to 6)".to_owned(),
-            }],
-        }),
-        bundle: None,
-        model: "ab12cd34".to_owned(),
-        coverage: 1.0,
-        intel: Vec::new(),
-    }
-}
 
 /// The same with a hostile text wherever the outside can put one.
 pub(crate) fn hostile(text: &str) -> Alert {
@@ -93,7 +22,7 @@ pub(crate) fn hostile(text: &str) -> Alert {
         kind: own(),
         sentence: own(),
         model: own(),
-        ..alert(7)
+        ..example(7)
     };
     alert.techniques[0].name = own();
     alert

@@ -11,7 +11,7 @@ use std::{
 use sensor::{
     score::Stage,
     sink::{
-        alert::Alert,
+        alert::{Alert, example},
         mail::{Author, Letters, Mailer, Server},
         notify::Roots,
         outlet::{Deliver as _, DeliveryError, Encode as _},
@@ -20,7 +20,7 @@ use sensor::{
 use serde_json::Value;
 
 use crate::{
-    made::{alert, certificate, config, hostile, message, secret},
+    made::{certificate, config, hostile, message, secret},
     program,
 };
 
@@ -160,13 +160,13 @@ fn mails_on_one_incident_arrive_as_one_thread() {
         ("mail.ca_file", &ca),
     ]);
     let (mut encode, mut mailer) = mailer(&settings);
-    let mut again = alert(1);
+    let mut again = example(1);
     (again.stage, again.count) = (Stage::Grown, 3248);
     let over = Alert {
         stage: Stage::Over,
         ..again.clone()
     };
-    let parcels = letters(&mut encode, [alert(1), again, over]);
+    let parcels = letters(&mut encode, [example(1), again, over]);
     assert_eq!(mailer.deliver(&parcels), (3, Ok(())));
     assert_eq!(mailer.said(), "250 2.0.0 kept as 1");
     let [first, grown, over] = [smtpd.mail(), smtpd.mail(), smtpd.mail()];
@@ -191,12 +191,12 @@ fn mails_on_one_incident_arrive_as_one_thread() {
         assert_eq!(header(later, "References"), Some(root));
         assert_eq!(
             header(later, "Subject"),
-            Some("Re: [critical] port scan (vertical): 10.0.0.99")
+            Some("Re: [critical] port scan (vertical): 192.0.2.99")
         );
     }
     assert_ne!(header(&grown, "Message-ID"), header(&over, "Message-ID"));
     let text = first["text"].as_str().expect("text");
-    assert!(text.contains("tried 812 ports on 10.0.0.1 in 60 s; usual for this host: at most 6"));
+    assert!(text.contains("tried 812 ports on 192.0.2.1 in 60 s; usual for this host: at most 6"));
     assert!(text.contains("anomaly-detect alerts show 0000000000000001"));
     let html = first["html"].as_str().expect("HTML");
     assert!(html.contains("<td style=\"padding:2px 0\">T1046 Network Service Discovery</td>"));
@@ -218,22 +218,22 @@ fn many_alerts_are_one_mail_and_then_mails_keep_their_distance() {
         ("mail.interval", "1h"),
     ]);
     let (mut encode, mut mailer) = mailer(&settings);
-    let parcels = letters(&mut encode, (0..4).map(alert));
+    let parcels = letters(&mut encode, (0..4).map(example));
     assert_eq!(mailer.deliver(&parcels), (4, Ok(())));
-    let parcels = letters(&mut encode, (100..140).map(alert));
+    let parcels = letters(&mut encode, (100..140).map(example));
     assert_eq!(mailer.deliver(&parcels), (40, Ok(())));
-    let next = mailer.deliver(&letters(&mut encode, [alert(1000)]));
+    let next = mailer.deliver(&letters(&mut encode, [example(1000)]));
     assert!(matches!(next, (0, Err(DeliveryError::Wait(_)))), "{next:?}");
     mailer.stopping();
     assert_eq!(
-        mailer.deliver(&letters(&mut encode, [alert(1001)])),
+        mailer.deliver(&letters(&mut encode, [example(1001)])),
         (1, Ok(()))
     );
     for _ in 0..4 {
         let subject = smtpd.mail();
         assert_eq!(
             header(&subject, "Subject"),
-            Some("[critical] port scan (vertical): 10.0.0.99")
+            Some("[critical] port scan (vertical): 192.0.2.99")
         );
     }
     let digest = smtpd.mail();
@@ -323,7 +323,7 @@ fn what_is_refused_and_what_waits() {
         let mut settings = settings(&server, to);
         settings.extend([("mail.from", from), ("mail.security", security)]);
         let (mut encode, mut mailer) = mailer(&settings);
-        let result = mailer.deliver(&letters(&mut encode, [alert(1)]));
+        let result = mailer.deliver(&letters(&mut encode, [example(1)]));
         (result, mailer.said())
     };
     let (from, plain) = ("s@example.org", "plain");
@@ -382,7 +382,7 @@ fn a_wrong_password_or_certificate_is_said_and_waits() {
         let mut settings = settings(&server, "soc@example.org");
         settings.extend(more);
         let (mut encode, mut mailer) = mailer(&settings);
-        let result = mailer.deliver(&letters(&mut encode, [alert(1)]));
+        let result = mailer.deliver(&letters(&mut encode, [example(1)]));
         let (0, Err(DeliveryError::Later { why, .. })) = &result else {
             panic!("{result:?}");
         };
@@ -398,7 +398,7 @@ fn a_server_that_hangs_is_left() {
     settings.extend([("mail.security", "plain"), ("mail.timeout", "200ms")]);
     let (mut encode, mut mailer) = mailer(&settings);
     let begun = Instant::now();
-    let result = mailer.deliver(&letters(&mut encode, [alert(1)]));
+    let result = mailer.deliver(&letters(&mut encode, [example(1)]));
     let (0, Err(DeliveryError::Later { why, .. })) = &result else {
         panic!("{result:?}");
     };

@@ -12,14 +12,14 @@ use redis::streams::{StreamId, StreamRangeReply};
 use sensor::{
     score::Stage,
     sink::{
-        alert::Alert,
+        alert::{Alert, example},
         outlet::{Deliver as _, DeliveryError, Encode as _},
         redis_stream::{Entries, Stream},
     },
 };
 
 use crate::{
-    made::{alert, config, flows, hostile, message, secret},
+    made::{config, flows, hostile, message, secret},
     program,
 };
 
@@ -156,10 +156,10 @@ fn alerts_and_flows_are_entries() {
     };
     let (mut encode, mut stream) = made(&server, folder.path(), &[("redis.flows", "true")]);
     let strange = hostile("a\r\n*1\r\n$4\r\nPING\r\n\0\u{202e}\"'");
-    let mut parcels = entries(&mut encode, [alert(1), strange.clone()]);
+    let mut parcels = entries(&mut encode, [example(1), strange.clone()]);
     let progress = Alert {
         stage: Stage::Progress,
-        ..alert(1)
+        ..example(1)
     };
     assert!(entries(&mut encode, [progress]).is_empty());
     encode.encode(&flows(3), &mut parcels);
@@ -175,7 +175,7 @@ fn alerts_and_flows_are_entries() {
         ("stage", "new"),
         ("severity", "critical"),
         ("kind", "port scan (vertical)"),
-        ("host", "10.0.0.99"),
+        ("host", "192.0.2.99"),
         ("first", "2026-01-05T08:00:00.000000000Z"),
         ("count", "812"),
     ] {
@@ -218,7 +218,7 @@ fn a_server_that_goes_and_comes_back_gets_the_rest() {
         return;
     };
     let (mut encode, mut stream) = made(&server, folder.path(), &[("redis.timeout", "300ms")]);
-    let parcels = entries(&mut encode, (0..3).map(alert));
+    let parcels = entries(&mut encode, (0..3).map(example));
     assert_eq!(stream.deliver(&parcels), (3, Ok(())));
     server.signal(libc::SIGSTOP);
     let begun = Instant::now();
@@ -256,7 +256,7 @@ fn what_redis_refuses_waits_for_a_person() {
         .exec(&mut connection)
         .expect("a key");
     let (mut encode, mut stream) = made(&server, folder.path(), &[("redis.stream", "taken")]);
-    let parcels = entries(&mut encode, [alert(1)]);
+    let parcels = entries(&mut encode, [example(1)]);
     let refused = stream.deliver(&parcels);
     let (0, Err(DeliveryError::Later { why, .. })) = &refused else {
         panic!("{refused:?}")

@@ -7,6 +7,7 @@ use sensor::{
     config::{Config, Grade, Target},
     metrics::Metrics,
     sink::{
+        alert::example,
         mail::{Author, Letters, Mailer, Server as MailServer},
         message::{Message, Wants},
         notify::Roots,
@@ -18,7 +19,7 @@ use sensor::{
 use serde_json::Value;
 
 use crate::{
-    made::{alert, certificate, config, flows, message, secret},
+    made::{certificate, config, flows, message, secret},
     mail::Smtpd,
     receiver::{Answer, Receiver},
     redis_server::Server,
@@ -91,7 +92,7 @@ fn a_receiver_with_every_fault_gets_every_alert_in_order() {
     let (standing, left) = run(
         webhook,
         folder.path(),
-        (0..20).map(alert).map(message),
+        (0..20).map(example).map(message),
         || {
             // The end of a program cuts retries short: the faults are to be over by then.
             receiver.wait_for(8);
@@ -138,7 +139,12 @@ fn a_burst_of_alerts_is_a_few_mails_in_which_each_is_told() {
     ]);
     let (letters, mailer) = of_mail(&config);
     let mail = spec("mail", Wants::ALERTS, letters, mailer, 500);
-    let (standing, left) = run(mail, folder.path(), (0..60).map(alert).map(message), || {});
+    let (standing, left) = run(
+        mail,
+        folder.path(),
+        (0..60).map(example).map(message),
+        || {},
+    );
     assert_eq!(
         (left[0].waiting, standing.delivered, standing.dead),
         (0, 60, 0)
@@ -182,7 +188,7 @@ fn entries_wait_for_a_redis_that_is_away() {
     let entries = Entries::new(&config.redis, "edge-1");
     let stream = Stream::new(&config.redis).expect("a server");
     let redis = spec("redis", Wants::ALL, entries, stream, 500);
-    let messages = [message(alert(1)), flows(3000), message(alert(2))];
+    let messages = [message(example(1)), flows(3000), message(example(2))];
     let (standing, left) = run(redis, folder.path(), messages, || server.restart());
     assert_eq!(
         (left[0].waiting, standing.delivered, standing.dead),
@@ -216,13 +222,13 @@ fn what_no_one_takes_is_there_after_a_restart() {
         spec("webhook", Wants::ALERTS, bodies, post, 1)
     };
     let stranger = webhook(&Roots::default());
-    let alerts = (0..5).map(alert).map(message);
+    let alerts = (0..5).map(example).map(message);
     let (standing, _) = run(stranger, folder.path(), alerts, || {});
     assert_eq!(standing.delivered, 0);
     assert!(!standing.is_up);
     // Its certificate is trusted now, and the sensor starts again.
     let roots = Roots::read(Some(&folder.path().join("cert.pem"))).expect("a certificate");
-    let (standing, left) = run(webhook(&roots), folder.path(), [message(alert(5))], || {});
+    let (standing, left) = run(webhook(&roots), folder.path(), [message(example(5))], || {});
     assert_eq!((left[0].waiting, standing.delivered), (0, 6));
     assert_eq!(receiver.requests().len(), 6);
 }

@@ -6,6 +6,7 @@ use sensor::{
     config::{Grade, Target},
     score::{Severity, Stage},
     sink::{
+        alert::example,
         notify::Roots,
         outlet::{Deliver as _, DeliveryError, Encode as _},
         webhook::{Bodies, Post, folder},
@@ -14,7 +15,7 @@ use sensor::{
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    made::{alert, certificate, message, secret},
+    made::{certificate, message, secret},
     receiver::{Answer, Receiver},
 };
 
@@ -161,7 +162,7 @@ fn the_receiver_can_tell_who_posted_and_what_comes_twice() {
         Grade::Low,
         false,
     )
-    .encode(&message(alert(1)), &mut parcels);
+    .encode(&message(example(1)), &mut parcels);
     assert!(post.deliver(&parcels).1.is_err());
     assert_eq!(post.deliver(&parcels), (1, Ok(())));
     let [first, again] = receiver.requests().try_into().expect("two requests");
@@ -235,7 +236,7 @@ fn people_are_told_less_than_programs() {
             (Stage::Over, Severity::High),
         ] {
             let mut parcels = Vec::new();
-            let mut alert = alert(1);
+            let mut alert = example(1);
             (alert.stage, alert.severity) = (stage, severity);
             bodies.encode(&message(alert), &mut parcels);
             counts.push(parcels.len());

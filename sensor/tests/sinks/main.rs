@@ -20,7 +20,7 @@ use sensor::{
     metrics::Metrics,
     score::Severity,
     sink::{
-        alert::{Alert, Seen, Source, Stage, Technique},
+        alert::{Alert, example},
         message::{Message, Wants},
         outlet::{Bounds, Deliver, Encode, OutletSpec, Outlets, Settings},
         syslog::{Format, Syslog},
@@ -37,40 +37,12 @@ fn alert(number: u64) -> Message {
 
 fn incident(number: u64) -> Alert {
     Alert {
-        id: format!("{number:016x}"),
-        stage: Stage::New,
-        source: Source::Flows,
-        kind: "port scan (vertical)".to_owned(),
         severity: Severity::High,
-        host: "10.0.0.99".to_owned(),
-        role: "actor".to_owned(),
-        sentence: "10.0.0.99 tried 200 ports of \"10.0.0.1\" in 4 s".to_owned(),
-        techniques: vec![Technique {
-            id: "T1046".to_owned(),
-            name: "Network Service Discovery".to_owned(),
-        }],
-        p_value: Some(1e-7),
-        evidence: 7.25,
+        sentence: "192.0.2.99 tried 200 ports of \"192.0.2.1\" in 4 s".to_owned(),
         first_ns: 1_700_000_000_000_000_000,
         last_ns: 1_700_000_004_250_000_000,
-        count: 200,
-        anomalous: 180,
-        failed: 190,
-        packets: 400,
-        sent_bytes: 0,
-        received_bytes: 0,
-        peers: Seen::default(),
-        ports: Seen {
-            distinct: 200,
-            exact: true,
-            top: vec![("22".to_owned(), 2)],
-        },
-        protocol: 6,
         flow: None,
-        bundle: None,
-        model: "0123456789abcdef".to_owned(),
-        coverage: 1.0,
-        intel: Vec::new(),
+        ..example(number)
     }
 }
 

@@ -138,7 +138,7 @@ fn expect_fields(received: &str) {
     );
     assert_eq!(
         fields[6],
-        "10.0.0.99 tried 200 ports of \"10.0.0.1\" in 4 s"
+        "192.0.2.99 tried 200 ports of \"192.0.2.1\" in 4 s"
     );
 }
 

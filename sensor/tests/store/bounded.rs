@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sensor::{
     score::{Mutes, Severity},
     sink::{
-        alert::{Alert, Seen, Source, Stage},
+        alert::{Alert, Source},
         message::{EndedFlow, Message, Verdict},
         rollup::Rollup,
         store::{
@@ -104,33 +104,13 @@ fn the_oldest_flows_leave_by_number_by_age_and_by_bytes() {
 
 fn alert(host: &str, last_ns: u64) -> Alert {
     Alert {
-        id: format!("{last_ns:016x}"),
-        stage: Stage::New,
-        source: Source::Flows,
         kind: "beaconing".to_owned(),
         severity: Severity::High,
-        host: host.to_owned(),
-        role: "actor".to_owned(),
-        sentence: "it came back".to_owned(),
-        techniques: Vec::new(),
-        p_value: Some(1e-6),
         evidence: 7.0,
         first_ns: START,
         last_ns,
         count: 1,
-        anomalous: 0,
-        failed: 0,
-        packets: 0,
-        sent_bytes: 0,
-        received_bytes: 0,
-        peers: Seen::default(),
-        ports: Seen::default(),
-        protocol: 6,
-        flow: None,
-        bundle: None,
-        model: String::new(),
-        coverage: 1.0,
-        intel: Vec::new(),
+        ..Alert::of(Source::Flows, format!("{last_ns:016x}"), host.to_owned())
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 use sensor::{
     score::Severity,
     sink::{
-        alert::{Alert, Seen, Source, Stage},
+        alert::{Alert, Source, Stage},
         message::Message,
         store::{IncidentFilter, Reader},
     },
@@ -22,38 +22,20 @@ use super::sensor::Keeping;
 const CHILD: &str = "STORE_TEST_CHILD";
 
 fn alert(number: u64, count: u64) -> Alert {
+    let host = format!("10.0.{}.{}", number / 250 % 250, number % 250);
     Alert {
-        id: format!("{number:016x}"),
         stage: if count == 1 {
             Stage::New
         } else {
             Stage::Progress
         },
-        source: Source::Flows,
         kind: "beaconing".to_owned(),
         severity: Severity::High,
-        host: format!("10.0.{}.{}", number / 250 % 250, number % 250),
-        role: "actor".to_owned(),
-        sentence: "it came back".to_owned(),
-        techniques: Vec::new(),
-        p_value: Some(1e-6),
         evidence: 7.0,
         first_ns: 1,
         last_ns: 1 + number,
         count,
-        anomalous: 0,
-        failed: 0,
-        packets: 0,
-        sent_bytes: 0,
-        received_bytes: 0,
-        peers: Seen::default(),
-        ports: Seen::default(),
-        protocol: 6,
-        flow: None,
-        bundle: None,
-        model: String::new(),
-        coverage: 1.0,
-        intel: Vec::new(),
+        ..Alert::of(Source::Flows, format!("{number:016x}"), host)
     }
 }
 

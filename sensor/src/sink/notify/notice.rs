@@ -248,79 +248,13 @@ pub fn clip(text: &str, longest: usize) -> String {
 #[cfg(test)]
 pub(in crate::sink) mod tests {
     use super::*;
-    use crate::sink::alert::{Source, Technique, Why, WorstFlow};
+    use crate::sink::alert::example;
 
     /// An alert in which every field is set.
     pub(in crate::sink) fn alert() -> Alert {
-        const BEGIN: u64 = 1_767_600_000_000_000_000;
         Alert {
-            id: "3f9a1c2b4d5e6f70".to_owned(),
-            stage: Stage::New,
-            source: Source::Flows,
-            kind: "port scan (vertical)".to_owned(),
-            severity: Severity::Critical,
-            host: "10.0.0.99".to_owned(),
-            role: "actor".to_owned(),
-            sentence:
-                "10.0.0.99 tried 812 ports on 10.0.0.1 in 60 s; usual for this host: at most 6"
-                    .to_owned(),
-            techniques: vec![Technique {
-                id: "T1046".to_owned(),
-                name: "Network Service Discovery".to_owned(),
-            }],
-            p_value: Some(1.2e-11),
-            evidence: 10.9,
-            first_ns: BEGIN,
-            last_ns: BEGIN + 63_000_000_000,
-            count: 812,
-            anomalous: 600,
-            failed: 790,
-            packets: 1634,
-            sent_bytes: 0,
-            received_bytes: 5120,
-            peers: Seen {
-                distinct: 1,
-                exact: true,
-                top: vec![("10.0.0.1".to_owned(), 812)],
-            },
-            ports: Seen {
-                distinct: 812,
-                exact: true,
-                top: vec![
-                    ("22".to_owned(), 3),
-                    ("80".to_owned(), 2),
-                    ("443".to_owned(), 2),
-                ],
-            },
-            protocol: 6,
-            flow: Some(WorstFlow {
-                id: "050054f125279a28".to_owned(),
-                community_id: "1:Rzxbay2Tce7oerZt5LxOW0FY//A=".to_owned(),
-                src_ip: [10, 0, 0, 99].into(),
-                src_port: 50_000,
-                dst_ip: [10, 0, 0, 1].into(),
-                dst_port: 22,
-                protocol: 6,
-                start_ns: BEGIN,
-                end_ns: BEGIN + 50_000,
-                packets: [1, 1],
-                bytes: [40, 40],
-                score: 0.71,
-                p_value: 1e-5,
-                reasons: vec![Why {
-                    feature: "src_ports_60s".to_owned(),
-                    value: Some(812.0),
-                    weight: Some(0.4),
-                    low: Some(1.0),
-                    median: Some(1.0),
-                    high: Some(6.0),
-                    words: "812 ports tried by the source in 60 s (ordinary: 1 to 6)".to_owned(),
-                }],
-            }),
             bundle: Some("3f9a1c2b4d5e6f70".to_owned()),
-            model: "ab12cd34".to_owned(),
-            coverage: 1.0,
-            intel: Vec::new(),
+            ..example(0x3f9a_1c2b_4d5e_6f70)
         }
     }
 
@@ -353,7 +287,7 @@ pub(in crate::sink) mod tests {
     fn an_alert_reads_well() {
         let notice = Notice::from(&alert());
         assert_eq!(notice.head(), "Critical");
-        assert_eq!(notice.title, "port scan (vertical): 10.0.0.99");
+        assert_eq!(notice.title, "port scan (vertical): 192.0.2.99");
         let facts: Vec<_> = notice
             .facts
             .iter()
@@ -362,14 +296,14 @@ pub(in crate::sink) mod tests {
         assert_eq!(
             facts,
             [
-                "Host: 10.0.0.99 (actor)",
+                "Host: 192.0.2.99 (actor)",
                 "Seen: 2026-01-05 08:00:00 UTC, for 1 min 3 s",
                 "Flows: 812, 600 anomalous, 790 failed",
-                "Peers: 10.0.0.1",
+                "Peers: 192.0.2.1",
                 "Ports: 812, most often 22, 80, 443",
                 "Traffic: 1634 packets, 0 B sent, 5.1 kB fetched",
                 "ATT&CK: T1046 Network Service Discovery",
-                "Most anomalous flow: 10.0.0.99 port 50000 to 10.0.0.1 port 22, 1:Rzxbay2Tce7oerZt5LxOW0FY//A=",
+                "Most anomalous flow: 192.0.2.99 port 50000 to 192.0.2.1 port 22, 1:Rzxbay2Tce7oerZt5LxOW0FY//A=",
                 "p-value: 1.2e-11",
                 "Evidence: evidence/3f9a1c2b4d5e6f70",
             ]

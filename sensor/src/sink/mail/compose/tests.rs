@@ -82,7 +82,7 @@ fn mails_on_one_incident_are_one_thread() {
     assert_eq!(value(&grown, "References").as_ref(), Some(&root));
     assert_ne!(value(&grown, "Message-ID"), Some(root));
     let subject = value(&first, "Subject").unwrap();
-    assert_eq!(subject, "[critical] port scan (vertical): 10.0.0.99");
+    assert_eq!(subject, "[critical] port scan (vertical): 192.0.2.99");
     assert_eq!(value(&grown, "Subject"), Some(format!("Re: {subject}")));
     assert_eq!(
         value(&first, "Auto-Submitted").as_deref(),
