@@ -31,7 +31,7 @@ use rows::Rows;
 pub(super) fn run(args: &Eval) -> Result<u8, Fault> {
     let flags = Flags::default()
         .timeouts(&args.timeouts)
-        .format(args.format);
+        .format(args.printed.format);
     let setup = Setup::new(&args.common, &flags)?;
     let labels = match (&args.label, &args.rules) {
         (Some(_), Some(_)) => {
@@ -118,7 +118,7 @@ fn report(
 
 fn tell(setup: &Setup, args: &Eval, rows: &Rows, quality: &Quality) -> Result<u8, Fault> {
     let per_day = quality.false_alarms as f64 / rows.days();
-    let mut out = output(&args.output)?;
+    let mut out = output(&args.printed.output)?;
     let known = |number: f64| {
         if number.is_finite() {
             json!(number)

@@ -37,7 +37,7 @@ struct Flow {
 pub(super) fn run(args: &Explain) -> Result<u8, Fault> {
     let flags = Flags::default()
         .timeouts(&args.timeouts)
-        .format(args.format);
+        .format(args.printed.format);
     let setup = Setup::new(&args.common, &flags)?;
     let model = setup.model(args.model.as_deref())?;
     let tables = args.inputs.iter().filter(|path| is_table(path)).count();
@@ -59,14 +59,14 @@ pub(super) fn run(args: &Explain) -> Result<u8, Fault> {
             ),
         ));
     }
-    let mut out = output(&args.output)?;
+    let mut out = output(&args.printed.output)?;
     match setup.config.output.format {
         Format::Json => {
             let all: Vec<Value> = flows.iter().map(|flow| value(&model, flow)).collect();
             writeln!(out, "{:#}", Value::from(all))?;
         }
         _ => {
-            let style = if args.output.as_os_str() == "-" {
+            let style = if args.printed.output.as_os_str() == "-" {
                 Style::stdout()
             } else {
                 Style::plain(120)

@@ -40,7 +40,7 @@ struct Moved<'a> {
 }
 
 pub(super) fn diff(args: &ModelDiff) -> Result<u8, Fault> {
-    let setup = Setup::new(&args.common, &Flags::default().format(args.format))?;
+    let setup = Setup::new(&args.common, &Flags::default().format(args.printed.format))?;
     let (old_path, old) = load(&setup, &args.old)?;
     let (new_path, new) = load(&setup, &args.new)?;
     if let Err(what) = old.accepts(new.schema()) {
@@ -65,7 +65,7 @@ pub(super) fn diff(args: &ModelDiff) -> Result<u8, Fault> {
     let moved = columns.iter().filter(|column| column.index > MOVED).count();
     let strange = [strange(&old, &new), strange(&new, &old)];
     columns.truncate(args.top);
-    let mut out = output(&args.output)?;
+    let mut out = output(&args.printed.output)?;
     match setup.config.output.format {
         Format::Json => {
             let columns: Vec<_> = columns

@@ -17,7 +17,7 @@ use crate::{
 };
 
 pub(super) fn list(args: &ModelList) -> Result<u8, Fault> {
-    let setup = Setup::new(&args.common, &Flags::default().format(args.format))?;
+    let setup = Setup::new(&args.common, &Flags::default().format(args.printed.format))?;
     let store = setup.store();
     let current = store.current()?;
     let mut table = Table::new(&[
@@ -58,7 +58,7 @@ pub(super) fn list(args: &ModelList) -> Result<u8, Fault> {
             "threshold": crate::sink::json::number(threshold), "schema": schema,
         }));
     }
-    let mut out = output(&args.output)?;
+    let mut out = output(&args.printed.output)?;
     match setup.config.output.format {
         Format::Json => writeln!(out, "{:#}", Value::from(values))?,
         Format::Csv => {
@@ -79,14 +79,14 @@ pub(super) fn list(args: &ModelList) -> Result<u8, Fault> {
 }
 
 pub(super) fn show(args: &ModelShow) -> Result<u8, Fault> {
-    let setup = Setup::new(&args.common, &Flags::default().format(args.format))?;
+    let setup = Setup::new(&args.common, &Flags::default().format(args.printed.format))?;
     let path = setup.model_path(args.model.as_deref())?;
     if super::labels::is_classifier(&path) {
-        return super::labels::describe(&setup, &path, &args.output);
+        return super::labels::describe(&setup, &path, &args.printed.output);
     }
     let model = store::load_any(&path)?;
     let info = model.info();
-    let mut out = output(&args.output)?;
+    let mut out = output(&args.printed.output)?;
     if setup.config.output.format == Format::Json {
         let value = json!({
             "path": path.display().to_string(),
@@ -202,7 +202,7 @@ pub(super) fn put_in_use(args: &ModelUse) -> Result<u8, Fault> {
 pub(super) fn roll_back(args: &ModelList) -> Result<u8, Fault> {
     let setup = Setup::new(&args.common, &Flags::default())?;
     let name = setup.store().rollback()?;
-    let mut out = output(&args.output)?;
+    let mut out = output(&args.printed.output)?;
     writeln!(out, "in use: {name}")?;
     out.flush()?;
     Ok(0)

@@ -15,9 +15,9 @@ use crate::{
 };
 
 pub(super) fn run(args: &Explain) -> Result<u8, Fault> {
-    let flags = Flags::default().format(args.format);
+    let flags = Flags::default().format(args.printed.format);
     let setup = Setup::new(&args.common, &flags)?;
-    let mut out = output(&args.output)?;
+    let mut out = output(&args.printed.output)?;
     for folder in &args.replay {
         // Of no model named, the one in the store that the bundle names.
         let model = match args.model.as_deref() {

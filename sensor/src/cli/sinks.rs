@@ -39,7 +39,7 @@ struct Outcome {
 
 /// Sends a test alert to every sink that is configured.
 pub(super) fn test(args: &SinksTest) -> Result<u8, Fault> {
-    let setup = Setup::of_sensor(&args.common, &Flags::default().format(args.format))?;
+    let setup = Setup::of_sensor(&args.common, &Flags::default().format(args.printed.format))?;
     let mut specs = outlets::configured(&setup)?;
     if let Some(name) = &args.sink {
         specs.retain(|spec| spec.name == name.as_str() || spec.folder == *name);
@@ -54,7 +54,7 @@ pub(super) fn test(args: &SinksTest) -> Result<u8, Fault> {
         ));
     }
     let alert = Arc::new(made_up(&sensor(), time::now()));
-    let mut out = output(&args.output)?;
+    let mut out = output(&args.printed.output)?;
     let mut failed = false;
     for spec in specs {
         let outcome = ask(spec, &alert);

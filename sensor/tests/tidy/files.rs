@@ -46,10 +46,6 @@ const LONG: &[(&str, &str)] = &[
         "one sentence for each feature",
     ),
     (
-        "sensor/src/cli/args.rs",
-        "the one grammar of the command line",
-    ),
-    (
         "sensor/src/capture/xdp/mod.rs",
         "the one face of the kernel side: how it is set up, begun, asked and drained",
     ),

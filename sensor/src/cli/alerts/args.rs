@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::super::{
-    args::Common,
+    args::{Common, Printed},
     sheet::{Grave, host, moment},
 };
 use crate::{config::Format, score::HostMatch, sink::store::State};
@@ -111,12 +111,8 @@ pub(in crate::cli) struct List {
     /// Incidents at most
     #[arg(long, value_name = "NUMBER", default_value_t = 50)]
     pub(super) limit: u32,
-    /// Output file, or -
-    #[arg(short, long, value_name = "FILE", default_value = "-")]
-    pub(super) output: PathBuf,
-    /// Form of the output
-    #[arg(long, value_enum, value_name = "FORM")]
-    pub(super) format: Option<Format>,
+    #[command(flatten)]
+    pub(super) printed: Printed,
     #[command(flatten)]
     pub(super) common: Common,
 }
@@ -125,16 +121,13 @@ pub(in crate::cli) struct List {
 #[command(after_help = "Examples:\n  \
     anomaly-detect alerts show 3f2a\n  \
     anomaly-detect alerts show 3f2a --format json")]
+#[command(mut_arg("format", |form| form.help("Form of the output: table or json")))]
 pub(in crate::cli) struct Show {
     /// Ids, or the beginning of them
     #[arg(required = true, value_name = "ID")]
     pub(super) ids: Vec<String>,
-    /// Output file, or -
-    #[arg(short, long, value_name = "FILE", default_value = "-")]
-    pub(super) output: PathBuf,
-    /// Form of the output: table or json
-    #[arg(long, value_enum, value_name = "FORM")]
-    pub(super) format: Option<Format>,
+    #[command(flatten)]
+    pub(super) printed: Printed,
     #[command(flatten)]
     pub(super) common: Common,
 }

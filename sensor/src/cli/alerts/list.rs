@@ -100,7 +100,7 @@ pub(super) fn value(entry: &IncidentEntry, life: Option<&[LifeEvent]>) -> Value 
 }
 
 pub(super) fn list(args: &List) -> Result<u8, Fault> {
-    let (setup, reader) = sheet::open(&args.common, args.format)?;
+    let (setup, reader) = sheet::open(&args.common, args.printed.format)?;
     let wanted = IncidentFilter {
         order: match args.sort {
             Sort::Last => IncidentOrder::Last,
@@ -153,7 +153,7 @@ pub(super) fn list(args: &List) -> Result<u8, Fault> {
         empty: "no such incident; --state all also lists those that are closed or suppressed",
     };
     sheet.write(
-        &args.output,
+        &args.printed.output,
         setup.config.output.format,
         &|style, row, column, text| match (column, severities.get(row)) {
             (2, Some(severity)) => style.severity(*severity, text),

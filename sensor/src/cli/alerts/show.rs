@@ -27,7 +27,7 @@ use crate::{
 };
 
 pub(super) fn run(args: &Show) -> Result<u8, Fault> {
-    let (setup, reader) = sheet::open(&args.common, args.format)?;
+    let (setup, reader) = sheet::open(&args.common, args.printed.format)?;
     let wanted = IncidentFilter {
         ids: whole(&reader, &args.ids)?,
         limit: u32::MAX,
@@ -38,7 +38,7 @@ pub(super) fn run(args: &Show) -> Result<u8, Fault> {
         let life = reader.events(&entry.alert.id)?;
         shown.push((entry, life));
     }
-    let mut out = output(&args.output)?;
+    let mut out = output(&args.printed.output)?;
     if setup.config.output.format == Format::Json {
         let values = shown.iter().map(|(entry, life)| value(entry, Some(life)));
         writeln!(out, "{:#}", Value::from_iter(values))?;

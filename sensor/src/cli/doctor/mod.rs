@@ -77,7 +77,7 @@ pub(super) fn run(args: &Doctor) -> Result<u8, Fault> {
     let format = if args.json {
         Some(Format::Json)
     } else {
-        args.format
+        args.printed.format
     };
     let setup = Setup::new(&args.common, &Flags::default().format(format))?;
     let wanted = if args.interfaces.is_empty() {
@@ -104,7 +104,7 @@ pub(super) fn run(args: &Doctor) -> Result<u8, Fault> {
 }
 
 fn tell(args: &Doctor, format: Format, checks: &[Check]) -> Result<(), Fault> {
-    let mut out = output(&args.output)?;
+    let mut out = output(&args.printed.output)?;
     let word = |state| match state {
         State::Good => "ok",
         State::Limited => "limited",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::{cli::args::Common, config::Format};
+use crate::cli::args::{Common, Printed};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum IntelAction {
@@ -22,16 +22,13 @@ pub(in crate::cli) enum IntelAction {
         anomaly-detect intel check drop.txt threatfox.csv bundle.json\n  \
         anomaly-detect intel check --config /etc/anomaly-detect/config.toml"
 )]
+#[command(mut_arg("format", |form| form.help("Form of the output: table or json")))]
 pub(in crate::cli) struct IntelCheck {
     /// Lists [default: intel.lists of the configuration]
     #[arg(value_name = "LIST")]
     pub(super) lists: Vec<PathBuf>,
-    /// Output file, or -
-    #[arg(short, long, value_name = "FILE", default_value = "-")]
-    pub(super) output: PathBuf,
-    /// Form of the output: table or json
-    #[arg(long, value_enum, value_name = "FORM")]
-    pub(super) format: Option<Format>,
+    #[command(flatten)]
+    pub(super) printed: Printed,
     #[command(flatten)]
     pub(super) common: Common,
 }
@@ -40,6 +37,7 @@ pub(in crate::cli) struct IntelCheck {
 #[command(after_help = "Examples:\n  \
         anomaly-detect intel lookup 203.0.113.9 --list drop.txt\n  \
         anomaly-detect intel lookup www.evil.example 2001:db8::7")]
+#[command(mut_arg("format", |form| form.help("Form of the output: table or json")))]
 pub(in crate::cli) struct IntelLookup {
     /// Addresses, domains, or fingerprints
     #[arg(required = true, value_name = "ADDRESS")]
@@ -47,12 +45,8 @@ pub(in crate::cli) struct IntelLookup {
     /// List to look in; may be given more than once [default: intel.lists of the configuration]
     #[arg(short, long = "list", value_name = "LIST")]
     pub(super) lists: Vec<PathBuf>,
-    /// Output file, or -
-    #[arg(short, long, value_name = "FILE", default_value = "-")]
-    pub(super) output: PathBuf,
-    /// Form of the output: table or json
-    #[arg(long, value_enum, value_name = "FORM")]
-    pub(super) format: Option<Format>,
+    #[command(flatten)]
+    pub(super) printed: Printed,
     #[command(flatten)]
     pub(super) common: Common,
 }

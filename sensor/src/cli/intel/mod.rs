@@ -84,13 +84,13 @@ pub(super) fn run(action: &IntelAction) -> Result<u8, Fault> {
 }
 
 fn check(args: &IntelCheck) -> Result<u8, Fault> {
-    let setup = Setup::new(&args.common, &Flags::default().format(args.format))?;
+    let setup = Setup::new(&args.common, &Flags::default().format(args.printed.format))?;
     let lists = named(&setup, &args.lists)?;
     let begun = Instant::now();
     let keeper = open(&setup, &lists)?;
     let took = begun.elapsed();
     let lists = keeper.current();
-    let mut out = output(&args.output)?;
+    let mut out = output(&args.printed.output)?;
     if setup.config.output.format == Format::Json {
         writeln!(out, "{:#}", value(&lists))?;
     } else {
@@ -194,10 +194,10 @@ fn look_up_ns(lists: &Lists) -> f64 {
 }
 
 fn lookup(args: &IntelLookup) -> Result<u8, Fault> {
-    let setup = Setup::new(&args.common, &Flags::default().format(args.format))?;
+    let setup = Setup::new(&args.common, &Flags::default().format(args.printed.format))?;
     let keeper = open(&setup, &named(&setup, &args.lists)?)?;
     let lists = keeper.current();
-    let mut out = output(&args.output)?;
+    let mut out = output(&args.printed.output)?;
     let style = Style::stdout();
     for subject in &args.subjects {
         let found = lists.of_text(subject);

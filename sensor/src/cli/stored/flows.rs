@@ -87,7 +87,7 @@ fn value(flow: &FlowEntry) -> Value {
 }
 
 pub(in crate::cli) fn run(args: &StoredFlows) -> Result<u8, Fault> {
-    let (setup, reader) = sheet::open(&args.common, args.format)?;
+    let (setup, reader) = sheet::open(&args.common, args.printed.format)?;
     let incident = match &args.incident {
         Some(id) => Some(reader.id_of(&id.to_lowercase())?.ok_or_else(|| {
             Fault::new(
@@ -171,7 +171,7 @@ pub(in crate::cli) fn run(args: &StoredFlows) -> Result<u8, Fault> {
         empty: "no such flow is kept",
     };
     sheet.write(
-        &args.output,
+        &args.printed.output,
         setup.config.output.format,
         &|style, row, column, text| match (column, found.get(row)) {
             (0, Some(flow)) => style.severity(flow.severity, text),

@@ -84,7 +84,7 @@ fn profile_value(profile: &HostProfile) -> Value {
 }
 
 pub(in crate::cli) fn run(args: &Hosts) -> Result<u8, Fault> {
-    let (setup, reader) = sheet::open(&args.common, args.format)?;
+    let (setup, reader) = sheet::open(&args.common, args.printed.format)?;
     match &args.host {
         Some(HostMatch::Name(name)) => Err(Fault::new(
             code::USAGE,
@@ -153,7 +153,7 @@ fn list(args: &Hosts, setup: &Setup, reader: &Reader) -> Result<u8, Fault> {
         empty: "no such host is known",
     };
     sheet.write(
-        &args.output,
+        &args.printed.output,
         setup.config.output.format,
         &|style, row, column, text| match (column, found.get(row)) {
             (0, Some(host)) if host.incidents > 0 => style.bold(text),
@@ -175,7 +175,7 @@ fn profile(args: &Hosts, setup: &Setup, reader: &Reader, address: &str) -> Resul
             ),
         ));
     };
-    let mut out = output(&args.output)?;
+    let mut out = output(&args.printed.output)?;
     match setup.config.output.format {
         Format::Json => writeln!(out, "{:#}", profile_value(&profile))?,
         Format::Csv => {

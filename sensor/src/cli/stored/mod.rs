@@ -4,16 +4,14 @@ mod flows;
 mod hosts;
 mod top;
 
-use std::path::PathBuf;
-
 use clap::{Args, ValueEnum};
 
 pub(super) use self::{flows::run as flows, hosts::run as hosts, top::run as top};
 use super::{
-    args::Common,
+    args::{Common, Printed},
     sheet::{host, moment},
 };
-use crate::{config::Format, score::HostMatch};
+use crate::score::HostMatch;
 
 /// Order of flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -77,12 +75,8 @@ pub(super) struct StoredFlows {
     /// Flows at most
     #[arg(long, value_name = "NUMBER", default_value_t = 50)]
     limit: u32,
-    /// Output file, or -
-    #[arg(short, long, value_name = "FILE", default_value = "-")]
-    output: PathBuf,
-    /// Form of the output
-    #[arg(long, value_enum, value_name = "FORM")]
-    format: Option<Format>,
+    #[command(flatten)]
+    printed: Printed,
     #[command(flatten)]
     common: Common,
 }
@@ -132,12 +126,8 @@ pub(super) struct Hosts {
     /// Hosts at most
     #[arg(long, value_name = "NUMBER", default_value_t = 50)]
     limit: u32,
-    /// Output file, or -
-    #[arg(short, long, value_name = "FILE", default_value = "-")]
-    output: PathBuf,
-    /// Form of the output
-    #[arg(long, value_enum, value_name = "FORM")]
-    format: Option<Format>,
+    #[command(flatten)]
+    printed: Printed,
     #[command(flatten)]
     common: Common,
 }
@@ -193,12 +183,8 @@ pub(super) struct TopArgs {
     /// Rows at most
     #[arg(long, value_name = "NUMBER", default_value_t = 20)]
     limit: u32,
-    /// Output file, or -
-    #[arg(short, long, value_name = "FILE", default_value = "-")]
-    output: PathBuf,
-    /// Form of the output
-    #[arg(long, value_enum, value_name = "FORM")]
-    format: Option<Format>,
+    #[command(flatten)]
+    printed: Printed,
     #[command(flatten)]
     common: Common,
 }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(in crate::cli) fn run(args: &TopArgs) -> Result<u8, Fault> {
-    let (setup, reader) = sheet::open(&args.common, args.format)?;
+    let (setup, reader) = sheet::open(&args.common, args.printed.format)?;
     let wanted = TopFilter {
         of: match args.what {
             Ranked::Hosts => TopOf::Hosts,
@@ -97,7 +97,7 @@ pub(in crate::cli) fn run(args: &TopArgs) -> Result<u8, Fault> {
         empty: "no traffic in that time",
     };
     sheet.write(
-        &args.output,
+        &args.printed.output,
         setup.config.output.format,
         &|_, _, _, text| text.to_owned(),
     )?;
