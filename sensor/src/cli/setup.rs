@@ -201,6 +201,7 @@ impl Setup {
                 conversations: context.conversations,
             },
             inside_tunnels: self.config.capture.decap,
+            epoch_flows: self.config.limits.epoch_flows as usize,
             alerts: self.alerts(),
             mutes: Arc::default(),
         }

@@ -2,9 +2,15 @@
 
 use super::{ConfigError, Layers, Origin};
 
-/// Bytes of a live flow at most: its place in the table and in the index, what an epoch brings of it, its record and its
-/// row of features. Measured, see docs/sizing.md.
-const FLOW_BYTES: u64 = 1536;
+/// Bytes of a live flow at most: its place in the table and in the index, its record and its row of features when all end
+/// at once. Measured, see docs/sizing.md.
+const FLOW_BYTES: u64 = 1200;
+/// Bytes of a flow of the epoch that is being counted: key, counters, and its place in their order.
+const EPOCH_FLOW_BYTES: u64 = 344;
+/// Flows of one epoch at most where no memory is named.
+const EPOCH_FLOWS: u32 = 1 << 20;
+/// And where one is, in flows that may live.
+const EPOCHS: u64 = 2;
 /// Bytes of a host in both roles.
 const HOST_BYTES: u64 = 2048;
 /// Bytes of a conversation.
@@ -28,6 +34,8 @@ pub struct Limits {
     pub hosts: u32,
     /// Conversations remembered.
     pub conversations: u32,
+    /// Flows counted in one epoch; packets of further ones go to the overflow counters.
+    pub epoch_flows: u32,
 }
 
 impl Limits {
@@ -38,8 +46,10 @@ impl Limits {
     pub(super) fn from_layers(layers: &Layers) -> Result<Self, ConfigError> {
         let memory = layers.integer("limits.memory", 0, 1 << 50)? as u64;
         let copies = layers.integer("evidence.memory_bytes", 0, 1 << 40)? as u64;
+        // Without a memory to keep to, an epoch has its own bound.
+        let flow_bytes = FLOW_BYTES + EPOCHS * EPOCH_FLOW_BYTES;
         let capacities = [
-            ("flow.capacity", 1 << 28, FLOW_BYTES),
+            ("flow.capacity", 1 << 28, flow_bytes),
             ("context.hosts", 1 << 26, HOST_BYTES),
             ("context.conversations", 1 << 26, CONVERSATION_BYTES),
         ];
@@ -74,11 +84,17 @@ impl Limits {
             let (_, most, _) = capacities[at];
             numbers[at].unwrap_or((hosts * SHARES[at]).min(most as u64)) as u32
         };
+        let flows = number(0);
+        let epoch_flows = match memory {
+            0 => EPOCH_FLOWS,
+            _ => (u64::from(flows) * EPOCHS).min(1 << 30) as u32,
+        };
         Ok(Self {
             memory_bytes: (memory > 0).then_some(memory),
-            flows: number(0),
+            flows,
             hosts: number(1),
             conversations: number(2),
+            epoch_flows,
         })
     }
 }
@@ -144,6 +160,7 @@ mod tests {
             let used = FIXED_BYTES
                 + 16_000_000
                 + u64::from(limits.flows) * FLOW_BYTES
+                + u64::from(limits.epoch_flows) * EPOCH_FLOW_BYTES
                 + u64::from(limits.hosts) * HOST_BYTES
                 + u64::from(limits.conversations) * CONVERSATION_BYTES;
             let memory = mebibytes << 20;

@@ -119,6 +119,8 @@ pub struct Capture {
     pub decap: bool,
     /// How often a packet counts that is forwarded.
     pub count: Count,
+    /// Flows counted in one epoch; packets of further ones go to the overflow counters.
+    pub epoch_flows: u32,
 }
 
 impl Capture {
@@ -314,6 +316,7 @@ impl Config {
                 frames: layers.integer("capture.frames", 64, 1 << 20)? as u32,
                 busy_poll: layers.flag_of("capture.busy_poll")?,
                 decap: layers.flag_of("capture.decap")?,
+                epoch_flows: limits.epoch_flows,
                 count: layers.choice(
                     "capture.count",
                     &[

@@ -151,7 +151,7 @@ fn batches(
 ) -> Result<Pass, Error> {
     let how = replay::Settings {
         inside_tunnels: settings.inside_tunnels,
-        ..replay::Settings::default()
+        flows_per_epoch: settings.epoch_flows,
     };
     let mut replay = Replay::open(inputs, how)?;
     let mut stages = Stages::new(settings);

@@ -97,7 +97,7 @@ impl Source {
                     if only || hopeless || !cfg!(feature = "libpcap") {
                         return Err(error.into());
                     }
-                    let mut source = Self::by_libpcap(&interfaces, wanted.decap, copies)?;
+                    let mut source = Self::by_libpcap(&interfaces, wanted, copies)?;
                     for interface in interfaces {
                         source.steps.insert(
                             0,
@@ -122,7 +122,7 @@ impl Source {
                 what: "XDP is of Linux only; use --capture libpcap".to_owned(),
             }));
         }
-        Self::by_libpcap(&interfaces, wanted.decap, copies)
+        Self::by_libpcap(&interfaces, wanted, copies)
     }
 
     #[cfg(target_os = "linux")]
@@ -152,11 +152,15 @@ impl Source {
             },
             ..xdp::Settings::on(interfaces)
         };
-        let sockets = (wanted.mode != CaptureMode::Xdp).then(|| xsk::Settings {
-            frames: wanted.frames,
-            busy_poll: wanted.busy_poll,
-            inside_tunnels: wanted.decap,
-            ..xsk::Settings::default()
+        let sockets = (wanted.mode != CaptureMode::Xdp).then(|| {
+            let usual = xsk::Settings::default();
+            xsk::Settings {
+                frames: wanted.frames,
+                busy_poll: wanted.busy_poll,
+                inside_tunnels: wanted.decap,
+                flows_per_epoch: usual.flows_per_epoch.min(wanted.epoch_flows as usize),
+                ..usual
+            }
         });
         let capture = xsk::AfXdp::start(xdp::Xdp::start(&settings)?, sockets.as_ref())?;
         if wanted.mode == CaptureMode::AfXdp {
@@ -223,11 +227,12 @@ impl Source {
 
     fn by_libpcap(
         interfaces: &[String],
-        decap: bool,
+        wanted: &config::Capture,
         copies: Option<CopySettings>,
     ) -> Result<Self, CaptureError> {
         let capture = libpcap::Libpcap::open(&libpcap::Settings {
-            inside_tunnels: decap,
+            inside_tunnels: wanted.decap,
+            flows_per_epoch: wanted.epoch_flows as usize,
             copies,
             ..libpcap::Settings::on(interfaces)
         })?;

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Bounds and timeouts of the stages before the model, and the budget behind it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Of the flow table.
     pub flow: flow::Settings,
@@ -21,10 +21,25 @@ pub struct Settings {
     pub context: context::Settings,
     /// Whether captures are read for the flows inside of tunnels, not for those on the wire.
     pub inside_tunnels: bool,
+    /// Flows of captures counted in one epoch; packets of further ones go to the overflow counters.
+    pub epoch_flows: usize,
     /// How many incidents to tell; nothing tells all of them.
     pub alerts: Option<BudgetSettings>,
     /// What nobody is to be told of in captures; a watch is told as that changes.
     pub mutes: Arc<Mutes>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            flow: flow::Settings::default(),
+            context: context::Settings::default(),
+            inside_tunnels: false,
+            epoch_flows: 1 << 20,
+            alerts: None,
+            mutes: Arc::default(),
+        }
+    }
 }
 
 /// What was seen of no flow: no id is 0, but for one in 2^64.

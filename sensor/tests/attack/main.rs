@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Memory that a sensor is told to keep to, and this process with its generator of packets does.
-const MEMORY_BYTES: u64 = 512 << 20;
+const MEMORY_BYTES: u64 = 1 << 30;
 static MODEL: OnceLock<Model> = OnceLock::new();
 
 /// As a configuration with this `limits.memory` says.
@@ -39,6 +39,7 @@ fn within(memory_bytes: u64) -> pipeline::Settings {
             hosts: limits.hosts,
             conversations: limits.conversations,
         },
+        epoch_flows: limits.epoch_flows as usize,
         ..pipeline::Settings::default()
     }
 }
@@ -60,7 +61,9 @@ fn attacked(
     others.extend(scan(VICTIM, middle, 400, 200));
     others.sort_by_key(|(time, _)| *time);
     let mut sensor = Attacked::new(settings, model);
-    let sent = epochs(merged(flood, others), live, |epoch| sensor.observe(epoch));
+    let sent = epochs(merged(flood, others), settings.epoch_flows, live, |epoch| {
+        sensor.observe(epoch)
+    });
     sensor.finish();
     (sensor, sent, end)
 }

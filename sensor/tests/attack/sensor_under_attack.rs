@@ -24,6 +24,7 @@ pub(crate) fn learn(settings: &Settings) -> Model {
     let mut batch = Batch::new();
     epochs(
         ordinary(1, START - 200 * SECOND, 60, 40).into_iter(),
+        settings.epoch_flows,
         false,
         |epoch| {
             stages.observe(epoch, &mut batch);

@@ -202,13 +202,14 @@ pub(crate) fn merged(
     })
 }
 
-/// Counts packets and hands over each epoch: empty ones too where `live`, as a live source does.
+/// Counts packets, of at most so many flows an epoch, and hands over each epoch: empty ones too where `live`, as a live source does.
 pub(crate) fn epochs(
     packets: impl Iterator<Item = (u64, Tcp)>,
+    flows_max: usize,
     live: bool,
     mut each: impl FnMut(&Epoch),
 ) -> u64 {
-    let mut accountant = Accountant::new(4 << 20);
+    let mut accountant = Accountant::new(flows_max);
     let mut epoch = Epoch::default();
     let (mut count, mut next) = (0, None);
     let mut hand_over = |epoch: &mut Epoch| {

@@ -322,6 +322,7 @@ fn each_way_that_was_passed_over_is_named_with_its_reason() {
         busy_poll: false,
         decap: false,
         count: config::Count::FirstHook,
+        epoch_flows: 1 << 20,
     };
     type Way = (&'static str, Option<String>);
     fn ways(source: &Source) -> Vec<Way> {
