@@ -62,7 +62,7 @@ fn attacked(
     others.sort_by_key(|(time, _)| *time);
     let mut sensor = Attacked::new(settings, model);
     let sent = epochs(merged(flood, others), settings.epoch_flows, live, |epoch| {
-        sensor.observe(epoch)
+        sensor.observe(epoch);
     });
     sensor.finish();
     (sensor, sent, end)
