@@ -80,6 +80,9 @@ pub(super) fn explain(args: &ExplainKeys) -> Result<u8, Fault> {
         if *origin != Origin::Default {
             writeln!(out, "  now {value} ({origin})")?;
         }
+        if key.is_taken_running() {
+            writeln!(out, "  a sensor that runs takes it at SIGHUP (systemctl reload)")?;
+        }
         writeln!(
             out,
             "  also by --set {}=... or the environment: {}",

@@ -137,22 +137,24 @@ impl Beside {
         }
     }
 
-    /// Serves from a thread of its own: a scrape of metrics does not wait for somebody's questions.
+    /// Serves from a thread of its own: a scrape of metrics does not wait for somebody's questions. Answers who may look, for
+    /// that to be changed.
     pub(super) fn serve(
         self,
         setup: &Setup,
         metrics: &Metrics,
         subscriptions: &mut Subscriptions,
-    ) -> Result<(), Fault> {
+    ) -> Result<Access, Fault> {
         let failed = |error| Fault::new(code::FAILED, format!("cannot begin to serve: {error}"));
         let address = self.listener.local_addr()?;
         setup.note(&format!("dashboard at http://{address}/"));
         let feed = Feed::new(metrics.clone());
         let inbox = subscriptions.subscribe("dashboard", Wants::ALERTS);
-        let interfaces = setup.config.capture.all_interfaces().join(", ");
+        let (listener, interfaces) = (self.listener, setup.config.capture.all_interfaces());
+        let interfaces = interfaces.join(", ");
         let router = serve::router(serve::Settings {
             store: setup.store_path(),
-            access: self.access,
+            access: self.access.clone(),
             feed: Some(feed.clone()),
             about: format!("live on {interfaces}"),
         });
@@ -165,7 +167,7 @@ impl Beside {
             .name("dashboard".to_owned())
             .spawn(move || {
                 let never = std::future::pending();
-                if let Err(error) = runtime.block_on(serve::serve(self.listener, router, never)) {
+                if let Err(error) = runtime.block_on(serve::serve(listener, router, never)) {
                     log::error!("dashboard: {error}");
                 }
             })
@@ -174,7 +176,7 @@ impl Beside {
             .name("dashboard-news".to_owned())
             .spawn(move || pass_on(&inbox, &feed))
             .map_err(failed)?;
-        Ok(())
+        Ok(self.access)
     }
 }
 

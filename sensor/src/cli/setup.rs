@@ -41,13 +41,15 @@ const INSTALLED: &str = "/etc/anomaly-detect/config.toml";
 /// The configuration and what a command needs around it.
 pub(super) struct Setup {
     pub(super) config: Config,
+    /// What it was made of.
+    pub(super) layers: Layers,
     pub(super) quiet: bool,
     /// Of the configuration.
     pub(super) digest: String,
 }
 
 /// Flags that are configuration keys by another name.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Flags(Vec<(&'static str, String, &'static str)>);
 
 impl Flags {
@@ -131,11 +133,16 @@ pub(super) fn layers(common: &Common, flags: &Flags) -> Result<Layers, Fault> {
 
 impl Setup {
     pub(super) fn new(common: &Common, flags: &Flags) -> Result<Self, Fault> {
-        let layers = layers(common, flags)?;
+        Self::of(layers(common, flags)?, common.quiet)
+    }
+
+    /// Of layers that are merged already.
+    pub(super) fn of(layers: Layers, quiet: bool) -> Result<Self, Fault> {
         Ok(Self {
             config: Config::from_layers(&layers)?,
             digest: digest(&layers),
-            quiet: common.quiet,
+            layers,
+            quiet,
         })
     }
 

@@ -1,18 +1,20 @@
-//! Models that a person puts in use while a sensor watches: `model use` in another terminal, or SIGHUP.
+//! What a person changes while a sensor watches: the configuration (SIGHUP), and the model (`model use` in another terminal,
+//! or SIGHUP).
 
 use std::{
     io::IsTerminal,
     path::PathBuf,
     sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
-    thread,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
 use model::Model;
+use tokio::sync::oneshot;
 
 use super::{
     fault::{Fault, code},
-    live::Notify,
+    live::{Notify, Reload},
 };
 use crate::{
     capture::Stop,
@@ -23,50 +25,78 @@ use crate::{
 /// Time between two looks at which model of the store is in use.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Looks after the models for as long as the receiver lives, on a thread of its own: files are read and checked there,
-/// and packets never wait for them.
+/// Where models come from.
+pub(super) struct Models {
+    /// The store, and nothing where no folder is kept.
+    pub(super) store: Option<Store>,
+    /// File that was given on the command line.
+    pub(super) given: Option<PathBuf>,
+}
+
+/// The thread that looks after changes.
+pub(super) struct Following {
+    end: oneshot::Sender<()>,
+    thread: JoinHandle<Reload>,
+}
+
+impl Following {
+    /// Ends it; what it held comes back.
+    pub(super) fn end(self) -> Option<Reload> {
+        drop(self.end);
+        let reload = self.thread.join();
+        if reload.is_err() {
+            log::error!("the thread that looks after changes panicked");
+        }
+        reload.ok()
+    }
+}
+
+/// Looks after what a person changes, on a thread of its own: files are read and checked there, and packets never wait for
+/// them. Models come from the receiver.
 pub(super) fn follow(
-    store: Store,
-    given: Option<PathBuf>,
+    models: Models,
+    reload: Reload,
     metrics: Metrics,
     notify: Notify,
     stop: Stop,
-) -> Result<Receiver<Model>, Fault> {
-    let failed = |error| Fault::new(code::FAILED, format!("cannot look after models: {error}"));
+) -> Result<(Receiver<Model>, Following), Fault> {
+    let failed = |error| Fault::new(code::FAILED, format!("cannot look after changes: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(failed)?;
     // One that is not taken yet is followed by another at most: what a person chose last is what counts.
     let (send, receive) = sync_channel(2);
+    let (end, mut ended) = oneshot::channel();
+    let in_use = models.store.as_ref().map(Store::current);
     let mut follow = Follow {
-        in_use: store.current().unwrap_or_default(),
-        store,
-        given,
+        in_use: in_use.and_then(Result::ok).flatten(),
+        models,
+        reload,
         metrics,
         notify,
         send,
         stop,
         at_terminal: std::io::stdin().is_terminal(),
     };
-    thread::Builder::new()
-        .name("models".to_owned())
+    let thread = thread::Builder::new()
+        .name("changes".to_owned())
         .spawn(move || {
-            runtime.block_on(async move {
+            runtime.block_on(async {
                 let mut hangup = Hangup::new();
-                while follow.look(&mut hangup).await {}
+                while follow.look(&mut hangup, &mut ended).await {}
             });
+            follow.reload
         })
         .map_err(failed)?;
-    Ok(receive)
+    Ok((receive, Following { end, thread }))
 }
 
 struct Follow {
-    store: Store,
+    models: Models,
     /// Name of the model that the store had in use at the last look.
     in_use: Option<String>,
-    /// File that was given on the command line, as long as nothing was chosen since.
-    given: Option<PathBuf>,
+    reload: Reload,
     metrics: Metrics,
     notify: Notify,
     send: SyncSender<Model>,
@@ -76,8 +106,9 @@ struct Follow {
 
 impl Follow {
     /// Waits for something to do and does it; whether to go on.
-    async fn look(&mut self, hangup: &mut Hangup) -> bool {
+    async fn look(&mut self, hangup: &mut Hangup, ended: &mut oneshot::Receiver<()>) -> bool {
         let asked = tokio::select! {
+            _ = ended => return false,
             () = hangup.wait() => true,
             () = tokio::time::sleep(LOOK) => false,
         };
@@ -90,6 +121,7 @@ impl Follow {
             return self.read(false);
         }
         self.notify.reloading();
+        self.reload.read();
         let goes_on = self.read(true);
         self.notify.ready();
         goes_on
@@ -97,23 +129,25 @@ impl Follow {
 
     /// Takes the model that is in use in the store, if it is another or a person asked for it; whether to go on.
     fn read(&mut self, asked: bool) -> bool {
-        let current = match self.store.current() {
-            Ok(current) => current,
+        let current = match self.models.store.as_ref().map(Store::current) {
+            Some(Ok(current)) => current,
             // The folder may come back.
-            Err(_) if !asked => return true,
-            Err(error) => return self.refuse(&error),
+            Some(Err(_)) if !asked => return true,
+            Some(Err(error)) => return self.refuse(&error),
+            None => None,
         };
         let changed = current.is_some() && current != self.in_use;
-        if !asked && !changed {
-            return true;
-        }
         if changed {
-            self.given = None;
+            self.models.given = None;
             self.in_use = current;
         }
-        let path = match &self.given {
-            Some(path) => Ok(path.clone()),
-            None => self.store.current_path(),
+        let path = match (&self.models.given, &self.models.store) {
+            _ if !asked && !changed => return true,
+            (Some(path), _) => Ok(path.clone()),
+            // What is being learned now is in use nowhere: there is nothing to be read again.
+            (None, Some(_)) if self.in_use.is_none() => return true,
+            (None, Some(store)) => store.current_path(),
+            (None, None) => return true,
         };
         match path.and_then(|path| store::load(&path)) {
             Err(error) => self.refuse(&error),

@@ -305,6 +305,17 @@ impl Layers {
         &self.values[key].1
     }
 
+    /// Keys whose values are others there, in the order of the table; where a value stands does not matter.
+    pub fn differing(&self, other: &Self) -> Vec<&'static Key> {
+        let differs = |key: &&Key| self.values[key.path].0 != other.values[key.path].0;
+        KEYS.iter().filter(differs).collect()
+    }
+
+    /// Takes over one key, with its place.
+    pub fn adopt(&mut self, key: &Key, from: &Self) {
+        self.values.insert(key.path, from.values[key.path].clone());
+    }
+
     pub(super) fn refused<T>(&self, key: &'static str, what: String) -> Result<T, ConfigError> {
         Err(ConfigError::Value {
             key,

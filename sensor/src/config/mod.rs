@@ -18,6 +18,7 @@ mod lines;
 mod mail;
 mod redis;
 mod resources;
+mod running;
 mod spool;
 mod store;
 mod syslog;

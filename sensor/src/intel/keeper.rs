@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use super::{
@@ -46,12 +46,48 @@ struct Watched {
     allowed: Option<Harvest>,
 }
 
+/// Which lists there are, and what they may cost.
+#[derive(Debug, Default)]
+struct Watching {
+    limits: Limits,
+    lists: Vec<Watched>,
+}
+
+impl Watching {
+    /// Other lists; those that were there keep what is known of them.
+    fn set(&mut self, lists: &[PathBuf], allow: &[PathBuf], limits: Limits) {
+        self.limits = limits;
+        let mut before = std::mem::take(&mut self.lists);
+        let all = lists
+            .iter()
+            .map(|path| (path, false))
+            .chain(allow.iter().map(|path| (path, true)));
+        for (path, allows) in all {
+            let known = (before.iter()).position(|one| one.path == *path && one.allows == allows);
+            let list = match known {
+                Some(at) => before.remove(at),
+                None => {
+                    let others = || self.lists.iter().chain(&before);
+                    Watched {
+                        path: path.clone(),
+                        name: unique(path, |name| others().any(|list| list.name == name)),
+                        allows,
+                        taken: None,
+                        seen: None,
+                        allowed: None,
+                    }
+                }
+            };
+            self.lists.push(list);
+        }
+    }
+}
+
 /// Lists with what they say now.
 #[derive(Debug)]
 pub struct Keeper {
-    limits: Limits,
     current: RwLock<Arc<Lists>>,
-    watched: Mutex<Vec<Watched>>,
+    watching: Mutex<Watching>,
 }
 
 impl Keeper {
@@ -62,29 +98,30 @@ impl Keeper {
         limits: Limits,
         now_ns: u64,
     ) -> (Self, Vec<Event>) {
-        let mut watched: Vec<Watched> = Vec::new();
-        let all = lists
-            .iter()
-            .map(|path| (path, false))
-            .chain(allow.iter().map(|path| (path, true)));
-        for (path, allows) in all {
-            let name = unique(path, |name| watched.iter().any(|list| list.name == name));
-            watched.push(Watched {
-                path: path.clone(),
-                name,
-                allows,
-                taken: None,
-                seen: None,
-                allowed: None,
-            });
-        }
         let keeper = Self {
-            limits,
             current: RwLock::new(Arc::new(Lists::default())),
-            watched: Mutex::new(watched),
+            watching: Mutex::default(),
         };
-        let events = keeper.look(now_ns, true);
+        let events = keeper.set(lists, allow, limits, now_ns);
         (keeper, events)
+    }
+
+    /// Has it look after other lists from now on, and reads all of them. What a list said that stays is what it says until it is
+    /// read.
+    pub fn set(
+        &self,
+        lists: &[PathBuf],
+        allow: &[PathBuf],
+        limits: Limits,
+        now_ns: u64,
+    ) -> Vec<Event> {
+        let mut watching = self.lock();
+        watching.set(lists, allow, limits);
+        self.read(&mut watching, now_ns, true)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Watching> {
+        self.watching.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the lists say now.
@@ -96,7 +133,14 @@ impl Keeper {
     /// Looks whether lists changed, and reads those that did and have come to rest; all of them where it is `forced`
     /// (a signal, or that entries expire).
     pub fn look(&self, now_ns: u64, forced: bool) -> Vec<Event> {
-        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        self.read(&mut self.lock(), now_ns, forced)
+    }
+
+    fn read(&self, watching: &mut Watching, now_ns: u64, forced: bool) -> Vec<Event> {
+        let Watching {
+            limits: all,
+            lists: watched,
+        } = watching;
         let mut due = Vec::new();
         for (at, list) in watched.iter_mut().enumerate() {
             let look = load::look(&list.path);
@@ -108,12 +152,12 @@ impl Keeper {
                 due.push(at);
             }
         }
-        if due.is_empty() {
+        if due.is_empty() && !forced {
             return Vec::new();
         }
         let old = self.current();
         let mut events = Vec::new();
-        let mut left = self.limits.entries;
+        let mut left = all.entries;
         let mut lists: Vec<Read> = Vec::new();
         for (at, list) in watched.iter_mut().enumerate() {
             let before = if list.allows {
@@ -128,7 +172,7 @@ impl Keeper {
             }
             let limits = Limits {
                 entries: left,
-                ..self.limits.clone()
+                ..all.clone()
             };
             // What is allowed may well be our own.
             let limits = if list.allows {

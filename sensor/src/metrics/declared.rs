@@ -176,6 +176,10 @@ metrics! {
     BuildInfo, "anomaly_detect_build_info", Gauge, ["version": &[]], "1, with the version of the program.";
     CaptureInfo, "anomaly_detect_capture_info", Gauge, ["interface": &[], "ingress": &[], "egress": &[]], "1 for each interface, with how packets are seen that arrive and that leave.";
     CaptureModeInfo, "anomaly_detect_capture_mode_info", Gauge, ["interface": &[], "mode": CAPTURE_MODES, "reason": &[]], "1 for the way arriving packets are taken from an interface, 0 for each better one that could not be had, with the reason.";
+    ConfigReloadsTotal, "anomaly_detect_config_reloads_total", Counter, ["result": &["taken", "refused"]], "Times that the configuration was read again while watching (SIGHUP), by whether it could be used; the one before stays where it could not.";
+    ConfigLastReloadSuccessful, "anomaly_detect_config_last_reload_successful", Gauge, [], "1 unless the configuration was refused when it was read last.";
+    ConfigLastReloadTimestampSeconds, "anomaly_detect_config_last_reload_timestamp_seconds", Gauge, [], "When the configuration was read last, at the start or after it, seconds since 1970.";
+    ConfigKeysAwaitingRestart, "anomaly_detect_config_keys_awaiting_restart", Gauge, [], "Keys that were changed since the start and are taken at the next one only.";
     ModelInfo, "anomaly_detect_model_info", Gauge, ["hash": &[], "slot": &["current"]], "1, with the first digits of the digest of the model in use.";
     ModelThreshold, "anomaly_detect_model_threshold", Gauge, [], "Score from which a flow is anomalous; 0 while learning.";
     ModelLoadsTotal, "anomaly_detect_model_loads_total", Counter, ["result": &["read", "refused"]], "Models that a person chose while watching (model use, SIGHUP), by whether they could be used.";

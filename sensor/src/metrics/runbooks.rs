@@ -20,6 +20,7 @@ pages! {
     AnomalyDetectCalibrationOff
     AnomalyDetectCaptureFallback
     AnomalyDetectChallengersRefused
+    AnomalyDetectConfigRefused
     AnomalyDetectContextFull
     AnomalyDetectDown
     AnomalyDetectEpochsLate

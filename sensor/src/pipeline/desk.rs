@@ -1,7 +1,10 @@
 //! Where what a sensor finds is handed to those who carry it out of the house: the store, the dashboard, every sink. Each has
 //! an inbox of its own; who does not empty it loses messages, which is counted, and holds up nobody.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use crossbeam::channel::{
     Receiver, RecvTimeoutError, Sender, TrySendError, bounded, never, select_biased,
@@ -72,7 +75,7 @@ impl Queue for Inbox {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Subscriber {
     name: &'static str,
     wants: Wants,
@@ -84,21 +87,29 @@ struct Subscriber {
 #[derive(Debug, Default)]
 pub struct Subscriptions(Vec<Subscriber>, MuteBoard);
 
+/// One more who wants to be told.
+fn subscriber(name: &'static str, wants: Wants) -> (Subscriber, Inbox) {
+    let (alerts, alert_inbox) = bounded(ALERTS);
+    let (flows, flow_inbox) = bounded(FLOW_MESSAGES);
+    let subscriber = Subscriber {
+        name,
+        wants,
+        alerts,
+        flows,
+    };
+    let inbox = Inbox {
+        alerts: alert_inbox,
+        flows: flow_inbox,
+    };
+    (subscriber, inbox)
+}
+
 impl Subscriptions {
     /// One more; `name` is one of the sinks that [`crate::metrics`] declares.
     pub fn subscribe(&mut self, name: &'static str, wants: Wants) -> Inbox {
-        let (alerts, alert_inbox) = bounded(ALERTS);
-        let (flows, flow_inbox) = bounded(FLOW_MESSAGES);
-        self.0.push(Subscriber {
-            name,
-            wants,
-            alerts,
-            flows,
-        });
-        Inbox {
-            alerts: alert_inbox,
-            flows: flow_inbox,
-        }
+        let (subscriber, inbox) = subscriber(name, wants);
+        self.0.push(subscriber);
+        inbox
     }
 
     /// What nobody is to be told of, as it changes: applied to incidents of logs and of the machine; a watch does that itself
@@ -111,7 +122,7 @@ impl Subscriptions {
     pub fn close(self, metrics: &Metrics) -> Post {
         Post {
             mutes: self.1,
-            subscribers: self.0.into(),
+            subscribers: Arc::new(RwLock::new(self.0.into())),
             metrics: metrics.clone(),
         }
     }
@@ -121,14 +132,39 @@ impl Subscriptions {
 #[derive(Clone, Debug)]
 pub struct Post {
     mutes: MuteBoard,
-    subscribers: Arc<[Subscriber]>,
+    /// Read for each epoch and each alert, and written when somebody changes the configuration.
+    subscribers: Arc<RwLock<Arc<[Subscriber]>>>,
     metrics: Metrics,
 }
 
 impl Post {
     /// Whether anybody wants flows.
     pub fn wants_flows(&self) -> bool {
-        self.subscribers.iter().any(|one| one.wants.flows)
+        self.subscribers().iter().any(|one| one.wants.flows)
+    }
+
+    fn subscribers(&self) -> Arc<[Subscriber]> {
+        let subscribers = self.subscribers.read();
+        Arc::clone(&subscribers.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts others in the place of those whose name `leaves`, between two messages: none of them misses one, and none has one
+    /// twice. The inboxes of those who left end.
+    pub fn replace(
+        &self,
+        leaves: impl Fn(&str) -> bool,
+        joining: impl IntoIterator<Item = (&'static str, Wants)>,
+    ) -> Vec<Inbox> {
+        let joining = joining.into_iter();
+        let (joining, inboxes): (Vec<_>, Vec<_>) =
+            joining.map(|(name, wants)| subscriber(name, wants)).unzip();
+        let mut subscribers = self.subscribers.write();
+        let subscribers = subscribers
+            .as_mut()
+            .map_or_else(|poisoned| &mut **poisoned.get_mut(), |held| &mut **held);
+        let stay = subscribers.iter().filter(|one| !leaves(one.name));
+        *subscribers = stay.cloned().chain(joining).collect();
+        inboxes
     }
 
     /// Hands over without waiting. What finds no room is counted.
@@ -146,7 +182,7 @@ impl Post {
             Message::Flows(flows) => flows.len() as f64,
         };
         for one in self
-            .subscribers
+            .subscribers()
             .iter()
             .filter(|one| one.wants.wants(message))
         {
@@ -208,8 +244,8 @@ impl Desk {
 
     /// Says beside each incident what threat lists say of its hosts.
     #[must_use]
-    pub fn asking(mut self, intel: Option<Arc<Keeper>>) -> Self {
-        self.intel = intel;
+    pub fn asking(mut self, intel: Arc<Keeper>) -> Self {
+        self.intel = Some(intel);
         self
     }
 
@@ -260,6 +296,7 @@ impl Listener for Desk {
 
     fn epoch(&mut self) {
         self.hand_over();
+        self.wants_flows = self.post.wants_flows();
     }
 }
 
@@ -269,6 +306,34 @@ mod tests {
 
     fn flows(ids: std::ops::Range<u64>) -> Message {
         Message::Flows(Arc::new(ids.map(EndedFlow::empty).collect()))
+    }
+
+    #[test]
+    fn who_takes_over_misses_nothing() {
+        let mut subscriptions = Subscriptions::default();
+        let before = subscriptions.subscribe("eve", Wants::ALL);
+        let other = subscriptions.subscribe("store", Wants::ALL);
+        let post = subscriptions.close(&Metrics::new());
+        let teller = post.clone();
+        post.offer(&flows(0..1));
+        let mut after = post.replace(|name| name == "eve", [("eve", Wants::FLOWS)]);
+        let after = after.pop().expect("an inbox");
+        teller.offer(&flows(1..2));
+        let ids = |inbox: &Inbox| {
+            let mut ids = Vec::new();
+            while let Ok(Message::Flows(flows)) = inbox.receive(Duration::ZERO) {
+                ids.extend(flows.iter().map(|flow| flow.record.id));
+            }
+            ids
+        };
+        assert_eq!((ids(&before), ids(&after), ids(&other)), (vec![0], vec![1], vec![0, 1]));
+        assert_eq!(
+            before.receive(Duration::from_secs(5)).unwrap_err(),
+            RecvTimeoutError::Disconnected,
+            "nothing more comes to who was replaced"
+        );
+        post.replace(|name| name == "eve", []);
+        assert!(post.wants_flows(), "the store still does");
     }
 
     #[test]

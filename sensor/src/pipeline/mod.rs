@@ -34,6 +34,6 @@ pub use self::{
     source::{Health, LiveCapture, Seen, Source},
     stages::{Settings, Stages},
     table::{Table, TableError},
-    watch::Watch,
+    watch::{Adjustment, Watch},
 };
 pub use crate::features::Batch;

@@ -1,5 +1,7 @@
 //! Live traffic: learn a baseline if there is no model, then score every flow as it becomes due.
 
+mod tell;
+
 use std::sync::{Arc, mpsc::Receiver};
 
 use hdrhistogram::Histogram;
@@ -7,12 +9,11 @@ use model::{Model, Published};
 use sensor_ebpf::{flow::EPOCH_SHIFT, maps::Ledger};
 
 use super::{
-    Batch, Coverage, Error, Learning, Listener, News, Sample, Settings, Stages, Watched,
-    evidence::Recorder,
-    listener::quietly,
+    Batch, Coverage, Error, Learning, Listener, Sample, Settings, Stages, Watched,
+    evidence::{LiveSettings, Recorder},
     report::{
-        report_budget, report_drain, report_incidents, report_latency, report_ledger,
-        report_stages, report_traffic,
+        report_drain, report_incidents, report_latency, report_ledger, report_stages,
+        report_traffic,
     },
     retrain::Retrain,
     source::LiveCapture,
@@ -22,7 +23,7 @@ use crate::{
     features,
     metrics::{Id, Metrics},
     score::{
-        Budget, Incident, IncidentSettings, Incidents, Judge, MuteBoard, Scored, Severity, Stage,
+        Budget, BudgetSettings, IncidentSettings, Incidents, Judge, MuteBoard, Scored,
     },
     time,
 };
@@ -36,6 +37,15 @@ const SWEEP_EPOCHS: u64 = 64;
 /// Epochs between two tellings of what moved, to those who keep a list: two seconds.
 const MOVED_EPOCHS: u64 = 4;
 
+/// What of a watch can be set anew while it goes on.
+#[derive(Clone, Debug)]
+pub struct Adjustment {
+    /// How many incidents to tell.
+    pub alerts: BudgetSettings,
+    /// How evidence is kept, where it is.
+    pub evidence: LiveSettings,
+}
+
 /// A live sensor.
 pub struct Watch<'a> {
     stages: Stages,
@@ -47,6 +57,7 @@ pub struct Watch<'a> {
     sample: Option<Sample>,
     retrain: Option<Retrain>,
     replacements: Option<Receiver<Model>>,
+    adjustments: Option<Receiver<Adjustment>>,
     learning: &'a Learning,
     metrics: &'a Metrics,
     latency: Histogram<u64>,
@@ -87,6 +98,7 @@ impl<'a> Watch<'a> {
             mutes: MuteBoard::default(),
             retrain: None,
             replacements: None,
+            adjustments: None,
             model,
             sample,
             learning,
@@ -114,6 +126,13 @@ impl<'a> Watch<'a> {
     #[must_use]
     pub fn heeding(mut self, replacements: Receiver<Model>) -> Self {
         self.replacements = Some(replacements);
+        self
+    }
+
+    /// Has it take other settings that come this way, each between two batches of flows.
+    #[must_use]
+    pub fn adjusting(mut self, adjustments: Receiver<Adjustment>) -> Self {
+        self.adjustments = Some(adjustments);
         self
     }
 
@@ -238,6 +257,17 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// Takes the settings that came last, if any did.
+    fn adjust(&mut self) {
+        let Some(new) = (self.adjustments.as_ref()).and_then(|new| new.try_iter().last()) else {
+            return;
+        };
+        self.budget.adjust(&new.alerts);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.adjust(new.evidence);
+        }
+    }
+
     /// Learns from the batch or scores it.
     fn digest(
         &mut self,
@@ -245,6 +275,7 @@ impl<'a> Watch<'a> {
         publish: &mut dyn FnMut(Model) -> Arc<Published>,
         listener: &mut dyn Listener,
     ) -> Result<(), Error> {
+        self.adjust();
         self.replace(listener);
         self.learn_on(listener);
         if let Some(published) = &self.model {
@@ -300,93 +331,6 @@ impl<'a> Watch<'a> {
             if let Some(memory) = retrain.remember(now, self.metrics) {
                 listener.memory(&memory);
             }
-        }
-    }
-
-    fn tell(&mut self, model: &Model, epoch: u64, listener: &mut dyn Listener) {
-        for mut found in self.scored.drain(..) {
-            let began = self.incidents.absorb(&mut found, model);
-            if let Some(retrain) = &mut self.retrain {
-                retrain.observe(&found);
-            }
-            if let Some(recorder) = &mut self.recorder {
-                recorder.look(&found);
-            }
-            self.metrics.add(Id::FlowsScoredTotal, &[], 1.0);
-            self.metrics.observe(Id::Score, f64::from(found.score));
-            if found.severity > Severity::Info {
-                self.metrics
-                    .add(Id::AnomaliesTotal, &[found.severity.name()], 1.0);
-            }
-            if began && let Some(kind) = found.kind {
-                self.watched.incidents += 1;
-                self.metrics.add(Id::IncidentsTotal, &[kind.name()], 1.0);
-            }
-            if found.record.is_final() {
-                self.watched.flows += 1;
-                self.watched.anomalous += u64::from(found.anomalous);
-                listener.flow(&found.record, &found.row, Some(&found));
-            }
-        }
-        self.incidents.absorb_rest(self.stages.aggregates());
-        let now = (epoch + 1) << EPOCH_SHIFT;
-        self.budget.mute(self.mutes.get());
-        let alerts = self.budget.tell(now, &mut self.incidents).into_iter();
-        let stage = |again| if again { Stage::Grown } else { Stage::New };
-        let told: Vec<(&Incident, Stage)> = alerts
-            .map(|alert| (alert.incident, stage(alert.again)))
-            .collect();
-        for (incident, stage) in told {
-            if let Some(retrain) = &mut self.retrain {
-                retrain.heed(incident, now);
-            }
-            let has_bundle = self.recorder.as_mut().is_some_and(|recorder| {
-                let kept = recorder.keep(incident, &model.digest(), epoch);
-                if let Err(error) = &kept {
-                    listener.unkept(error);
-                }
-                matches!(kept, Ok(true))
-            });
-            listener.incident(&News {
-                incident,
-                stage,
-                model,
-                has_bundle,
-                coverage: self.coverage.since(incident.first),
-            });
-        }
-        for incident in self.budget.kept_quiet(&self.incidents) {
-            let coverage = (&self.budget, &self.coverage);
-            quietly(incident, Stage::Progress, model, coverage, listener);
-        }
-        report_budget(self.metrics, &self.budget);
-        if epoch.is_multiple_of(MOVED_EPOCHS) {
-            self.pass_on(model, listener);
-        }
-        if epoch.is_multiple_of(SWEEP_EPOCHS) {
-            self.close(model, now.saturating_sub(INCIDENT_OVER_NS), listener);
-        }
-    }
-
-    /// Tells what moved of incidents that were told.
-    fn pass_on(&mut self, model: &Model, listener: &mut dyn Listener) {
-        let (budget, coverage) = (&self.budget, &self.coverage);
-        for incident in self.incidents.moved() {
-            quietly(
-                incident,
-                Stage::Progress,
-                model,
-                (budget, coverage),
-                listener,
-            );
-        }
-    }
-
-    /// Tells that incidents without a packet since `before` are over.
-    fn close(&mut self, model: &Model, before: u64, listener: &mut dyn Listener) {
-        for incident in self.incidents.close(before) {
-            let (budget, coverage) = (&self.budget, &self.coverage);
-            quietly(&incident, Stage::Over, model, (budget, coverage), listener);
         }
     }
 }

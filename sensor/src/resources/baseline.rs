@@ -83,6 +83,13 @@ impl Baseline {
         self.past.push_back(value);
     }
 
+    /// Of so many samples from now on; the youngest stay.
+    pub(super) fn resize(&mut self, room: usize) {
+        self.room = room;
+        let beyond = self.past.len().saturating_sub(room);
+        self.past.drain(..beyond);
+    }
+
     pub(super) fn forget(&mut self) {
         self.past.clear();
     }

@@ -159,6 +159,14 @@ impl Detector {
         }
     }
 
+    /// Judges by other settings from now on; what is known of the past stays, as far as the window goes.
+    pub fn adjust(&mut self, settings: Settings) {
+        for channel in &mut self.channels {
+            channel.baseline.resize(settings.window.max(1) as usize);
+        }
+        self.settings = settings;
+    }
+
     /// Seconds before anything is judged.
     fn warm(&self) -> usize {
         (self.settings.hold * 6).clamp(60, self.settings.window.max(60)) as usize

@@ -158,6 +158,25 @@ fn a_spike_does_not_teach() {
 }
 
 #[test]
+fn other_settings_are_taken_and_the_past_stays() {
+    let mut detector = Detector::new(Settings::default());
+    let mut quiet = Sample::default();
+    quiet.0[Resource::Cpu as usize] = Some(0.1);
+    for second in 0..200 {
+        detector.second(second, &quiet);
+    }
+    let before = detector.threshold(Resource::Cpu).expect("known by now");
+    detector.adjust(Settings {
+        least_share: 0.6,
+        window: 100,
+        ..Settings::default()
+    });
+    detector.second(200, &quiet);
+    let after = detector.threshold(Resource::Cpu).expect("still known");
+    assert!(before < 0.5 && after >= 0.7, "{before} {after}");
+}
+
+#[test]
 fn nothing_known_is_nothing_told() {
     let mut detector = Detector::new(Settings::default());
     for second in 0..100 {

@@ -30,7 +30,8 @@ pub struct Tick {
 /// Looks until it is dropped.
 #[derive(Debug)]
 pub struct Watch {
-    end: Option<Sender<()>>,
+    /// Other settings; its end is the end.
+    adjust: Option<Sender<Settings>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -44,7 +45,7 @@ impl Watch {
         clock: fn() -> u64,
         mut told: impl FnMut(Tick) + Send + 'static,
     ) -> io::Result<Self> {
-        let (end, ended) = channel();
+        let (adjust, adjusted) = channel();
         let thread = thread::Builder::new()
             .name("resources".to_owned())
             .spawn(move || {
@@ -54,9 +55,13 @@ impl Watch {
                 let mut processes = Processes::default();
                 let mut due = at + SECOND;
                 loop {
-                    match ended.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                    match adjusted.recv_timeout(due.saturating_duration_since(Instant::now())) {
                         Err(RecvTimeoutError::Timeout) => {}
-                        _ => return,
+                        Err(RecvTimeoutError::Disconnected) => return,
+                        Ok(settings) => {
+                            detector.adjust(settings);
+                            continue;
+                        }
                     }
                     let (now, counters) = (Instant::now(), proc::read(root));
                     due = (due + SECOND).max(now + SECOND / 2);
@@ -101,15 +106,25 @@ impl Watch {
                 }
             })?;
         Ok(Self {
-            end: Some(end),
+            adjust: Some(adjust),
             thread: Some(thread),
         })
     }
 }
 
+impl Watch {
+    /// Has it judge by other settings; what it knows of the past stays.
+    pub fn adjust(&self, settings: Settings) {
+        if let Some(adjust) = &self.adjust {
+            // A thread that panicked takes none.
+            let _ = adjust.send(settings);
+        }
+    }
+}
+
 impl Drop for Watch {
     fn drop(&mut self) {
-        drop(self.end.take());
+        drop(self.adjust.take());
         if let Some(thread) = self.thread.take() {
             // A thread that panicked has nothing more to tell.
             let _ = thread.join();

@@ -93,21 +93,40 @@ pub struct Stats {
 /// One rate with its control.
 #[derive(Debug)]
 struct Channel {
+    rate: Rate,
+    /// Place of the severity whose own it is; nothing for the shared one.
+    own: Option<usize>,
     per_ns: f64,
     control: Control,
     allowance: Allowance,
 }
 
 impl Channel {
-    fn new(rate: Rate) -> Self {
+    fn new(rate: Rate, own: Option<usize>) -> Self {
         let alerts = f64::from(rate.alerts.max(1));
         let at_once = (alerts * AT_ONCE).max(1.0);
         Self {
+            rate,
+            own,
             per_ns: alerts / rate.period_ns.max(1) as f64,
             control: Control::new(START, CONTROL),
             allowance: Allowance::new(at_once, at_once * KEPT),
         }
     }
+}
+
+/// The channels that were asked for, and which of them each severity has.
+fn channels(settings: &Settings) -> (Vec<Channel>, [Option<usize>; 4]) {
+    let shared = settings.shared.map(|rate| Channel::new(rate, None));
+    let mut channels: Vec<Channel> = shared.into_iter().collect();
+    let mut of = [settings.shared.map(|_| 0); 4];
+    for (at, own) in settings.by_severity.into_iter().enumerate() {
+        if let Some(rate) = own {
+            channels.push(Channel::new(rate, Some(at)));
+            of[at] = Some(channels.len() - 1);
+        }
+    }
+    (channels, of)
 }
 
 type Place = (Kind, Subject);
@@ -135,14 +154,7 @@ pub struct Budget {
 impl Budget {
     /// Nothing told yet.
     pub fn new(settings: &Settings) -> Self {
-        let mut channels: Vec<Channel> = settings.shared.map(Channel::new).into_iter().collect();
-        let of = settings.by_severity.map(|own| match own {
-            Some(rate) => {
-                channels.push(Channel::new(rate));
-                Some(channels.len() - 1)
-            }
-            None => settings.shared.map(|_| 0),
-        });
+        let (channels, of) = channels(settings);
         Self {
             channels,
             of,
@@ -156,6 +168,25 @@ impl Budget {
             limits: Limits::new(settings.by_host, settings.by_kind),
             stats: Stats::default(),
         }
+    }
+
+    /// Keeps to another budget from now on. What was told stays told, what waits goes on waiting; a rate that stays keeps what is
+    /// left of it, and one that is another begins with what was learned of the traffic.
+    pub fn adjust(&mut self, settings: &Settings) {
+        let (mut wanted, of) = channels(settings);
+        for channel in &mut wanted {
+            let before = self.channels.iter().position(|one| one.own == channel.own);
+            let Some(before) = before.map(|at| self.channels.swap_remove(at)) else {
+                continue;
+            };
+            if before.rate == channel.rate {
+                *channel = before;
+            } else {
+                channel.control = Control::new(before.control.threshold(), CONTROL);
+            }
+        }
+        (self.channels, self.of) = (wanted, of);
+        self.limits.adjust(settings.by_host, settings.by_kind);
     }
 
     /// Has it keep quiet of these from now on. What is not muted any more and goes on is told, as if it were new.

@@ -57,6 +57,17 @@ impl Limits {
         }
     }
 
+    /// Other rates from now on; one that is the same goes on.
+    pub(super) fn adjust(&mut self, by_host: Option<Rate>, by_kind: Option<Rate>) {
+        if by_host != self.rates[0] {
+            self.by_host.clear();
+        }
+        if by_kind != self.rates[1] {
+            self.by_kind.clear();
+        }
+        self.rates = [by_host, by_kind];
+    }
+
     /// Whether host and kind of the incident may be told of once more.
     pub(super) fn allow(&mut self, now: TimeNs, incident: &Incident, urgent: bool) -> bool {
         let [by_host, by_kind] = self.rates;

@@ -5,7 +5,7 @@ use std::{
     hint::black_box,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -92,14 +92,20 @@ fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
     black_box(differ) == 0
 }
 
-/// Who may look.
+/// What of access can be set anew while it is served.
 #[derive(Clone, Debug)]
-pub struct Access {
+struct Rules {
     token: Option<Token>,
-    /// Signs sessions; another in every run.
+    /// Signs sessions; another in every run, and for every token.
     key: [u8; 32],
     /// Names that `Host` may have.
     names: Vec<String>,
+}
+
+/// Who may look. A clone is the same access.
+#[derive(Clone, Debug)]
+pub struct Access {
+    rules: Arc<RwLock<Arc<Rules>>>,
     /// Whether only this machine reaches it.
     is_loopback: bool,
     failures: Arc<Mutex<Vec<Instant>>>,
@@ -125,35 +131,51 @@ impl Access {
             .secure_random
             .fill(&mut key)
             .map_err(|_| AccessError::NoEntropy)?;
-        Ok(Self {
+        let rules = Rules {
             token,
             key,
             names: names.iter().map(|name| name.to_ascii_lowercase()).collect(),
+        };
+        Ok(Self {
+            rules: Arc::new(RwLock::new(Arc::new(rules))),
             is_loopback,
             failures: Arc::default(),
         })
     }
 
-    /// Whether a token is asked for.
-    pub const fn wants_token(&self) -> bool {
-        self.token.is_some()
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn sign(&self, until_s: u64) -> String {
-        let inner = digest(&[&self.key[..], &until_s.to_be_bytes()].concat());
-        let outer = digest(&[&self.key[..], &inner].concat());
-        outer.iter().map(|byte| format!("{byte:02x}")).collect()
+    /// Takes over token and names. With another token, every session ends.
+    pub fn adopt(&self, other: &Self) {
+        let (before, mut rules) = (self.rules(), Rules::clone(&other.rules()));
+        let is_same = match (&before.token, &rules.token) {
+            (Some(before), Some(now)) => same(&before.0, &now.0),
+            (None, None) => true,
+            _ => false,
+        };
+        if is_same {
+            rules.key = before.key;
+        }
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    }
+
+    /// Whether a token is asked for.
+    pub fn wants_token(&self) -> bool {
+        self.rules().token.is_some()
     }
 
     /// The cookie for whoever knows the token, or how long to wait.
     pub(super) fn log_in(&self, offered: &str) -> Result<String, LoginError> {
-        let Some(token) = &self.token else {
+        let rules = self.rules();
+        let Some(token) = &rules.token else {
             return Err(LoginError::Wrong);
         };
         let mut failures = self
             .failures
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+            .unwrap_or_else(PoisonError::into_inner);
         failures.retain(|at| at.elapsed() < PENALTY);
         if failures.len() >= TRIES {
             return Err(LoginError::TooMany);
@@ -165,7 +187,7 @@ impl Access {
         let until = crate::time::now() / 1_000_000_000 + SESSION.as_secs();
         Ok(format!(
             "{COOKIE}={until}.{}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict",
-            self.sign(until),
+            rules.sign(until),
             SESSION.as_secs()
         ))
     }
@@ -173,6 +195,28 @@ impl Access {
     /// The cookie that ends a session.
     pub(super) fn log_out() -> String {
         format!("{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict")
+    }
+
+    /// Whether these headers show the token, or a session.
+    pub(super) fn admits(&self, headers: &HeaderMap) -> bool {
+        self.rules().admit(headers)
+    }
+
+    /// Whether this is a name for us that nobody else can have pointed here.
+    pub(super) fn knows(&self, host: &str) -> bool {
+        let name = host_name(host).to_ascii_lowercase();
+        if let Ok(address) = name.parse::<IpAddr>() {
+            return !self.is_loopback || address.to_canonical().is_loopback();
+        }
+        name == "localhost" || self.rules().names.contains(&name)
+    }
+}
+
+impl Rules {
+    fn sign(&self, until_s: u64) -> String {
+        let inner = digest(&[&self.key[..], &until_s.to_be_bytes()].concat());
+        let outer = digest(&[&self.key[..], &inner].concat());
+        outer.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     fn has_session(&self, headers: &HeaderMap) -> bool {
@@ -194,8 +238,7 @@ impl Access {
         })
     }
 
-    /// Whether these headers show the token, or a session.
-    pub(super) fn admits(&self, headers: &HeaderMap) -> bool {
+    fn admit(&self, headers: &HeaderMap) -> bool {
         let Some(token) = &self.token else {
             return true;
         };
@@ -204,15 +247,6 @@ impl Access {
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.strip_prefix("Bearer "));
         bearer.is_some_and(|offered| token.is(offered)) || self.has_session(headers)
-    }
-
-    /// Whether this is a name for us that nobody else can have pointed here.
-    pub(super) fn knows(&self, host: &str) -> bool {
-        let name = host_name(host).to_ascii_lowercase();
-        if let Ok(address) = name.parse::<IpAddr>() {
-            return !self.is_loopback || address.to_canonical().is_loopback();
-        }
-        name == "localhost" || self.names.contains(&name)
     }
 }
 
@@ -336,14 +370,38 @@ mod tests {
             !asks(header::COOKIE, &later),
             "the end of a session is signed"
         );
-        let old = format!("{COOKIE}={}.{}", 1, access.sign(1));
+        let old = format!("{COOKIE}={}.{}", 1, access.rules().sign(1));
         assert!(!asks(header::COOKIE, &old), "a session ends");
         let (_other, another) = with_token();
         assert_ne!(
-            access.sign(until),
-            another.sign(until),
+            access.rules().sign(until),
+            another.rules().sign(until),
             "sessions end with the program"
         );
+    }
+
+    #[test]
+    fn another_token_is_taken_while_it_is_served_and_ends_sessions() {
+        let (folder, access) = with_token();
+        let file = folder.path().join("token");
+        let all: SocketAddr = "0.0.0.0:9478".parse().unwrap();
+        let served = access.clone();
+        let shows = |cookie: &str| {
+            let mut headers = HeaderMap::new();
+            let pair = cookie.split(';').next().unwrap();
+            headers.insert(header::COOKIE, HeaderValue::from_str(pair).unwrap());
+            served.admits(&headers)
+        };
+        let cookie = served.log_in("0123456789abcdef0123").unwrap();
+        let names = ["sensor.example".to_owned()];
+        access.adopt(&Access::new(all, Some(&file), &names).unwrap());
+        assert!(served.knows("sensor.example"));
+        assert!(shows(&cookie), "the same token: sessions go on");
+        std::fs::write(&file, "another-token-of-some-length\n").unwrap();
+        access.adopt(&Access::new(all, Some(&file), &[]).unwrap());
+        assert!(!shows(&cookie) && !served.knows("sensor.example"));
+        assert_eq!(served.log_in("0123456789abcdef0123"), Err(LoginError::Wrong));
+        assert!(shows(&served.log_in("another-token-of-some-length").unwrap()));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod netns;
 #[path = "../support/program.rs"]
 mod program;
 mod receivers;
+mod reload;
 
 use std::{
     collections::BTreeMap,

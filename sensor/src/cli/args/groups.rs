@@ -7,7 +7,7 @@ use clap::Args;
 use crate::config::Format;
 
 /// What every command understands.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct Common {
     /// Configuration file; conf.d/*.toml beside it is read too
     #[arg(short, long, value_name = "FILE", env = "ANOMALY_DETECT_CONFIG")]

@@ -1,6 +1,13 @@
 //! What a live sensor looks after beside the packets: its own machine, and threat lists.
 
-use std::{sync::Arc, thread};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use tokio::sync::oneshot;
 
@@ -9,7 +16,6 @@ use crate::{
         fault::{Fault, code},
         intel::limits,
         setup::Setup,
-        swap::Hangup,
     },
     config::Format,
     intel::{Event, Keeper, Loss},
@@ -35,13 +41,6 @@ pub(super) fn resources(
     if !wanted.enabled || !cfg!(target_os = "linux") {
         return Ok(None);
     }
-    let settings = Settings {
-        deviations: wanted.deviations,
-        hold: wanted.hold.as_secs() as u32,
-        window: wanted.window.as_secs() as u32,
-        least_share: wanted.least_share,
-        least_bytes: wanted.least_bytes as f64,
-    };
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = match name.trim() {
         "" => "this box".to_owned(),
@@ -59,9 +58,21 @@ pub(super) fn resources(
             post.offer(&Message::Alert(Arc::new(alert)));
         }
     };
-    Watch::start(settings, time::now, tell)
+    Watch::start(spikes(setup), time::now, tell)
         .map(Some)
         .map_err(|error| Fault::new(code::FAILED, format!("cannot watch this machine: {error}")))
+}
+
+/// When something of the machine is a spike.
+pub(super) fn spikes(setup: &Setup) -> Settings {
+    let wanted = &setup.config.resources;
+    Settings {
+        deviations: wanted.deviations,
+        hold: wanted.hold.as_secs() as u32,
+        window: wanted.window.as_secs() as u32,
+        least_share: wanted.least_share,
+        least_bytes: wanted.least_bytes as f64,
+    }
 }
 
 fn report(metrics: &Metrics, tick: &Tick) {
@@ -118,6 +129,10 @@ fn say(format: Format, spike: &Spike, alert: &Alert) {
 /// Threat lists and the thread that looks after them; it ends when this is dropped.
 pub(super) struct Intel {
     keeper: Arc<Keeper>,
+    metrics: Metrics,
+    quiet: bool,
+    /// Milliseconds between two looks.
+    every_ms: Arc<AtomicU64>,
     end: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -125,6 +140,26 @@ pub(super) struct Intel {
 impl Intel {
     pub(super) fn keeper(&self) -> Arc<Keeper> {
         Arc::clone(&self.keeper)
+    }
+
+    /// Reads all lists again; `changed`: other ones, perhaps, by other rules.
+    pub(super) fn read(&self, setup: &Setup, changed: bool) {
+        let wanted = &setup.config.intel;
+        let events = if changed {
+            let every_ms = wanted.check_every.as_millis() as u64;
+            self.every_ms.store(every_ms, Ordering::Relaxed);
+            let before = self.keeper.current();
+            let events =
+                (self.keeper).set(&wanted.lists, &wanted.allow_lists, limits(setup), time::now());
+            // One that is listed no more holds nothing.
+            for list in before.lists() {
+                self.metrics.set(Id::IntelEntries, &[&list.name], 0.0);
+            }
+            events
+        } else {
+            self.keeper.look(time::now(), true)
+        };
+        tell(&self.keeper, &events, &self.metrics, self.quiet);
     }
 }
 
@@ -140,11 +175,8 @@ impl Drop for Intel {
 
 /// Reads threat lists, if there are any, and looks after them from then on. A list that cannot be used is said, and is no
 /// reason not to watch.
-pub(super) fn intel(setup: &Setup, metrics: &Metrics) -> Result<Option<Intel>, Fault> {
+pub(super) fn intel(setup: &Setup, metrics: &Metrics) -> Result<Intel, Fault> {
     let wanted = &setup.config.intel;
-    if wanted.lists.is_empty() {
-        return Ok(None);
-    }
     let (keeper, events) = Keeper::open(
         &wanted.lists,
         &wanted.allow_lists,
@@ -160,31 +192,34 @@ pub(super) fn intel(setup: &Setup, metrics: &Metrics) -> Result<Option<Intel>, F
         .build()
         .map_err(failed)?;
     let (end, mut ended) = oneshot::channel::<()>();
-    let (kept, metrics, every) = (Arc::clone(&keeper), metrics.clone(), wanted.check_every);
+    let every_ms = Arc::new(AtomicU64::new(wanted.check_every.as_millis() as u64));
+    let (kept, told, every) = (Arc::clone(&keeper), metrics.clone(), Arc::clone(&every_ms));
     let thread = thread::Builder::new()
         .name("intel".to_owned())
         .spawn(move || {
             runtime.block_on(async move {
-                let mut hangup = Hangup::new();
-                let mut looks = 0;
+                let mut looks = 0_u32;
                 loop {
-                    let asked = tokio::select! {
+                    let wait = Duration::from_millis(every.load(Ordering::Relaxed));
+                    tokio::select! {
                         _ = &mut ended => return,
-                        () = hangup.wait() => true,
-                        () = tokio::time::sleep(every) => false,
-                    };
-                    looks += 1;
-                    let events = kept.look(time::now(), asked || looks % LOOKS == 0);
-                    tell(&kept, &events, &metrics, quiet);
+                        () = tokio::time::sleep(wait) => {}
+                    }
+                    looks = looks.wrapping_add(1);
+                    let events = kept.look(time::now(), looks.is_multiple_of(LOOKS));
+                    tell(&kept, &events, &told, quiet);
                 }
             });
         })
         .map_err(failed)?;
-    Ok(Some(Intel {
+    Ok(Intel {
         keeper,
+        metrics: metrics.clone(),
+        quiet,
+        every_ms,
         end: Some(end),
         thread: Some(thread),
-    }))
+    })
 }
 
 /// Says what became of lists, in words and in numbers.

@@ -5,8 +5,8 @@ use crate::{
     sink::{conn_log, ipfix, outlet::OutletSpec, parquet},
 };
 
-/// Those that are configured. Folders are relative to that of all results.
-pub(super) fn configured(setup: &Setup) -> Vec<OutletSpec> {
+/// That of a section, where it is configured. Folders are relative to that of all results.
+pub(super) fn configured(setup: &Setup, section: &str) -> Option<OutletSpec> {
     let config = &setup.config;
     let (mut columns, mut lines) = (config.parquet.clone(), config.conn_log.clone());
     for folder in [&mut columns.folder, &mut lines.folder]
@@ -15,12 +15,9 @@ pub(super) fn configured(setup: &Setup) -> Vec<OutletSpec> {
     {
         *folder = setup.folder().join(&*folder);
     }
-    [
-        ipfix::outlet(&config.ipfix),
-        parquet::outlet(&columns),
-        conn_log::outlet(&lines),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    match section {
+        "ipfix" => ipfix::outlet(&config.ipfix),
+        "parquet" => parquet::outlet(&columns),
+        _ => conn_log::outlet(&lines),
+    }
 }

@@ -48,6 +48,11 @@ impl Heart {
         }
     }
 
+    /// Who is told.
+    pub(super) fn notify(&self) -> Notify {
+        self.notify.clone()
+    }
+
     fn line(&self) -> String {
         let learning = if self.is_learning {
             format!("learning what is usual, {:.0} %; ", self.learned * 100.0)

@@ -21,7 +21,7 @@ use crate::{
     score::MuteBoard,
     sink::{
         message::Wants,
-        store::{Facts, Taking, Writer},
+        store::{Facts, RuleBook, Taking, Writer},
     },
 };
 
@@ -31,6 +31,8 @@ pub(super) struct Keeping {
     pub(super) mutes: MuteBoard,
     /// Where facts are taken.
     pub(super) facts: Facts,
+    /// Where other bounds and windows are left.
+    pub(super) rules: RuleBook,
     ending: Arc<AtomicBool>,
     thread: thread::JoinHandle<()>,
 }
@@ -68,7 +70,7 @@ impl Keeping {
         let writer = Writer::open(&path, setup.store_limits(), metrics, say)?
             .keeping(setup.store_share())
             .with_windows(setup.config.alerts.maintenance.clone());
-        let (mutes, facts) = (writer.board(), writer.facts());
+        let (mutes, facts, rules) = (writer.board(), writer.facts(), writer.rules());
         let ending = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&ending);
         let mut receive = move |wait: Duration| match inbox.receive(wait) {
@@ -85,6 +87,7 @@ impl Keeping {
         Ok(Self {
             mutes,
             facts,
+            rules,
             ending,
             thread,
         })

@@ -9,16 +9,20 @@ mod log;
 #[cfg_attr(not(target_os = "linux"), path = "notify_other.rs")]
 mod notify;
 pub(super) mod outlets;
+mod reload;
 mod screen;
 mod senders;
 mod writers;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, mpsc::channel},
+};
 
 use model::{Model, Published};
 
-use self::{background::Background, heart::Heart, keeping::Keeping, screen::Screen};
-pub(super) use self::{background::told_to_stop, notify::Notify};
+use self::{background::Background, heart::Heart, keeping::Keeping, reload::Parts, screen::Screen};
+pub(super) use self::{background::told_to_stop, notify::Notify, reload::Reload};
 use super::{
     args::Live,
     dashboard::Beside,
@@ -36,7 +40,10 @@ use crate::{
     pipeline::{
         Both, Desk, Learning, Retraining, Source, Subscriptions, Watch, evidence::Recorder,
     },
-    score::store::{self, Store},
+    score::{
+        MuteBoard,
+        store::{self, Store},
+    },
     sink::rollup::facts,
     time,
 };
@@ -204,38 +211,66 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
     }
     let mut screen = Screen::new(&setup, to_stdout, &metrics)?;
     let mut watch = Watch::new(&setup.stages(), published, &learning, &metrics);
-    if !to_stdout || path.is_some() {
-        let stop = source.stop_handle();
-        let notify = notify.clone();
-        watch = watch.heeding(swap::follow(
-            store.clone(),
-            path,
-            metrics.clone(),
-            notify,
-            stop,
-        )?);
-    }
     if keeps {
         watch = watch.recording(Recorder::new(setup.evidence(), &setup.stages()));
     }
     let mut subscriptions = Subscriptions::default();
     let outlets = outlets::start(&setup, specs, !to_stdout, &metrics, &mut subscriptions)?;
     let keeping = Keeping::start(&setup, to_stdout, &mut subscriptions, &metrics)?;
-    if let Some(dashboard) = dashboard {
-        dashboard.serve(&setup, &metrics, &mut subscriptions)?;
-    }
-    if let Some(keeping) = &keeping {
-        watch = watch.muting(keeping.mutes.clone());
-        let model = in_use.unwrap_or(serde_json::Value::Null);
-        keeping.facts.put("model", model);
-        screen.facts = Some(keeping.facts.clone());
-    }
+    let access = match dashboard {
+        Some(dashboard) => Some(dashboard.serve(&setup, &metrics, &mut subscriptions)?),
+        None => None,
+    };
+    let rules = match &keeping {
+        Some(keeping) => {
+            watch = watch.muting(keeping.mutes.clone());
+            let model = in_use.unwrap_or(serde_json::Value::Null);
+            keeping.facts.put("model", model);
+            screen.facts = Some(keeping.facts.clone());
+            Ok(keeping.rules.clone())
+        }
+        None => {
+            let mutes = MuteBoard::default();
+            mutes.set(setup.windows());
+            subscriptions.muting(mutes.clone());
+            watch = watch.muting(mutes.clone());
+            Err(mutes)
+        }
+    };
     let mut heart = Heart::new(notify, pulse, &setup.config.capture);
     let post = subscriptions.close(&metrics);
     let resources = beside::resources(&setup, &post, &metrics, to_stdout)?;
     let intel = beside::intel(&setup, &metrics)?;
-    let mut desk = Desk::new(post).asking(intel.as_ref().map(beside::Intel::keeper));
-    let watched = watch.run(
+    let mut desk = Desk::new(post.clone()).asking(intel.keeper());
+    let (adjust, adjustments) = channel();
+    let reload = Reload::new(
+        &args.common,
+        flags,
+        Setup::of(setup.layers.clone(), setup.quiet)?,
+        Parts {
+            to_stdout,
+            metrics: metrics.clone(),
+            watch: adjust,
+            post,
+            outlets,
+            rules,
+            access,
+            resources,
+            intel,
+        },
+    );
+    let models = swap::Models {
+        store: (!to_stdout).then(|| store.clone()),
+        given: path,
+    };
+    let (models, following) = swap::follow(
+        models,
+        reload,
+        metrics.clone(),
+        heart.notify(),
+        source.stop_handle(),
+    )?;
+    let watched = watch.heeding(models).adjusting(adjustments).run(
         &mut source,
         &mut |model| {
             keep(&setup, &store, &model, to_stdout);
@@ -245,8 +280,10 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
         &mut Both(&mut Both(&mut screen, &mut desk), &mut heart),
     );
     // Whoever listens sees the end of what there is to hear.
-    drop((desk, resources, intel));
-    outlets::stop(&setup, outlets);
+    drop(desk);
+    if let Some(reload) = following.end() {
+        outlets::stop(&setup, reload.into_outlets());
+    }
     if let Some(keeping) = keeping {
         if let Ok(watched) = &watched {
             keeping.facts.put("ledger", facts::ledger(&watched.ledger));

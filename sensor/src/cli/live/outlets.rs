@@ -16,11 +16,26 @@ use crate::{
 /// How long receivers may take at the end; with what else there is to do, the program ends within five seconds.
 const LAST_WORDS: Duration = Duration::from_secs(4);
 
+/// Sections of the configuration that each make sinks of that name.
+pub(super) const SECTIONS: [&str; 9] = [
+    "eve", "ecs", "syslog", "webhook", "mail", "redis", "ipfix", "parquet", "conn_log",
+];
+
 /// What the configuration asks for, ready to start.
 pub(in crate::cli) fn configured(setup: &Setup) -> Result<Vec<OutletSpec>, Fault> {
-    let mut specs = writers::configured(setup)?;
-    specs.extend(senders::configured(setup)?);
-    specs.extend(exports::configured(setup));
+    configured_of(setup, &SECTIONS)
+}
+
+/// The same, of some sections: files of secrets that others name are not read.
+pub(super) fn configured_of(setup: &Setup, sections: &[&str]) -> Result<Vec<OutletSpec>, Fault> {
+    let mut specs = Vec::new();
+    for section in sections {
+        match *section {
+            "eve" | "ecs" | "syslog" => specs.extend(writers::configured(setup, section)?),
+            "webhook" | "mail" | "redis" => specs.extend(senders::configured(setup, section)?),
+            _ => specs.extend(exports::configured(setup, section)),
+        }
+    }
     Ok(specs)
 }
 

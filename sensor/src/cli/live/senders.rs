@@ -25,12 +25,13 @@ const ADDED: usize = 500;
 /// How long the first alert of many waits for the others, so that they are one mail.
 const GATHER: Duration = Duration::from_millis(500);
 
-/// All of them that are configured.
-pub(super) fn configured(setup: &Setup) -> Result<Vec<OutletSpec>, Fault> {
-    let mut specs = webhooks(&setup.config)?;
-    specs.extend(mail(&setup.config)?);
-    specs.extend(redis(&setup.config));
-    Ok(specs)
+/// Those of a section that are configured.
+pub(super) fn configured(setup: &Setup, section: &str) -> Result<Vec<OutletSpec>, Fault> {
+    Ok(match section {
+        "webhook" => webhooks(&setup.config)?,
+        "mail" => mail(&setup.config)?.into_iter().collect(),
+        _ => redis(&setup.config)?.into_iter().collect(),
+    })
 }
 
 fn webhooks(config: &Config) -> Result<Vec<OutletSpec>, Fault> {

@@ -29,17 +29,18 @@ const MESSAGES: usize = 4096;
 /// How long the first message of many waits for the others, so that they share a connection.
 const GATHER: Duration = Duration::from_millis(200);
 
-/// All of them that are configured.
-pub(super) fn configured(setup: &Setup) -> Result<Vec<OutletSpec>, Fault> {
+/// Those of a section that are configured.
+pub(super) fn configured(setup: &Setup, section: &str) -> Result<Vec<OutletSpec>, Fault> {
     let config = &setup.config;
-    let mut specs = lines("eve", &config.eve, setup.folder(), |events| {
-        Box::new(Eve(events))
-    });
-    specs.extend(lines("ecs", &config.ecs, setup.folder(), |events| {
-        Box::new(Ecs(events))
-    }));
-    specs.extend(syslog(config)?);
-    Ok(specs)
+    Ok(match section {
+        "eve" => lines("eve", &config.eve, setup.folder(), |events| {
+            Box::new(Eve(events))
+        }),
+        "ecs" => lines("ecs", &config.ecs, setup.folder(), |events| {
+            Box::new(Ecs(events))
+        }),
+        _ => syslog(config)?.into_iter().collect(),
+    })
 }
 
 /// Whether standard output belongs to one of them.

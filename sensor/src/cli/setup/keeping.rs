@@ -7,7 +7,7 @@ use crate::{config::AlertRate, pipeline, score, sink};
 
 impl Setup {
     /// How many incidents to tell, if that is bounded at all.
-    pub(super) fn alerts(&self) -> Option<score::BudgetSettings> {
+    pub(in crate::cli) fn alerts(&self) -> Option<score::BudgetSettings> {
         let rate = |rate: AlertRate| score::Rate {
             alerts: rate.alerts,
             period_ns: rate.period_seconds * 1_000_000_000,
@@ -38,14 +38,7 @@ impl Setup {
             let store = sink::store::Store::open(&path, self.store_limits())?;
             Arc::new(store.mutes(windows)?)
         } else {
-            let windows = windows.iter().map(|window| score::Mute {
-                weekly: Some(*window),
-                ..score::Mute::default()
-            });
-            Arc::new(score::Mutes {
-                mutes: windows.collect(),
-                ..score::Mutes::default()
-            })
+            Arc::new(self.windows())
         };
         Ok(settings)
     }
@@ -74,6 +67,28 @@ impl Setup {
             hosts: store.max_hosts,
             bytes: store.max_bytes,
             ..sink::store::Limits::default()
+        }
+    }
+
+    /// What of the store's writer can be set anew while it runs.
+    pub(in crate::cli) fn store_rules(&self) -> sink::store::Rules {
+        sink::store::Rules {
+            limits: self.store_limits(),
+            share: self.store_share(),
+            windows: self.config.alerts.maintenance.clone(),
+        }
+    }
+
+    /// What is muted where there is no store: maintenance windows.
+    pub(in crate::cli) fn windows(&self) -> score::Mutes {
+        let windows = self.config.alerts.maintenance.iter();
+        let windows = windows.map(|window| score::Mute {
+            weekly: Some(*window),
+            ..score::Mute::default()
+        });
+        score::Mutes {
+            mutes: windows.collect(),
+            ..score::Mutes::default()
         }
     }
 

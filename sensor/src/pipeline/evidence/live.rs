@@ -120,6 +120,15 @@ impl Recorder {
         }
     }
 
+    /// Other bounds from now on; bundles stay where they are.
+    pub fn adjust(&mut self, settings: LiveSettings) {
+        self.shelf.bound(settings.bytes_in_all);
+        self.settings = LiveSettings {
+            folder: std::mem::take(&mut self.settings.folder),
+            ..settings
+        };
+    }
+
     /// Totals so far.
     pub const fn counts(&self) -> LiveCounts {
         self.counts

@@ -94,6 +94,11 @@ impl Shelf {
         Ok(())
     }
 
+    /// Another bound, for what is put there from now on.
+    pub(super) const fn bound(&mut self, bytes_max: u64) {
+        self.bytes_max = bytes_max;
+    }
+
     /// Bytes of all bundles.
     pub(super) const fn bytes(&self) -> u64 {
         self.bytes

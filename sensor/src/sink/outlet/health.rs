@@ -90,6 +90,34 @@ impl Board {
         health
     }
 
+    /// Takes sinks of these names off the board; their counters stay, and what they say later goes nowhere.
+    pub(super) fn remove(&self, names: &[String]) {
+        let mut standings = self.lock();
+        let removed: Vec<_> = names
+            .iter()
+            .filter_map(|name| standings.remove(name))
+            .collect();
+        for one in removed {
+            self.show(&standings, one.sink);
+        }
+    }
+
+    /// Brings the gauges of all sinks of a kind in line.
+    fn show(&self, standings: &BTreeMap<String, Standing>, sink: &'static str) {
+        let (mut is_up, mut memory, mut disk, mut parcels) = (true, 0, 0, 0);
+        for one in standings.values().filter(|one| one.sink == sink) {
+            is_up &= one.is_up;
+            memory += one.level.memory_bytes;
+            disk += one.level.disk_bytes;
+            parcels += one.level.parcels;
+        }
+        let metrics = &self.metrics;
+        metrics.set(Id::SinkUp, &[sink], f64::from(u8::from(is_up)));
+        metrics.set(Id::SinkSpoolBytes, &[sink, "memory"], memory as f64);
+        metrics.set(Id::SinkSpoolBytes, &[sink, "disk"], disk as f64);
+        metrics.set(Id::SinkSpoolParcels, &[sink], parcels as f64);
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Standing>> {
         self.standings
             .lock()
@@ -188,17 +216,7 @@ impl Health {
                 metrics.add(Id::SinkLostParcelsTotal, &[self.sink, reason], more);
             }
         }
-        let (mut is_up, mut memory, mut disk, mut parcels) = (true, 0, 0, 0);
-        for one in standings.values().filter(|one| one.sink == self.sink) {
-            is_up &= one.is_up;
-            memory += one.level.memory_bytes;
-            disk += one.level.disk_bytes;
-            parcels += one.level.parcels;
-        }
-        metrics.set(Id::SinkUp, &[self.sink], f64::from(u8::from(is_up)));
-        metrics.set(Id::SinkSpoolBytes, &[self.sink, "memory"], memory as f64);
-        metrics.set(Id::SinkSpoolBytes, &[self.sink, "disk"], disk as f64);
-        metrics.set(Id::SinkSpoolParcels, &[self.sink], parcels as f64);
+        self.board.show(&standings, self.sink);
         result
     }
 }

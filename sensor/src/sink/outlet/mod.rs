@@ -239,6 +239,8 @@ impl fmt::Debug for Outlets {
 
 #[derive(Debug)]
 struct Outlet {
+    /// Label of its metrics.
+    sink: &'static str,
     name: String,
     spool: Arc<Spool>,
     health: Health,
@@ -318,6 +320,7 @@ impl Outlets {
         let keeper = begin(format!("keep {}", spec.folder), || keeper.run()).map_err(failed)?;
         let courier = begin(format!("send {}", spec.folder), || courier.run()).map_err(failed)?;
         self.running.push(Outlet {
+            sink: spec.name,
             name: spec.folder,
             spool,
             health,
@@ -330,25 +333,46 @@ impl Outlets {
     /// Waits until everything that came was encoded and delivered, but no longer than this; what is left then is written
     /// to disk and delivered after the next start. The other ends of all queues must be gone.
     pub fn stop(self, within: Duration) -> Vec<Left> {
-        let until = Instant::now() + within;
-        for outlet in &self.running {
-            // Nothing is ever sent: this ends when the thread does.
-            let _ = outlet.keeper.recv_deadline(until);
-            outlet.spool.close();
-        }
-        let stop = |outlet: Outlet| {
-            let _ = outlet.courier.recv_deadline(until);
-            // A courier that hangs is left behind; what it has is written down with the rest.
-            outlet.spool.seal();
-            let level = outlet.spool.level();
-            outlet.health.level(level);
-            Left {
-                name: outlet.name,
-                waiting: level.parcels,
-            }
-        };
-        self.running.into_iter().map(stop).collect()
+        stop(self.running, within)
     }
+
+    /// As [`Self::stop`], of the sinks of some kinds; another may go on with their folders then.
+    pub fn end(&mut self, is_meant: impl Fn(&str) -> bool, within: Duration) -> Vec<Left> {
+        let running = std::mem::take(&mut self.running);
+        let (ending, staying): (Vec<_>, Vec<_>) =
+            running.into_iter().partition(|one| is_meant(one.sink));
+        self.running = staying;
+        let left = stop(ending, within);
+        let names: Vec<String> = left.iter().map(|one| one.name.clone()).collect();
+        self.board.remove(&names);
+        left
+    }
+
+    /// Other bounds and times, for sinks that start from now on.
+    pub fn adjust(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+}
+
+fn stop(outlets: Vec<Outlet>, within: Duration) -> Vec<Left> {
+    let until = Instant::now() + within;
+    for outlet in &outlets {
+        // Nothing is ever sent: this ends when the thread does.
+        let _ = outlet.keeper.recv_deadline(until);
+        outlet.spool.close();
+    }
+    let stop = |outlet: Outlet| {
+        let _ = outlet.courier.recv_deadline(until);
+        // A courier that hangs is left behind; what it has is written down with the rest.
+        outlet.spool.seal();
+        let level = outlet.spool.level();
+        outlet.health.level(level);
+        Left {
+            name: outlet.name,
+            waiting: level.parcels,
+        }
+    };
+    outlets.into_iter().map(stop).collect()
 }
 
 /// A thread, and something to wait for its end with a bound in time.

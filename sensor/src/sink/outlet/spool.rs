@@ -216,6 +216,11 @@ impl Spool {
 
 impl State {
     fn put(&mut self, parcel: Vec<u8>, is_durable: bool, bounds: Bounds) {
+        if self.is_sealed {
+            // The folder is another's by now.
+            self.lost.full += 1;
+            return;
+        }
         let unread = self.journal.as_ref().map_or(0, Journal::unread);
         // Without a disk the reserve for alerts is in memory.
         let memory_bound = if is_durable || self.journal.is_some() {

@@ -33,7 +33,7 @@ pub use self::{
     retention::Limits,
     suppressions::{NewSuppression, Suppression},
     top::{TopBy, TopFilter, TopOf, TopRow},
-    writer::{Facts, Share, Taking, Writer},
+    writer::{Facts, RuleBook, Rules, Share, Taking, Writer},
 };
 pub use crate::score::HostMatch;
 

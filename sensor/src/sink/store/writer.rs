@@ -87,6 +87,32 @@ impl Facts {
     }
 }
 
+/// What of a writer can be set anew while it runs.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// How much is kept.
+    pub limits: Limits,
+    /// Which flows are kept.
+    pub share: Share,
+    /// Maintenance windows.
+    pub windows: Vec<Weekly>,
+}
+
+/// Where other rules are left for a writer that runs; it takes them within a quarter of a second.
+#[derive(Clone, Debug, Default)]
+pub struct RuleBook(Arc<Mutex<Option<Rules>>>);
+
+impl RuleBook {
+    /// Leaves them, instead of those that were left and not taken yet.
+    pub fn put(&self, rules: Rules) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(rules);
+    }
+
+    fn take(&self) -> Option<Rules> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 /// Alerts that wait for a disk, at most.
 const ALERTS: usize = 4096;
 /// Flows that wait for a disk, at most.
@@ -145,6 +171,7 @@ pub struct Writer {
     windows: Vec<Weekly>,
     board: MuteBoard,
     facts: Facts,
+    rules: RuleBook,
     metrics: Metrics,
     /// Where it says what a person should know.
     say: Box<dyn FnMut(&str) + Send>,
@@ -187,6 +214,7 @@ impl Writer {
             windows: Vec::new(),
             board: MuteBoard::default(),
             facts: Facts::default(),
+            rules: RuleBook::default(),
             metrics: metrics.clone(),
             say: Box::new(say),
             alerts: VecDeque::new(),
@@ -234,6 +262,26 @@ impl Writer {
     /// Where facts are taken.
     pub fn facts(&self) -> Facts {
         self.facts.clone()
+    }
+
+    /// Where other rules are left for it.
+    pub fn rules(&self) -> RuleBook {
+        self.rules.clone()
+    }
+
+    fn adopt(&mut self, rules: Rules) {
+        let Rules {
+            limits,
+            share,
+            windows,
+        } = rules;
+        if share.per_second != self.share.per_second {
+            self.room = Room::new(share.per_second);
+        }
+        (self.limits, self.share, self.windows) = (limits, share, windows);
+        // Windows are among what is muted: read that again, and forget at once what is too much now.
+        self.version = None;
+        self.tidy_due = Instant::now();
     }
 
     fn connect(&mut self) -> Result<(), StoreError> {
@@ -302,6 +350,9 @@ impl Writer {
         }
         if now >= self.look_due {
             self.look_due = now + LOOK_WAIT;
+            if let Some(rules) = self.rules.take() {
+                self.adopt(rules);
+            }
             self.look();
         }
         let is_due = |due: Option<Instant>| due.is_some_and(|due| now >= due);

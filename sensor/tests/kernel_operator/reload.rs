@@ -1,0 +1,191 @@
+//! Another configuration is taken while packets pass: the same programs on the same links, every packet counted.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::UdpSocket,
+    process::{Command, Stdio},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use aya::programs::{SchedClassifier, TcAttachType, loaded_links};
+
+use crate::{
+    BINARY, Folder, PATIENCE, Sensor, model,
+    netns::{Pair, Serial, pause},
+    receivers::{free_port, get},
+};
+
+/// Programs on veth-b, and the links that hold them there.
+fn attached(pair: &Pair) -> BTreeSet<(u32, u32)> {
+    let link = pair.b.ip(&["-d", "link", "show", "veth-b"]);
+    let xdp = link.split("prog/xdp id ").nth(1);
+    let xdp = xdp.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    let tcx = pair
+        .b
+        .within(|| SchedClassifier::query_tcx("veth-b", TcAttachType::Egress))
+        .expect("ask for TCX programs");
+    let programs: BTreeSet<u32> = xdp
+        .into_iter()
+        .chain(tcx.1.iter().map(|program| program.id()))
+        .collect();
+    loaded_links()
+        // Others' links come and go meanwhile.
+        .filter_map(Result::ok)
+        .filter(|link| programs.contains(&link.program_id()))
+        .map(|link| (link.id(), link.program_id()))
+        .collect()
+}
+
+fn value(pair: &Pair, port: u16, series: &str) -> Option<f64> {
+    let text = get(&pair.b, port, "/metrics")?;
+    let mut lines = text.lines();
+    lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+}
+
+/// Waits until a series has a value, and answers the last one seen.
+fn until(pair: &Pair, port: u16, series: &str, wanted: f64) -> f64 {
+    let begin = Instant::now();
+    loop {
+        let have = value(pair, port, series).unwrap_or(f64::NAN);
+        if have == wanted || begin.elapsed() > PATIENCE {
+            return have;
+        }
+        pause(Duration::from_millis(50));
+    }
+}
+
+#[test]
+#[ignore = "kernel: needs root"]
+fn another_configuration_is_taken_and_no_packet_is_lost() {
+    const TAKEN: &str = "anomaly_detect_config_reloads_total{result=\"taken\"}";
+    const REFUSED: &str = "anomaly_detect_config_reloads_total{result=\"refused\"}";
+    const UDP: &str = "anomaly_detect_ip_packets_total{protocol=\"udp\"}";
+    let _serial = Serial::take();
+    let (pair, folder) = (Pair::new(), Folder::new());
+    let model = model(&folder);
+    let metrics = free_port(&pair.b);
+    let configure = |budget: &str, eve: &str, capacity: u32| {
+        let eve = folder.0.join(eve);
+        let text = format!(
+            "[metrics]\nlisten = \"127.0.0.1:{metrics}\"\n[dashboard]\nlisten = \"\"\n[score]\nalert_budget = \"{budget}\"\n\
+             [flow]\ncapacity = {capacity}\n[eve]\nfile = \"{}\"\nevents = [\"flow\"]\n",
+            eve.display()
+        );
+        folder.write("sensor.toml", &text)
+    };
+    let config = configure("20/day", "a.json", 1000);
+    let mut sensor = Sensor(
+        Command::new("ip")
+            .args(["netns", "exec", &pair.b.name, BINARY, "live"])
+            .args(["--iface", "veth-b", "--capture", "xdp"])
+            .args(["--idle-timeout", "1s", "--model"])
+            .arg(&model)
+            .arg("--config")
+            .arg(&config)
+            .arg("--output")
+            .arg(folder.0.join("out"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("start the sensor"),
+    );
+    sensor.await_port(&pair, metrics);
+    assert!(until(&pair, metrics, "anomaly_detect_learning_ratio", 1.0) == 1.0);
+    // Its loop turns: who looks after signals is there.
+    let began = Instant::now();
+    while value(&pair, metrics, "anomaly_detect_drains_total").unwrap_or(0.0) < 1.0 {
+        assert!(began.elapsed() < PATIENCE, "no epoch: {}", sensor.said());
+        pause(Duration::from_millis(50));
+    }
+    let links = attached(&pair);
+    assert_eq!(links.len(), 2, "XDP and TCX: {links:?}");
+    let before = value(&pair, metrics, UDP).unwrap_or(0.0);
+
+    let sink = pair.b.within(|| UdpSocket::bind("10.77.0.2:0").expect("bind"));
+    let target = sink.local_addr().expect("bound");
+    let (over, sent) = (AtomicBool::new(false), AtomicU64::new(0));
+    let hang_up = || {
+        // SAFETY: kill takes no pointers; the process is our child and was not waited for.
+        unsafe { libc::kill(sensor.0.id() as i32, libc::SIGHUP) };
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            pair.a.within(|| {
+                // A port for each thousand packets: flows end all the while, and go to the EVE file of the moment.
+                let mut ports = 20_000_u16..;
+                while !over.load(Ordering::Relaxed) {
+                    let port = ports.next().expect("few of them");
+                    let socket = UdpSocket::bind(("10.77.0.1", port)).expect("bind");
+                    for _ in 0..100 {
+                        for _ in 0..10 {
+                            if socket.send_to(&[0; 64], target).is_ok() {
+                                sent.fetch_add(1, Ordering::Relaxed);
+                            }
+                        }
+                        pause(Duration::from_millis(2));
+                    }
+                }
+            });
+        });
+        for (at, (budget, eve)) in [("5/hour", "b.json"), ("1/day", "a.json"), ("", "c.json")]
+            .into_iter()
+            .enumerate()
+        {
+            configure(budget, eve, 1000);
+            hang_up();
+            let wanted = at as f64 + 1.0;
+            assert_eq!(until(&pair, metrics, TAKEN, wanted), wanted);
+            pause(Duration::from_secs(2));
+        }
+        configure("many", "d.json", 1000);
+        hang_up();
+        assert_eq!(until(&pair, metrics, REFUSED, 1.0), 1.0);
+        assert_eq!(
+            value(&pair, metrics, "anomaly_detect_config_last_reload_successful"),
+            Some(0.0)
+        );
+        configure("", "c.json", 2000);
+        hang_up();
+        assert_eq!(until(&pair, metrics, TAKEN, 4.0), 4.0);
+        over.store(true, Ordering::Relaxed);
+    });
+    let sent = sent.load(Ordering::Relaxed);
+    let counted = until(&pair, metrics, UDP, before + sent as f64) - before;
+    let name = "anomaly_detect_config_keys_awaiting_restart";
+    let waiting = value(&pair, metrics, name);
+    let unaccounted = value(&pair, metrics, "anomaly_detect_unaccounted_packets_total");
+    let after = attached(&pair);
+    let said = sensor.end();
+    println!("{sent} packets sent, {counted} counted, links {links:?}\n{said}");
+    assert_eq!(counted, sent as f64, "{said}");
+    assert_eq!((unaccounted, waiting), (Some(0.0), Some(1.0)));
+    assert_eq!(after, links, "let go of and attached anew");
+    for line in [
+        "in force now: score.alert_budget, eve.file\n",
+        "sensor.toml:6: score.alert_budget: `many`",
+        "only after a restart: flow.capacity\n",
+    ] {
+        assert!(said.contains(line), "`{line}` is not in: {said}");
+    }
+    // Each flow went to one file, and no other.
+    let mut seen = BTreeSet::new();
+    for name in ["a.json", "b.json", "c.json"] {
+        let text = fs::read_to_string(folder.0.join(name)).unwrap_or_default();
+        let flows: Vec<u64> = text
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+            .filter(|event| event["dest_ip"] == "10.77.0.2" && event["proto"] == "UDP")
+            .filter_map(|event| event["src_port"].as_u64())
+            .collect();
+        println!("{name}: {} flows", flows.len());
+        assert!(!flows.is_empty(), "{name} got none");
+        for port in flows {
+            assert!(seen.insert(port), "port {port} twice, and in {name}");
+        }
+    }
+    assert!(!folder.0.join("d.json").exists(), "of a configuration that was refused");
+}
