@@ -7,18 +7,16 @@ use model::Model;
 use super::{
     args::ReportArgs,
     fault::{Fault, code},
-    intel::limits,
     setup::{Flags, Setup, output},
 };
 use crate::{
-    intel::{Event, Keeper},
+    intel::Lists,
     sink::{
         report::{self, Report, Tally},
         store,
         summary::Findings,
         told::Told,
     },
-    time,
 };
 
 /// Writes the report of a run.
@@ -27,25 +25,11 @@ pub(super) fn of_run(
     findings: &Findings<'_>,
     tally: &Tally,
     model: &Model,
+    lists: &Lists,
 ) -> Result<(), Fault> {
     let evidence = setup.folder().join("evidence");
     let mut alerts: Vec<_> = findings.incidents.iter().map(Told::alert).collect();
-    let wanted = &setup.config.intel;
-    if !wanted.lists.is_empty() {
-        let (keeper, events) = Keeper::open(
-            &wanted.lists,
-            &wanted.allow_lists,
-            limits(setup),
-            time::now(),
-        );
-        for event in &events {
-            if let Event::Refused { why, .. } = event {
-                setup.note(&format!("warning: threat list {why}"));
-            }
-        }
-        let lists = keeper.current();
-        alerts.iter_mut().for_each(|alert| alert.enrich(&lists));
-    }
+    alerts.iter_mut().for_each(|alert| alert.enrich(lists));
     for alert in &mut alerts {
         alert.model = findings.model.clone();
         alert.coverage = findings.completeness();

@@ -7,6 +7,7 @@ use std::{
     collections::HashMap,
     io::Write,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use model::Model;
@@ -75,7 +76,12 @@ fn work(args: &Run, setup: &Setup, inputs: &Spooled, to_stdout: bool) -> Result<
         None => learn(setup, inputs, logs.as_ref(), to_stdout)?,
     };
     let stores = !to_stdout && setup.config.store.enabled;
-    let mut kept = stores.then(|| keep::Keep::new(setup));
+    let lists = if to_stdout {
+        Arc::default()
+    } else {
+        super::intel::configured(setup)
+    };
+    let mut kept = stores.then(|| keep::Keep::new(setup, Arc::clone(&lists)));
     let SecondPass {
         summary,
         top,
@@ -111,7 +117,7 @@ fn work(args: &Run, setup: &Setup, inputs: &Spooled, to_stdout: bool) -> Result<
         .map(|incident| incident.severity())
         .max();
     if !to_stdout {
-        super::report::of_run(setup, &findings, &tally, &model)?;
+        super::report::of_run(setup, &findings, &tally, &model, &lists)?;
         print(setup, &findings)?;
     }
     let fail = args.fail_on.map(|severity| match severity {

@@ -165,6 +165,15 @@ impl Lists {
         self.of_address(address).map(told).collect()
     }
 
+    /// What lists say of both sides of a flow. Nothing is allocated where neither is listed.
+    pub fn of_flow(&self, sides: [IpAddr; 2]) -> Vec<Match> {
+        let mut found = Vec::new();
+        for side in sides {
+            found.extend(self.matches(side));
+        }
+        found
+    }
+
     /// What lists say of a domain and of those above it.
     pub fn of_domain(&self, name: &str) -> Vec<Match> {
         let mut found = Vec::new();

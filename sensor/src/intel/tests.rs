@@ -1,5 +1,7 @@
 //! Compiled lists against a linear matcher, whole files of each form, hostile ones, and lists that change under way.
 
+mod million;
+
 use std::{fs, net::IpAddr, path::Path};
 
 use proptest::prelude::*;

@@ -22,6 +22,26 @@ pub struct Match {
     pub confidence: Option<u8>,
 }
 
+impl Match {
+    /// What is on the list, and what the list says of it: `203.0.113.7 by 203.0.113.0/24, botnet, says abuse.example, confidence 80`.
+    pub fn words(&self) -> String {
+        let mut words = self.subject.clone();
+        if self.entry != self.subject {
+            words.push_str(&format!(" by {}", self.entry));
+        }
+        if !self.label.is_empty() {
+            words.push_str(&format!(", {}", self.label));
+        }
+        if !self.source.is_empty() {
+            words.push_str(&format!(", says {}", self.source));
+        }
+        if let Some(confidence) = self.confidence {
+            words.push_str(&format!(", confidence {confidence}"));
+        }
+        words
+    }
+}
+
 /// What became of one list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListInfo {

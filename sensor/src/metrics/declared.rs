@@ -266,6 +266,7 @@ metrics! {
     IntelUnusedEntries, "anomaly_detect_intel_unused_entries", Gauge, ["reason": INTEL_LOSSES], "Entries of threat lists that are not used, by reason.";
     IntelReloadsTotal, "anomaly_detect_intel_reloads_total", Counter, ["result": &["read", "refused"]], "Times that a threat list was read, by whether it could be used; what it said before stays where it could not.";
     IntelMatchesTotal, "anomaly_detect_intel_matches_total", Counter, ["list": &[]], "Matches of threat lists said beside incidents when these were told first.";
+    IntelFlowsTotal, "anomaly_detect_intel_flows_total", Counter, ["list": &[]], "Flows that ended, to or from what is on a threat list; what lists say is no verdict.";
 
     ResourceCpuRatio, "anomaly_detect_resource_cpu_ratio", Gauge, [], "Processor time of the machine in use by all but this process in the last second, 0 to 1.";
     ResourceMemoryRatio, "anomaly_detect_resource_memory_ratio", Gauge, [], "Memory of the machine that is not available, 0 to 1.";

@@ -14,7 +14,7 @@ use super::{Listener, News};
 use crate::{
     features::Row,
     flow::FlowRecord,
-    intel::Keeper,
+    intel::{Keeper, Lists},
     metrics::{Id, Metrics},
     score::{MuteBoard, Scored},
     sink::{
@@ -229,6 +229,8 @@ pub struct Desk {
     wants_flows: bool,
     flows: Vec<EndedFlow>,
     intel: Option<Arc<Keeper>>,
+    /// What they said at the beginning of the epoch.
+    lists: Arc<Lists>,
 }
 
 impl Desk {
@@ -239,12 +241,14 @@ impl Desk {
             post,
             flows: Vec::new(),
             intel: None,
+            lists: Arc::default(),
         }
     }
 
-    /// Says beside each incident what threat lists say of its hosts.
+    /// Says beside each flow and each incident what threat lists say of its hosts.
     #[must_use]
     pub fn asking(mut self, intel: Arc<Keeper>) -> Self {
+        self.lists = intel.current();
         self.intel = Some(intel);
         self
     }
@@ -262,10 +266,23 @@ impl Listener for Desk {
         if !self.wants_flows {
             return;
         }
+        let intel = if self.lists.is_empty() {
+            Vec::new()
+        } else {
+            self.lists.of_flow([record.source(), record.destination()])
+        };
+        for (at, found) in intel.iter().enumerate() {
+            // A list that holds both sides, or one of them twice, met one flow.
+            if !intel[..at].iter().any(|before| before.list == found.list) {
+                let metrics = &self.post.metrics;
+                metrics.add(Id::IntelFlowsTotal, &[&found.list], 1.0);
+            }
+        }
         self.flows.push(EndedFlow {
             record: record.clone(),
             row: *row,
             verdict: verdict.map(Verdict::from),
+            intel,
         });
         if self.flows.len() >= FLOWS_AT_ONCE {
             self.hand_over();
@@ -278,8 +295,8 @@ impl Listener for Desk {
         alert.model = digest.get(..16).unwrap_or(&digest).to_owned();
         alert.coverage = news.coverage;
         alert.bundle = news.has_bundle.then(|| alert.id.clone());
-        if let Some(intel) = &self.intel {
-            alert.enrich(&intel.current());
+        if !self.lists.is_empty() {
+            alert.enrich(&self.lists);
             if news.stage == Stage::New {
                 for found in &alert.intel {
                     let metrics = &self.post.metrics;
@@ -297,6 +314,9 @@ impl Listener for Desk {
     fn epoch(&mut self) {
         self.hand_over();
         self.wants_flows = self.post.wants_flows();
+        if let Some(intel) = &self.intel {
+            self.lists = intel.current();
+        }
     }
 }
 

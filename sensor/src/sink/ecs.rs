@@ -13,7 +13,7 @@ use super::{
     message::{EndedFlow, Message, Verdict},
     outlet::Encode,
 };
-use crate::{flow::protocol_name, score::Severity, time::Stamp};
+use crate::{flow::protocol_name, intel::Match, score::Severity, time::Stamp};
 
 const VERSION: &str = "8.17.0";
 
@@ -73,13 +73,12 @@ pub fn alert(told: &Alert) -> Value {
         },
         "anomaly_detect": told,
     });
+    enrich(&mut document, &told.intel);
     if !told.techniques.is_empty() {
         let ids: Vec<_> = told.techniques.iter().map(|one| &one.id).collect();
         let names: Vec<_> = told.techniques.iter().map(|one| &one.name).collect();
-        document["threat"] = json!({
-            "framework": "MITRE ATT&CK",
-            "technique": {"id": ids, "name": names},
-        });
+        document["threat"]["framework"] = json!("MITRE ATT&CK");
+        document["threat"]["technique"] = json!({"id": ids, "name": names});
     }
     match &told.flow {
         Some(worst) => ends(
@@ -150,6 +149,7 @@ pub fn flow(ended: &EndedFlow) -> Value {
             document["event"]["reason"] = json!(first.to_string());
         }
     }
+    enrich(&mut document, &ended.intel);
     ends(
         &mut document,
         &Ends {
@@ -162,6 +162,46 @@ pub fn flow(ended: &EndedFlow) -> Value {
         },
     );
     document
+}
+
+/// What threat lists say, as the schema has it: an indicator that matched for each (`threat.enrichments`).
+fn enrich(document: &mut Value, found: &[Match]) {
+    if found.is_empty() {
+        return;
+    }
+    let one = |found: &Match| {
+        let mut indicator = json!({"provider": found.list});
+        if !found.label.is_empty() {
+            indicator["description"] = json!(found.label);
+        }
+        if !found.source.is_empty() {
+            indicator["reference"] = json!(found.source);
+        }
+        if let Some(confidence) = found.confidence {
+            // Words of the schema, by the scale of STIX 2.1 (appendix A, None/Low/Med/High).
+            indicator["confidence"] = json!(match confidence {
+                0 => "None",
+                1..=29 => "Low",
+                30..=69 => "Medium",
+                _ => "High",
+            });
+        }
+        let is_address = found.subject.parse::<IpAddr>().is_ok();
+        if is_address {
+            indicator["type"] = json!("ipv4-addr");
+            if found.subject.contains(':') {
+                indicator["type"] = json!("ipv6-addr");
+            }
+            indicator["ip"] = json!(found.subject);
+        } else {
+            indicator["type"] = json!("domain-name");
+        }
+        json!({
+            "indicator": indicator,
+            "matched": {"atomic": found.subject, "type": "indicator_match_rule"},
+        })
+    };
+    document["threat"] = json!({"enrichments": found.iter().map(one).collect::<Vec<_>>()});
 }
 
 /// Both sides of a flow, originator first.

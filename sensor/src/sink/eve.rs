@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     flow::{ConnState, FlowEndReason, FlowRecord, protocol_name},
+    intel::Match,
     score::Severity,
     time::{Stamp, between},
 };
@@ -164,6 +165,13 @@ fn metadata(told: &Alert) -> Value {
     put("coverage", vec![format!("{:.4}", told.coverage)]);
     put("model", vec![told.model.clone()]);
     put("bundle", told.bundle.clone().into_iter().collect());
+    let listed = told.intel.iter();
+    put(
+        "threat_list",
+        listed
+            .map(|found| format!("{}: {}", found.list, found.words()))
+            .collect(),
+    );
     let why = told.flow.iter().flat_map(|flow| &flow.reasons);
     put("why", why.map(|why| why.words.clone()).collect());
     Value::Object(metadata)
@@ -195,8 +203,14 @@ pub fn anomaly(ended: &EndedFlow, verdict: &Verdict) -> Value {
     ];
     let why = verdict.reasons.iter();
     variables.extend(why.map(|reason| json!({"why": reason.to_string()})));
+    variables.extend(ended.intel.iter().map(listed));
     event.insert("metadata".to_owned(), json!({"flowvars": variables}));
     Value::Object(event)
+}
+
+/// What a threat list says of one side.
+fn listed(found: &Match) -> Value {
+    json!({"threat_list": format!("{}: {}", found.list, found.words())})
 }
 
 /// A flow.
@@ -225,6 +239,10 @@ pub fn flow(ended: &EndedFlow) -> Value {
     );
     if record.key.protocol == 6 {
         event.insert("tcp".to_owned(), tcp(record));
+    }
+    if !ended.intel.is_empty() {
+        let listed: Vec<_> = ended.intel.iter().map(listed).collect();
+        event.insert("metadata".to_owned(), json!({"flowvars": listed}));
     }
     Value::Object(event)
 }

@@ -6,6 +6,7 @@ use super::alert::Alert;
 use crate::{
     features::Row,
     flow::FlowRecord,
+    intel::Match,
     score::{Kind, Reason, Scored, Severity},
 };
 
@@ -27,6 +28,8 @@ pub struct EndedFlow {
     pub row: Row,
     /// Nothing while there is no model yet.
     pub verdict: Option<Verdict>,
+    /// What threat lists say of its two sides: said beside it, and no verdict.
+    pub intel: Vec<Match>,
 }
 
 #[cfg(test)]
@@ -52,6 +55,7 @@ impl EndedFlow {
             },
             row: [f32::NAN; crate::features::COUNT],
             verdict: None,
+            intel: Vec::new(),
         }
     }
 }

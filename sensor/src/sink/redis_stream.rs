@@ -67,6 +67,9 @@ impl Entries {
                     .map_or(serde_json::Value::Null, |kind| kind.name().into()),
             );
         }
+        if !flow.intel.is_empty() {
+            object.insert("intel".to_owned(), serde_json::json!(flow.intel));
+        }
         let text = serde_json::Value::Object(object).to_string();
         entry(&[("type", "flow"), ("sensor", &self.sensor), ("json", &text)])
     }

@@ -176,6 +176,7 @@ pub fn entry(conn: &Conn, verdict: &Verdict, reasons: &[Reason]) -> FlowEntry {
         severity: verdict.severity,
         anomalous: verdict.anomalous,
         reasons: reasons_json(reasons).to_string(),
+        intel: Vec::new(),
     }
 }
 

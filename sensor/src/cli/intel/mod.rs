@@ -7,6 +7,7 @@ use std::{
     io::Write,
     net::IpAddr,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -46,6 +47,26 @@ impl From<ListError> for Fault {
         };
         Self::new(code, error.to_string())
     }
+}
+
+/// What the configured lists say now, for commands that read captures; one that cannot be used is said.
+pub(super) fn configured(setup: &Setup) -> Arc<Lists> {
+    let wanted = &setup.config.intel;
+    if wanted.lists.is_empty() {
+        return Arc::default();
+    }
+    let (keeper, events) = Keeper::open(
+        &wanted.lists,
+        &wanted.allow_lists,
+        limits(setup),
+        time::now(),
+    );
+    for event in &events {
+        if let Event::Refused { why, .. } = event {
+            setup.note(&format!("warning: threat list {why}"));
+        }
+    }
+    keeper.current()
 }
 
 /// The lists that are meant: those named, or those of the configuration.

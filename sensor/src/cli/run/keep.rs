@@ -1,6 +1,6 @@
 //! What `run` puts into the store: what it would have had of the same traffic, had it been watched.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use sha2::{Digest as _, Sha256};
 
@@ -8,6 +8,7 @@ use super::super::{fault::Fault, setup::Setup};
 use crate::{
     features::Row,
     flow::FlowRecord,
+    intel::Lists,
     pipeline::Summary,
     score::{Scored, explain},
     sink::{
@@ -23,6 +24,7 @@ const FLOWS: usize = 100_000;
 /// Collects while flows are scored.
 pub(super) struct Keep {
     share: Share,
+    lists: Arc<Lists>,
     flows: Vec<Scored>,
     profiles: Profiles,
     rollup: Rollup,
@@ -32,9 +34,10 @@ pub(super) struct Keep {
 }
 
 impl Keep {
-    pub(super) fn new(setup: &Setup) -> Self {
+    pub(super) fn new(setup: &Setup, lists: Arc<Lists>) -> Self {
         Self {
             share: setup.store_share(),
+            lists,
             flows: Vec::new(),
             profiles: Profiles::new(),
             rollup: Rollup::new(),
@@ -58,9 +61,12 @@ impl Keep {
             .absorb(record, Some((scored.p_value, scored.anomalous)));
         self.first = self.first.min(record.start());
         self.last = self.last.max(record.last());
+        let sides = [record.source(), record.destination()];
+        let is_listed = |side| self.lists.of_address(side).next().is_some();
         if self
             .share
             .keeps(scored.score, scored.p_value, scored.anomalous)
+            || sides.into_iter().any(is_listed)
         {
             self.flows.push(scored.clone());
         }
@@ -117,8 +123,10 @@ impl Keep {
                 if scored.reasons.is_empty() && scored.anomalous {
                     scored.reasons = explain(model, &scored.row);
                 }
+                let record = &scored.record;
                 FlowEntry {
                     line,
+                    intel: (self.lists).of_flow([record.source(), record.destination()]),
                     ..FlowEntry::from(&*scored)
                 }
             })
@@ -141,7 +149,10 @@ impl Keep {
                 ..alert
             }
         });
-        let incidents: Vec<Alert> = told.chain(muted).collect();
+        let mut incidents: Vec<Alert> = told.chain(muted).collect();
+        for alert in &mut incidents {
+            alert.enrich(&self.lists);
+        }
         let file = FileEntry {
             path: names.join(", "),
             digest,

@@ -18,7 +18,7 @@ use crate::{
     time::{self, Stamp},
 };
 
-const COLUMNS: [&str; 22] = [
+const COLUMNS: [&str; 23] = [
     "id",
     "community_id",
     "start_time",
@@ -39,6 +39,7 @@ const COLUMNS: [&str; 22] = [
     "severity",
     "prediction",
     "kind",
+    "threat_lists",
     "file",
     "why",
 ];
@@ -49,6 +50,14 @@ fn protocol(flow: &FlowEntry) -> String {
 
 fn reasons(flow: &FlowEntry) -> Value {
     serde_json::from_str(&flow.reasons).unwrap_or(Value::Null)
+}
+
+/// Names of the lists that it is on, each once.
+fn lists(flow: &FlowEntry) -> Vec<&str> {
+    let mut names: Vec<&str> = flow.intel.iter().map(|found| &*found.list).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 fn value(flow: &FlowEntry) -> Value {
@@ -80,6 +89,8 @@ fn value(flow: &FlowEntry) -> Value {
         "severity": flow.severity.name(),
         "prediction": if flow.anomalous { "anomaly" } else { "normal" },
         "kind": flow.kind,
+        "threat_lists": lists(flow),
+        "intel": flow.intel,
         "file": flow.file,
         "why": why,
         "reasons": reasons,
@@ -111,6 +122,7 @@ pub(in crate::cli) fn run(args: &StoredFlows) -> Result<u8, Fault> {
         incident,
         community_id: args.community_id.clone(),
         anomalous: args.anomalous.then_some(true),
+        listed: args.listed.then_some(true),
         most_p_value: None,
         since_ns: args.since.unwrap_or(0),
         until_ns: args.until,
@@ -147,6 +159,12 @@ pub(in crate::cli) fn run(args: &StoredFlows) -> Result<u8, Fault> {
             _ => protocol(flow),
         };
         let first = reasons(flow);
+        let why = first[0]["text"].as_str().unwrap_or("");
+        let why = match lists(flow).as_slice() {
+            [] => why.to_owned(),
+            names if why.is_empty() => format!("on threat list {}", names.join(", ")),
+            names => format!("on threat list {}; {why}", names.join(", ")),
+        };
         table.row([
             flow.severity.name().to_owned(),
             format!("{:.1e}", flow.p_value),
@@ -160,7 +178,7 @@ pub(in crate::cli) fn run(args: &StoredFlows) -> Result<u8, Fault> {
             amount(flow.orig_bytes),
             amount(flow.resp_bytes),
             flow.kind.clone().unwrap_or_default(),
-            first[0]["text"].as_str().unwrap_or("").to_owned(),
+            why,
         ]);
     }
     let is_full = found.len() == args.limit as usize;

@@ -26,10 +26,11 @@ pub(super) enum FlowSort {
 
 #[derive(Args, Debug)]
 #[command(
-    after_help = "The store keeps flows as rare as store.flow_share (5 %) of ordinary traffic, and all anomalous ones.\n\n\
+    after_help = "The store keeps flows as rare as store.flow_share (5 %) of ordinary traffic, all anomalous ones, and those to or from what is on a threat list (intel.lists).\n\n\
         Examples:\n  \
         anomaly-detect flows --incident 3f2a\n  \
         anomaly-detect flows --host 10.0.0.5 --since 24h --sort start\n  \
+        anomaly-detect flows --listed --since 7d\n  \
         anomaly-detect flows --src 10.0.0.0/8 --port 445 --anomalous --format csv -o smb.csv"
 )]
 pub(super) struct StoredFlows {
@@ -63,6 +64,9 @@ pub(super) struct StoredFlows {
     /// Only those that are anomalous
     #[arg(long)]
     anomalous: bool,
+    /// Only those to or from what is on a threat list
+    #[arg(long)]
+    listed: bool,
     /// Begun since: so long ago (2h, 7d), a date, or a time in UTC
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<u64>,

@@ -53,6 +53,9 @@ pub(super) fn filter(reader: &Reader, parameters: &Parameters) -> Result<FlowFil
         anomalous: parameters
             .text("anomalous")
             .map(|text| text == "1" || text == "true"),
+        listed: parameters
+            .text("listed")
+            .map(|text| text == "1" || text == "true"),
         most_p_value: parameters.number("p")?,
         since_ns: window.as_ref().map_or(0, Window::begin_ns),
         until_ns: window.as_ref().map(Window::end_ns),
@@ -76,7 +79,7 @@ fn value(entry: &FlowEntry) -> Value {
         "sent": entry.orig_bytes, "received": entry.resp_bytes,
         "sent_packets": entry.orig_packets, "received_packets": entry.resp_packets,
         "score": entry.score, "p_value": entry.p_value, "severity": entry.severity.name(), "anomalous": entry.anomalous,
-        "kind": entry.kind,
+        "kind": entry.kind, "intel": entry.intel,
     })
 }
 

@@ -12,8 +12,9 @@ use super::{
     attacks::incidents,
 };
 use crate::{
+    intel::Match,
     score::Severity,
-    sink::store::{Reader, State},
+    sink::store::{FlowFilter, FlowOrder, Reader, State},
 };
 
 /// Hosts listed.
@@ -54,26 +55,55 @@ struct Met {
     source: String,
     confidence: Option<u8>,
     incidents: u64,
+    flows: u64,
+    bytes: u64,
     last_ns: u64,
+}
+
+/// Flows read for the table of matches: the newest.
+const FLOWS: u32 = 20_000;
+
+/// Subject, list and entry.
+type Place = (String, String, String);
+
+fn meet<'a>(matches: &'a mut BTreeMap<Place, Met>, found: &Match) -> &'a mut Met {
+    let place = (
+        found.subject.clone(),
+        found.list.clone(),
+        found.entry.clone(),
+    );
+    matches.entry(place).or_insert_with(|| Met {
+        label: found.label.clone(),
+        source: found.source.clone(),
+        confidence: found.confidence,
+        ..Met::default()
+    })
 }
 
 pub(super) fn answer(reader: &Reader, parameters: &Parameters) -> Result<Value, Fault> {
     let window = Window::of(parameters, reader.connection())?;
     let mut suspects: BTreeMap<String, Suspect> = BTreeMap::new();
-    let mut matches: BTreeMap<(String, String, String), Met> = BTreeMap::new();
+    let mut matches: BTreeMap<Place, Met> = BTreeMap::new();
+    let listed = reader.flows(&FlowFilter {
+        listed: Some(true),
+        since_ns: window.begin_ns(),
+        until_ns: Some(window.end_ns()),
+        order: FlowOrder::Start,
+        limit: FLOWS,
+        ..FlowFilter::default()
+    })?;
+    for flow in &listed {
+        for found in &flow.intel {
+            let met = meet(&mut matches, found);
+            met.flows += 1;
+            met.bytes += flow.orig_bytes.unwrap_or(0) + flow.resp_bytes.unwrap_or(0);
+            let end = flow.start_ns + flow.duration_ns.unwrap_or(0);
+            met.last_ns = met.last_ns.max(end);
+        }
+    }
     for entry in incidents(reader, &window)? {
         for found in &entry.alert.intel {
-            let key = (
-                found.subject.clone(),
-                found.list.clone(),
-                found.entry.clone(),
-            );
-            let met = matches.entry(key).or_insert_with(|| Met {
-                label: found.label.clone(),
-                source: found.source.clone(),
-                confidence: found.confidence,
-                ..Met::default()
-            });
+            let met = meet(&mut matches, found);
             met.incidents += 1;
             met.last_ns = met.last_ns.max(entry.alert.last_ns);
         }
@@ -134,12 +164,15 @@ pub(super) fn answer(reader: &Reader, parameters: &Parameters) -> Result<Value, 
         .map(|((subject, list, entry), met)| {
             json!({
                 "subject": subject, "list": list, "entry": entry, "label": met.label, "source": met.source,
-                "confidence": met.confidence, "incidents": met.incidents, "last_ns": met.last_ns,
+                "confidence": met.confidence, "incidents": met.incidents,
+                "flows": met.flows, "bytes": met.bytes, "last_ns": met.last_ns,
             })
         })
         .collect();
     Ok(json!({
         "window": window.value(),
+        "flows_read": listed.len(),
+        "more_flows": listed.len() >= FLOWS as usize,
         "hosts": hosts,
         "matches": matches,
     }))

@@ -8,7 +8,7 @@ import { card, table, host, badge, grid, nothing } from './parts.js';
 
 export const title = 'Flows';
 export const path = ({ id }) => (id ? 'flow' : 'flows');
-const FILTERS = ['host', 'src', 'dst', 'port', 'protocol', 'kind', 'incident', 'community_id', 'anomalous', 'p', 'order', 'from', 'to', 'offset', 'limit'];
+const FILTERS = ['host', 'src', 'dst', 'port', 'protocol', 'kind', 'incident', 'community_id', 'anomalous', 'listed', 'p', 'order', 'from', 'to', 'offset', 'limit'];
 export const parameters = (given) => Object.fromEntries(['id', ...FILTERS].map((name) => [name, given[name]]));
 
 const port = (number) => (number === null || number === undefined ? '' : `:${number}`);
@@ -22,6 +22,8 @@ function form(given) {
   const inputs = FIELDS.map(([name, label, hintText]) => h('label', null, label, h('input', { name, value: given[name] ?? '', placeholder: hintText, spellcheck: 'false', maxlength: 100 })));
   const anomalous = h('select', { name: 'anomalous' }, [['', 'all'], ['1', 'anomalous'], ['0', 'ordinary']].map(([value, name]) => h('option', { value }, name)));
   anomalous.value = given.anomalous ?? '';
+  const listed = h('select', { name: 'listed' }, [['', 'whoever'], ['1', 'on a list'], ['0', 'on none']].map(([value, name]) => h('option', { value }, name)));
+  listed.value = given.listed ?? '';
   const order = h('select', { name: 'order' }, [['', 'rarest first'], ['start', 'newest first'], ['bytes', 'largest first']].map(([value, name]) => h('option', { value }, name)));
   order.value = given.order ?? '';
   return h('form', {
@@ -31,8 +33,11 @@ function form(given) {
       const wanted = Object.fromEntries(new FormData(event.target));
       location.hash = link('flows', { ...given, ...wanted, offset: '' });
     },
-  }, inputs, h('label', null, 'Verdict', anomalous), h('label', null, 'Order', order), h('button', { class: 'primary' }, 'Filter'), h('a', { href: link('flows') }, 'clear'));
+  }, inputs, h('label', null, 'Verdict', anomalous), h('label', null, 'Threat lists', listed), h('label', null, 'Order', order), h('button', { class: 'primary' }, 'Filter'), h('a', { href: link('flows') }, 'clear'));
 }
+
+/** Threat lists that hold one of its sides. */
+const listed = (flow) => [...new Set(flow.intel.map((found) => found.list))].map((name) => h('span', { class: 'chip' }, said(name, 40)));
 
 function list(answer, { parameters: given }) {
   const { offset, limit, count: found } = answer;
@@ -50,6 +55,7 @@ function list(answer, { parameters: given }) {
     { name: 'From', cell: (flow) => [bracket(flow.src), port(flow.src_port)] },
     { name: 'To', cell: (flow) => [bracket(flow.dst), port(flow.dst_port)] },
     { name: 'Protocol', cell: (flow) => [flow.transport, flow.service ? [' ', said(flow.service, 20)] : null] },
+    { name: 'Lists', cell: listed },
     { name: 'State', cell: (flow) => said(flow.state ?? '', 12) },
     { name: 'Lasted', number: true, sort: (flow) => flow.duration_ns ?? 0, cell: (flow) => (flow.duration_ns === null ? '–' : seconds(flow.duration_ns / 1e9)) },
     { name: 'Sent', number: true, sort: (flow) => flow.sent ?? 0, cell: (flow) => bytes(flow.sent) },
@@ -83,6 +89,7 @@ function one(flow) {
       row('sent', `${bytes(flow.sent)}${flow.sent_packets === null ? '' : ` in ${count(flow.sent_packets)} packets`}`), row('received', `${bytes(flow.received)}${flow.received_packets === null ? '' : ` in ${count(flow.received_packets)} packets`}`),
       row('score', flow.score.toFixed(5)), row('as rare as', chance(flow.p_value)),
       row('id', h('code', null, said(flow.id, 60))),
+      flow.intel.map((found) => row('on a list', [host(found.subject), ' ', h('span', { class: 'chip' }, said(found.list, 60)), ' ', said(found.entry, 60), ' ', said(found.label, 120), found.confidence === null ? null : ` ${found.confidence} % sure`])),
       flow.community_id ? row('Community ID', h('a', { href: link('flows', { community_id: flow.community_id }) }, h('code', null, said(flow.community_id, 60)))) : null,
       flow.file ? row('file', said(flow.file, 200)) : null), { wide: 'wide', tools: h('a', { href: link('flows', { src: flow.src, dst: flow.dst }) }, 'flows of this pair') }),
     card('Why', reasons(flow.reasons), { wide: 'wide', note: 'what made it stand out, heaviest first' }),

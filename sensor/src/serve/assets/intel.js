@@ -1,7 +1,7 @@
 // Who is behind it.
 
 import { h, said } from './dom.js';
-import { count, exact, ns } from './format.js';
+import { bytes, count, exact, ns } from './format.js';
 import { link } from './api.js';
 import { bars } from './charts.js';
 import { card, grid, table, host, GRAVEST } from './parts.js';
@@ -11,7 +11,7 @@ export const title = 'Threat intelligence';
 
 export const risky = (risk) => (risk >= 85 ? 'critical' : risk >= 60 ? 'high' : risk >= 30 ? 'medium' : 'low');
 
-function matches(answer) {
+function matches(answer, window) {
   return table([
     { name: 'Seen', cell: (row) => host(row.subject) },
     { name: 'List', cell: (row) => said(row.list, 60) },
@@ -19,8 +19,10 @@ function matches(answer) {
     { name: 'Says', wide: true, cell: (row) => [said(row.label, 120), row.source ? h('small', null, ' by ', said(row.source, 60)) : null] },
     { name: 'Sure', number: true, cell: (row) => (row.confidence === null ? '' : `${row.confidence} %`) },
     { name: 'Incidents', number: true, sort: (row) => row.incidents, cell: (row) => h('a', { href: link('incidents', { host: row.subject }) }, exact(row.incidents)) },
+    { name: 'Flows', number: true, sort: (row) => row.flows, cell: (row) => h('a', { href: link('flows', { host: row.subject, listed: 1, window }) }, exact(row.flows)) },
+    { name: 'Bytes', number: true, sort: (row) => row.bytes, cell: (row) => bytes(row.bytes) },
     { name: 'Last', sort: (row) => row.last_ns, cell: (row) => ns(row.last_ns) },
-  ], answer.matches, { label: 'Matches of lists', empty: 'Nobody in an incident of this time is on a list. Lists say what others know of a host; they never are a verdict of their own (intel.lists).' });
+  ], answer.matches, { label: 'Matches of lists', empty: 'Nobody in an incident or a flow of this time is on a list. Lists say what others know of a host; they never are a verdict of their own (intel.lists).' });
 }
 
 export function draw(answer, { window }) {
@@ -29,7 +31,7 @@ export function draw(answer, { window }) {
     card('Top attackers', bars(actors.slice(0, 12).map((one) => ({
       name: said(one.host, 40), value: one.risk, tone: risky(one.risk), href: link('hosts', { host: one.host }), note: `${exact(one.incidents)} incident${one.incidents === 1 ? '' : 's'}`,
     })), { label: 'Hosts by risk', empty: 'No host acted suspiciously in this time.' }), { wide: 'wide', note: 'risk from 0 to 100' }),
-    card('Matches', matches(answer), { wide: 'wide', note: 'what threat lists know of hosts in incidents' }),
+    card('Matches', matches(answer, window), { wide: 'wide', note: `what threat lists know of hosts in incidents and flows${answer.more_flows ? `; of the flows, the newest ${exact(answer.flows_read)}` : ''}` }),
     card('Risk', table([
       { name: 'Host', cell: (row) => host(row.host) },
       { name: 'Risk', number: true, sort: (row) => row.risk, cell: (row) => h('span', { class: `badge tone-${risky(row.risk)}` }, exact(row.risk)) },

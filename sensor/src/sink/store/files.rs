@@ -335,6 +335,7 @@ mod tests {
             severity: Severity::High,
             anomalous: true,
             reasons: "[]".to_owned(),
+            intel: Vec::new(),
         }
     }
 

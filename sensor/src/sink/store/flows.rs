@@ -10,6 +10,7 @@ use super::{StoreError, integer, natural, query::Query};
 use crate::{
     features::TABLE,
     flow::{FlowRecord, ip_address, key_address},
+    intel::Match,
     score::{HostMatch, Reason, Scored, Severity},
 };
 
@@ -64,6 +65,8 @@ pub struct FlowEntry {
     pub kind: Option<String>,
     /// JSON: a list of objects with feature, value, weight, low, median, high, text.
     pub reasons: String,
+    /// What threat lists said of its two sides when it ended.
+    pub intel: Vec<Match>,
 }
 
 impl From<&FlowRecord> for FlowEntry {
@@ -95,6 +98,7 @@ impl From<&FlowRecord> for FlowEntry {
             anomalous: false,
             kind: None,
             reasons: "[]".to_owned(),
+            intel: Vec::new(),
         }
     }
 }
@@ -148,6 +152,8 @@ pub struct FlowFilter {
     pub community_id: Option<String>,
     /// Whether the score reached the threshold.
     pub anomalous: Option<bool>,
+    /// Whether a threat list held one of its sides.
+    pub listed: Option<bool>,
     /// At most this p-value.
     pub most_p_value: Option<f64>,
     /// First packet at this moment or later.
@@ -175,6 +181,7 @@ impl Default for FlowFilter {
             incident: None,
             community_id: None,
             anomalous: None,
+            listed: None,
             most_p_value: None,
             since_ns: 0,
             until_ns: None,
@@ -223,6 +230,11 @@ pub fn reasons_json(reasons: &[Reason]) -> String {
     Value::from_iter(reasons.iter().map(object)).to_string()
 }
 
+/// Matches as the store keeps them; nothing where there are none.
+fn intel_json(found: &[Match]) -> Option<String> {
+    (!found.is_empty()).then(|| serde_json::to_string(found).unwrap_or_default())
+}
+
 /// Adds flows of a file, or of the wire.
 pub(super) fn insert(
     connection: &Connection,
@@ -232,8 +244,8 @@ pub(super) fn insert(
     let mut add = connection.prepare_cached(
         "INSERT INTO flows (file, line, uid, community_id, start_ns, duration_ns, src, src_port, dst, dst_port, protocol,
             service, conn_state, orig_bytes, resp_bytes, orig_packets, resp_packets, score, p_value, severity, anomalous,
-            kind, reasons)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)",
+            kind, reasons, intel)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)",
     )?;
     for flow in flows {
         add.execute(params![
@@ -259,7 +271,8 @@ pub(super) fn insert(
             flow.severity as i64,
             flow.anomalous,
             flow.kind,
-            flow.reasons
+            flow.reasons,
+            intel_json(&flow.intel)
         ])?;
     }
     Ok(())
@@ -267,7 +280,7 @@ pub(super) fn insert(
 
 const COLUMNS: &str = "flows.id, (SELECT path FROM files WHERE files.id = flows.file), line, uid, community_id, start_ns,
     duration_ns, src, src_port, dst, dst_port, protocol, service, conn_state, orig_bytes, resp_bytes, orig_packets,
-    resp_packets, score, p_value, severity, anomalous, kind, reasons";
+    resp_packets, score, p_value, severity, anomalous, kind, reasons, intel";
 
 fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<FlowEntry> {
     let number = |at: usize| -> rusqlite::Result<Option<u64>> {
@@ -301,6 +314,10 @@ fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<FlowEntry> {
         anomalous: row.get(21)?,
         kind: row.get(22)?,
         reasons: row.get(23)?,
+        intel: row
+            .get::<_, Option<String>>(24)?
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default(),
     })
 }
 
@@ -328,6 +345,11 @@ fn conditions(wanted: &FlowFilter, query: &mut Query) {
     }
     if let Some(anomalous) = wanted.anomalous {
         query.and("anomalous = ?", i64::from(anomalous));
+    }
+    match wanted.listed {
+        Some(true) => query.and_is("intel IS NOT NULL"),
+        Some(false) => query.and_is("intel IS NULL"),
+        None => {}
     }
     if let Some(most) = wanted.most_p_value {
         query.and("p_value <= ?", most);

@@ -22,6 +22,11 @@ impl Query {
         self.values.push(value.into());
     }
 
+    /// A condition without a value.
+    pub(super) fn and_is(&mut self, condition: &str) {
+        self.conditions.push(condition.to_owned());
+    }
+
     /// A condition with one of some values.
     pub(super) fn one_of(&mut self, column: &str, values: impl IntoIterator<Item = Value>) {
         let before = self.values.len();

@@ -149,6 +149,13 @@ const MIGRATIONS: &[Step] = &[
 ",
     ),
     Step::Sql(rollup::SCHEMA),
+    // What threat lists said of a flow when it ended: JSON, or nothing.
+    Step::Sql(
+        "
+    ALTER TABLE flows ADD COLUMN intel TEXT;
+    CREATE INDEX flows_by_intel ON flows (start_ns) WHERE intel IS NOT NULL;
+",
+    ),
 ];
 
 /// Version 2: flows come from a log, a capture or the wire, and their addresses are kept as keys hold them, so that a prefix is

@@ -410,9 +410,12 @@ impl Writer {
             let telling = verdict.map(|verdict| (verdict.p_value, verdict.anomalous));
             self.profiles.absorb(&flow.record, telling);
             self.newest = self.newest.max(flow.record.last());
+            // What somebody holds to be bad is worth a look, however ordinary it is.
             if verdict.is_some_and(|verdict| {
-                self.share
-                    .keeps(verdict.score, verdict.p_value, verdict.anomalous)
+                !flow.intel.is_empty()
+                    || self
+                        .share
+                        .keeps(verdict.score, verdict.p_value, verdict.anomalous)
             }) {
                 kept.push(flow);
             }
@@ -437,6 +440,7 @@ impl Writer {
                     anomalous: verdict.anomalous,
                     kind: verdict.kind.map(|kind| kind.name().to_owned()),
                     reasons: reasons_json(&verdict.reasons),
+                    intel: flow.intel.clone(),
                     ..FlowEntry::from(&flow.record)
                 });
             }
