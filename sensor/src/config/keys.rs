@@ -233,6 +233,10 @@ keys! {
     "redis.max_length", Integer, "100000", "Entries that the stream keeps, about; the oldest leave (live).";
     "redis.flows", Flag, "false", "Also every flow that ended (live).";
     "redis.min_severity", Text, "low", "Least severity of the alerts in the stream: low, medium, high or critical (live).";
+    "redis.tls", Flag, "false", "Encrypt the connection to Redis, and be sure that it is Redis (live).";
+    "redis.ca_file", Text, "", "Certificates (PEM) to trust instead of those of the system (live).";
+    "redis.cert_file", Text, "", "Certificate (PEM) to show to Redis; empty shows none (live).";
+    "redis.key_file", Text, "", "Key (PEM) of that certificate (live).";
     "redis.timeout", Duration, "5s", "Longest wait for Redis, at most 1m (live).";
 
     "eve.file", Text, "", "File for EVE JSON as Suricata writes it, relative to output.folder, for example eve.json; empty writes none (live).";

@@ -23,6 +23,12 @@ pub struct Redis {
     pub flows: bool,
     /// Least severity of alerts.
     pub min_severity: Grade,
+    /// Whether the connection is one that nobody reads along.
+    pub tls: bool,
+    /// Authorities to trust instead of those of this machine.
+    pub ca_file: Option<PathBuf>,
+    /// Certificate and key to show.
+    pub own: Option<(PathBuf, PathBuf)>,
     /// Longest wait.
     pub timeout: Duration,
 }
@@ -33,7 +39,29 @@ impl Redis {
         if stream.is_empty() {
             return layers.refused("redis.stream", "wants a key".to_owned());
         }
+        let own = match (
+            layers.file("redis.cert_file")?,
+            layers.file("redis.key_file")?,
+        ) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            _ => {
+                let what =
+                    "a certificate and its key go together: redis.cert_file and redis.key_file";
+                return layers.refused("redis.cert_file", what.to_owned());
+            }
+        };
+        let (tls, ca_file) = (layers.flag_of("redis.tls")?, layers.file("redis.ca_file")?);
+        if !tls && (ca_file.is_some() || own.is_some()) {
+            return layers.refused(
+                "redis.tls",
+                "certificates are for TLS: set redis.tls = true".to_owned(),
+            );
+        }
         Ok(Self {
+            tls,
+            ca_file,
+            own,
             server: layers.endpoint("redis.server", 6379)?,
             username: layers.text("redis.username")?,
             password_file: layers.file("redis.password_file")?,

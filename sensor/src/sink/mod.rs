@@ -26,6 +26,7 @@ pub mod store;
 pub mod summary;
 pub mod syslog;
 pub mod table;
+pub mod tls;
 pub mod told;
 pub mod webhook;
 pub mod zeek;

@@ -1,17 +1,19 @@
 //! Alerts, and by wish flows, as entries of a Redis stream: what a fleet of sensors writes, one place reads.
 
+mod connection;
+
 use std::{path::PathBuf, time::Duration};
 
-use redis::{
-    Connection, ErrorKind, IntoConnectionInfo as _, RedisConnectionInfo, RedisError, Value,
-};
+use redis::{RedisError, Value};
 
+use self::connection::Connection;
 use super::{
     alert::Alert,
     json,
     message::{EndedFlow, Message},
-    notify::{Gate, line, secret},
+    notify::{Gate, hinted, line, secret},
     outlet::{Deliver, DeliveryError, Encode},
+    tls::{Secured, TlsError},
 };
 use crate::{
     config::{self, Endpoint},
@@ -103,6 +105,7 @@ impl Encode for Entries {
 /// Adds entries to a stream.
 pub struct Stream {
     server: Endpoint,
+    tls: Option<Secured>,
     username: String,
     password_file: Option<PathBuf>,
     database: i64,
@@ -115,9 +118,21 @@ pub struct Stream {
 
 impl Stream {
     /// Connects to nobody yet; nothing where the section names no server.
-    pub fn new(settings: &config::Redis) -> Option<Self> {
-        Some(Self {
-            server: settings.server.clone()?,
+    ///
+    /// # Errors
+    /// Certificates that cannot be used.
+    pub fn new(settings: &config::Redis) -> Result<Option<Self>, TlsError> {
+        let Some(server) = settings.server.clone() else {
+            return Ok(None);
+        };
+        let own = settings.own.as_ref();
+        let own = own.map(|(certificate, key)| (certificate.as_path(), key.as_path()));
+        let tls = (settings.tls)
+            .then(|| Secured::new(&server.host, settings.ca_file.as_deref(), own))
+            .transpose()?;
+        Ok(Some(Self {
+            server,
+            tls,
             username: settings.username.clone(),
             password_file: settings.password_file.clone(),
             database: settings.database,
@@ -126,29 +141,46 @@ impl Stream {
             timeout: settings.timeout,
             connection: None,
             said: String::new(),
-        })
+        }))
     }
 
     fn connect(&self) -> Result<Connection, DeliveryError> {
-        let mut login = RedisConnectionInfo::default()
-            .set_db(self.database)
-            .set_lib_name("anomaly-detect", env!("CARGO_PKG_VERSION"));
-        if let Some(file) = &self.password_file {
-            login = login.set_password(secret(file).map_err(DeliveryError::later)?);
-        }
-        if !self.username.is_empty() {
-            login = login.set_username(&self.username);
-        }
-        let address = (self.server.host.as_str(), self.server.port);
-        let connect = || -> Result<Connection, RedisError> {
-            let whom = address.into_connection_info()?.set_redis_settings(login);
-            let connection =
-                redis::Client::open(whom)?.get_connection_with_timeout(self.timeout)?;
-            connection.set_read_timeout(Some(self.timeout))?;
-            connection.set_write_timeout(Some(self.timeout))?;
-            Ok(connection)
+        let password = match &self.password_file {
+            Some(file) => Some(secret(file).map_err(DeliveryError::later)?),
+            None => None,
         };
-        connect().map_err(|error| DeliveryError::later(self.words(&error)))
+        let address = (self.server.host.as_str(), self.server.port);
+        let mut connection = Connection::open(address, self.tls.as_ref(), self.timeout)
+            .map_err(|error| DeliveryError::later(self.words(&error.into())))?;
+        let mut greet = |command: &redis::Cmd| -> Result<Value, DeliveryError> {
+            let answers = connection.ask(&command.get_packed_command(), 1);
+            let answers = answers.map_err(|error| DeliveryError::later(self.words(&error)))?;
+            Ok(answers.into_iter().next().unwrap_or(Value::Nil))
+        };
+        if let Some(password) = password {
+            let mut auth = redis::cmd("AUTH");
+            if !self.username.is_empty() {
+                auth.arg(&self.username);
+            }
+            if let Value::ServerError(error) = greet(auth.arg(password))? {
+                let why = format!("refuses the password: {}", error.code());
+                return Err(DeliveryError::later(line(&why, 300)));
+            }
+        }
+        if self.database != 0
+            && let Value::ServerError(error) = greet(redis::cmd("SELECT").arg(self.database))?
+        {
+            let why = format!("{} {}", error.code(), error.details().unwrap_or_default());
+            return Err(DeliveryError::later(line(&why, 300)));
+        }
+        // Who we are, for CLIENT LIST; a server before 7.2 does not know the command, and need not.
+        for (name, value) in [
+            ("LIB-NAME", "anomaly-detect"),
+            ("LIB-VER", env!("CARGO_PKG_VERSION")),
+        ] {
+            greet(redis::cmd("CLIENT").arg("SETINFO").arg(name).arg(value))?;
+        }
+        Ok(connection)
     }
 
     fn words(&self, error: &RedisError) -> String {
@@ -156,10 +188,7 @@ impl Stream {
             let limit = crate::time::words(self.timeout.as_secs_f64());
             return format!("no answer within {limit}");
         }
-        let what = match error.kind() {
-            ErrorKind::AuthenticationFailed => "refuses the password".to_owned(),
-            _ => error.to_string(),
-        };
+        let what = hinted(&error.to_string(), "redis.ca_file");
         match error.detail() {
             Some(detail) if !what.contains(detail) => line(&format!("{what}: {detail}"), 300),
             _ => line(&what, 300),
@@ -184,8 +213,7 @@ impl Stream {
                 .arg("*")
                 .arg(fields);
         }
-        pipe.ignore_errors();
-        let answers: Vec<Value> = match pipe.query(&mut connection) {
+        let answers = match connection.ask(&pipe.get_packed_pipeline(), entries.len()) {
             Ok(answers) => answers,
             // How many arrived is not known: all of them go again, on another connection.
             Err(error) => return (0, Err(DeliveryError::later(self.words(&error)))),

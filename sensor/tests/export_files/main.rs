@@ -64,6 +64,7 @@ fn told() -> (Vec<EndedFlow>, Vec<Alert>) {
                 record: scored.record.clone(),
                 row: scored.row,
                 verdict: (flows.len() >= 100).then(|| Verdict::from(scored)),
+                intel: Vec::new(),
             });
             Ok(())
         },

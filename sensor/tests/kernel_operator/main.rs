@@ -9,6 +9,9 @@
 //! ```
 #![cfg(target_os = "linux")]
 
+mod full_disk;
+#[path = "../sinks/made.rs"]
+mod made;
 #[path = "../kernel_capture/netns.rs"]
 #[expect(
     dead_code,

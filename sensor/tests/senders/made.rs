@@ -52,6 +52,7 @@ pub(crate) fn flows(number: u64) -> Message {
         },
         row: [f32::NAN; COUNT],
         verdict: None,
+        intel: Vec::new(),
     };
     Message::Flows(Arc::new((0..number).map(flow).collect()))
 }

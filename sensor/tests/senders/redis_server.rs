@@ -19,7 +19,7 @@ use sensor::{
 };
 
 use crate::{
-    made::{config, flows, hostile, message, secret},
+    made::{certificate, config, flows, hostile, message, secret},
     program,
 };
 
@@ -29,23 +29,35 @@ pub(crate) struct Server {
     folder: PathBuf,
     child: Child,
     pub(crate) port: u16,
+    is_tls: bool,
 }
 
 impl Server {
     /// Nothing where there is no redis-server.
     pub(crate) fn start(folder: &Path) -> Option<Self> {
+        Self::with(folder, false)
+    }
+
+    /// The same with TLS only, for clients that show the certificate in the folder.
+    fn start_tls(folder: &Path) -> Option<Self> {
+        certificate(folder);
+        Self::with(folder, true)
+    }
+
+    fn with(folder: &Path, is_tls: bool) -> Option<Self> {
         let program = program::find("redis-server")?;
         // A port that is free now may be taken by the time the server wants it: another, then.
         for _ in 0..5 {
             let free = TcpListener::bind("127.0.0.1:0").expect("a port");
             let port = free.local_addr().expect("an address").port();
             drop(free);
-            let child = spawn(&program, folder, port);
+            let child = spawn(&program, folder, port, is_tls);
             let mut server = Self {
                 program: program.clone(),
                 folder: folder.to_owned(),
                 child,
                 port,
+                is_tls,
             };
             if server.listens() {
                 return Some(server);
@@ -76,7 +88,7 @@ impl Server {
 
     pub(crate) fn restart(&mut self) {
         self.kill();
-        self.child = spawn(&self.program, &self.folder, self.port);
+        self.child = spawn(&self.program, &self.folder, self.port, self.is_tls);
         assert!(self.listens());
     }
 
@@ -101,10 +113,25 @@ impl Server {
     }
 }
 
-fn spawn(program: &Path, folder: &Path, port: u16) -> Child {
+fn spawn(program: &Path, folder: &Path, port: u16, is_tls: bool) -> Child {
+    let port = port.to_string();
+    let tls = [
+        "--port",
+        "0",
+        "--tls-port",
+        &port,
+        "--tls-cert-file",
+        "cert.pem",
+        "--tls-key-file",
+        "key.pem",
+        "--tls-ca-cert-file",
+        "cert.pem",
+    ];
+    let place = if is_tls { &tls[..] } else { &["--port", &port] };
     Command::new(program)
         .current_dir(folder)
-        .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
+        .args(["--bind", "127.0.0.1"])
+        .args(place)
         .args([
             "--save",
             "",
@@ -136,7 +163,9 @@ fn made(server: &Server, folder: &Path, more: &[(&str, &str)]) -> (Entries, Stre
     let settings = config(&settings).redis;
     (
         Entries::new(&settings, "edge-1"),
-        Stream::new(&settings).expect("a server"),
+        Stream::new(&settings)
+            .expect("certificates")
+            .expect("a server"),
     )
 }
 
@@ -238,6 +267,50 @@ fn a_server_that_goes_and_comes_back_gets_the_rest() {
     server.restart();
     assert_eq!(stream.deliver(&parcels), (3, Ok(())));
     assert_eq!(server.entries("anomaly-detect").len(), 3);
+}
+
+#[test]
+fn over_tls_only_who_is_trusted_gets_anything() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some(mut server) = Server::start_tls(folder.path()) else {
+        return;
+    };
+    let [certificate, key] =
+        ["cert.pem", "key.pem"].map(|name| folder.path().join(name).display().to_string());
+    let trusting = [
+        ("redis.tls", "true"),
+        ("redis.flows", "true"),
+        ("redis.ca_file", certificate.as_str()),
+        ("redis.cert_file", &certificate),
+        ("redis.key_file", &key),
+    ];
+    let (mut encode, mut stream) = made(&server, folder.path(), &trusting);
+    let mut parcels = entries(&mut encode, (0..3).map(example));
+    // More than a record of TLS and a segment of TCP hold.
+    encode.encode(&flows(400), &mut parcels);
+    assert_eq!(stream.deliver(&parcels), (403, Ok(())));
+    assert!(stream.said().starts_with("entry "), "{}", stream.said());
+    assert_eq!(stream.deliver(&parcels[..1]), (1, Ok(())), "the connection stays");
+
+    // Killed and back: another handshake, and the rest.
+    server.restart();
+    let (taken, gone) = stream.deliver(&parcels[..2]);
+    assert!(taken == 0 && gone.is_err(), "{taken} {gone:?}");
+    assert_eq!(stream.deliver(&parcels[..2]), (2, Ok(())));
+
+    let refused = |more: &[(&str, &str)]| {
+        let (_, mut stream) = made(&server, folder.path(), more);
+        match stream.deliver(&parcels) {
+            (0, Err(DeliveryError::Later { why, .. })) => why,
+            other => panic!("{more:?}: {other:?}"),
+        }
+    };
+    // Nobody signed for it that the system knows; the key that would cure it is named.
+    let why = refused(&[("redis.tls", "true")]);
+    assert!(why.contains("UnknownIssuer") && why.contains("redis.ca_file"), "{why}");
+    // Without a certificate of our own it wants nothing from us (tls-auth-clients), nor without TLS.
+    refused(&trusting[..3]);
+    refused(&[("redis.timeout", "500ms")]);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use sensor::{
 use sensor_ebpf::flow::{FlowCounters, FlowKey};
 use serde_json::Value;
 
-use super::{format, incident};
+use super::{format, made::incident};
 
 /// A type of Suricata's etc/schema.json, transcribed for the events that we write; objects are closed there
 /// (`additionalProperties: false`) but for what rules and variables carry.
@@ -180,6 +180,7 @@ fn flow(protocol: u8, ports: [u16; 2]) -> EndedFlow {
             kind: Some(Kind::PortScanVertical),
             reasons: Vec::new(),
         }),
+        intel: Vec::new(),
     }
 }
 

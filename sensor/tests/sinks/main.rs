@@ -1,10 +1,15 @@
 //! Sinks against real receivers, and against receivers that fail: over real sockets and real processes.
 
+#[cfg(unix)]
+mod datagrams;
 mod forms;
+mod made;
 #[path = "../support/program.rs"]
 mod program;
 mod receiver;
 mod rsyslog;
+#[cfg(target_os = "linux")]
+mod stdout;
 mod survives;
 mod under_load;
 
@@ -16,11 +21,11 @@ use std::{
 };
 
 use crossbeam::channel::{Sender, bounded};
+use made::alert;
 use sensor::{
     metrics::Metrics,
     score::Severity,
     sink::{
-        alert::{Alert, example},
         message::{Message, Wants},
         outlet::{Bounds, Deliver, Encode, OutletSpec, Outlets, Settings},
         syslog::{Format, Syslog},
@@ -29,22 +34,6 @@ use sensor::{
 
 /// Only a hang takes so long.
 const HANGING: Duration = Duration::from_secs(120);
-
-/// An incident with this number as its id.
-fn alert(number: u64) -> Message {
-    Message::Alert(Arc::new(incident(number)))
-}
-
-fn incident(number: u64) -> Alert {
-    Alert {
-        severity: Severity::High,
-        sentence: "192.0.2.99 tried 200 ports of \"192.0.2.1\" in 4 s".to_owned(),
-        first_ns: 1_700_000_000_000_000_000,
-        last_ns: 1_700_000_004_250_000_000,
-        flow: None,
-        ..example(number)
-    }
-}
 
 /// The number in a syslog message.
 fn number(line: &str) -> Option<u64> {

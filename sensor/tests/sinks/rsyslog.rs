@@ -13,7 +13,8 @@ use sensor::{
     metrics::Metrics,
     sink::{
         outlet::Deliver,
-        syslog::{Secured, ToStream, ToUdp},
+        syslog::{ToStream, ToUdp},
+        tls::Secured,
     },
 };
 

@@ -32,6 +32,7 @@ fn flows(from: u64, count: u64) -> Message {
             record: scored.record.clone(),
             row: scored.row,
             verdict: Some(Verdict::from(&scored)),
+            intel: Vec::new(),
         }
     };
     Message::Flows(Arc::new((0..count).map(flow).collect()))

@@ -119,6 +119,7 @@ impl Sensor {
                 record: scored.record.clone(),
                 row: scored.row,
                 verdict: Some(Verdict::from(&scored)),
+                intel: Vec::new(),
             });
         }
         self.keeping.tell(Message::Flows(Arc::new(ended)));

@@ -106,13 +106,17 @@ fn mail(config: &Config) -> Result<Option<OutletSpec>, Fault> {
     }))
 }
 
-fn redis(config: &Config) -> Option<OutletSpec> {
+fn redis(config: &Config) -> Result<Option<OutletSpec>, Fault> {
     let settings = &config.redis;
-    let stream = Stream::new(settings)?;
-    Some(OutletSpec {
+    let stream = Stream::new(settings)
+        .map_err(|error| Fault::new(code::CONFIG, format!("redis: {error}")))?;
+    let (Some(stream), Some(server)) = (stream, &settings.server) else {
+        return Ok(None);
+    };
+    Ok(Some(OutletSpec {
         name: "redis",
         folder: "redis".to_owned(),
-        target: settings.server.as_ref()?.to_string(),
+        target: server.to_string(),
         wants: Wants {
             alerts: true,
             flows: settings.flows,
@@ -121,7 +125,7 @@ fn redis(config: &Config) -> Option<OutletSpec> {
         deliver: Box::new(stream),
         batch: ADDED,
         gather: Duration::ZERO,
-    })
+    }))
 }
 
 fn roots(read: Result<Roots, RootsError>) -> Result<Roots, Fault> {

@@ -18,7 +18,8 @@ use crate::{
             file::{Rotation, ToFile},
             stdout::ToStdout,
         },
-        syslog::{Format, Secured, Syslog, ToStream, ToUdp, hostname},
+        syslog::{Format, Syslog, ToStream, ToUdp, hostname},
+        tls::Secured,
     },
 };
 

@@ -6,6 +6,6 @@ mod udp;
 
 pub use self::{
     message::{Format, Syslog, hostname},
-    stream::{Secured, TlsError, ToStream},
+    stream::ToStream,
     udp::ToUdp,
 };
