@@ -237,7 +237,7 @@ metrics! {
 
     SinkMessagesTotal, "anomaly_detect_sink_messages_total", Counter, ["sink": SINKS, "state": &["taken", "no_room", "gone"]], "Alerts and flows handed to sinks: taken, lost because the sink's inbox was full, or because the sink is gone.";
 
-    StoreRowsTotal, "anomaly_detect_store_rows_total", Counter, ["table": &["incidents", "flows"], "state": &["written", "left_out", "lost"]], "Incidents and flows for the store: written, left out because an epoch had too many telling ones, and lost because it could not be written for long.";
+    StoreRowsTotal, "anomaly_detect_store_rows_total", Counter, ["table": &["incidents", "flows"], "state": &["written", "left_out", "lost"]], "Incidents and flows for the store: written, left out because an epoch had too many telling ones (of incidents: too many that nobody was told of), and lost because it could not be written for long.";
     StoreBytes, "anomaly_detect_store_bytes", Gauge, [], "Bytes that the store uses.";
     StoreUp, "anomaly_detect_store_up", Gauge, [], "1 while the store can be written.";
     StoreCommitSeconds, "anomaly_detect_store_commit_seconds", Histogram(SECONDS), [], "Time that one transaction of the store took.";

@@ -74,7 +74,8 @@ pub trait Listener {
     fn epoch(&mut self) {}
 }
 
-/// Tells those who keep lists, if the incident was ever told, or would have been were it not muted.
+/// Tells those who keep lists, if the incident was ever told, or would have been were it not muted; and the store alone, if there
+/// was no room for it.
 pub(super) fn quietly(
     incident: &Incident,
     stage: Stage,
@@ -82,10 +83,13 @@ pub(super) fn quietly(
     (budget, coverage): (&Budget, &Coverage),
     listener: &mut dyn Listener,
 ) {
-    if budget.has_told(incident) || budget.has_muted(incident) {
+    let is_listed = budget.has_told(incident) || budget.has_muted(incident);
+    // What nobody is told of is over when it moves no more: nobody is told of that either.
+    let is_untold = budget.is_untold(incident) && stage != Stage::Over;
+    if is_listed || is_untold {
         listener.incident(&News {
             incident,
-            stage,
+            stage: if is_listed { stage } else { Stage::Untold },
             model,
             has_bundle: false,
             coverage: coverage.since(incident.first),

@@ -108,6 +108,17 @@ impl Summary {
         ranked
     }
 
+    /// Incidents for which there was no room in the budget, most evidence first, so many at most.
+    pub fn untold(&self, most: usize) -> Vec<&Incident> {
+        let Some(budget) = &self.budget else {
+            return Vec::new();
+        };
+        let mut ranked = self.incidents.ranked();
+        ranked.retain(|incident| !self.is_muted(incident) && !budget.has_told(incident));
+        ranked.truncate(most);
+        ranked
+    }
+
     /// Incidents that nobody is to be told of, most evidence first.
     pub fn muted(&self) -> Vec<&Incident> {
         let mut ranked = self.incidents.ranked();

@@ -75,6 +75,8 @@ pub(super) fn report_budget(metrics: &Metrics, budget: &Budget) {
     ] {
         metrics.total(Id::AlertsTotal, &[state], number as f64);
     }
+    let labels = ["incidents", "left_out"];
+    metrics.total(Id::StoreRowsTotal, &labels, stats.unkept as f64);
     for severity in &Severity::ALL[1..] {
         if let Some(threshold) = budget.threshold(*severity) {
             metrics.set(Id::AlertThreshold, &[severity.name()], threshold);

@@ -61,6 +61,10 @@ const FREEZE_NS: u64 = 10 * 60 * 1_000_000_000;
 const REMEMBERED: usize = 16_384;
 /// Incidents that wait, at most: beyond, the weakest go.
 const WAITING: usize = 256;
+/// Incidents not told whose numbers are passed on, at most: beyond, the oldest stay as they were.
+const UNTOLD: usize = 1024;
+/// Incidents newly not told that are answered at once, at most: the strongest.
+const UNTOLD_AT_ONCE: usize = 64;
 
 /// An incident to be told.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +92,8 @@ pub struct Stats {
     pub handled: u64,
     /// Times that one had to wait because its host or its kind had told enough.
     pub limited: u64,
+    /// Incidents not told that found no room in what is passed on of such.
+    pub unkept: u64,
 }
 
 /// One rate with its control.
@@ -147,6 +153,9 @@ pub struct Budget {
     muted: BTreeMap<u64, Place>,
     /// Those that were muted, or found to be dealt with, when it was asked last.
     kept_quiet: Vec<(u64, Place)>,
+    /// Those that are not told, and those among them that came when it was asked last.
+    untold: BTreeSet<u64>,
+    newly_untold: Vec<(u64, Place)>,
     limits: Limits,
     stats: Stats,
 }
@@ -165,6 +174,8 @@ impl Budget {
             mutes: Arc::default(),
             muted: BTreeMap::new(),
             kept_quiet: Vec::new(),
+            untold: BTreeSet::new(),
+            newly_untold: Vec::new(),
             limits: Limits::new(settings.by_host, settings.by_kind),
             stats: Stats::default(),
         }
@@ -211,6 +222,7 @@ impl Budget {
         let incidents: &'a Incidents = incidents;
         self.pass(now);
         self.kept_quiet.clear();
+        self.newly_untold.clear();
         let mut alerts = Vec::new();
         let mut candidates: Vec<(u64, &'a Incident)> = Vec::new();
         let is_room = |channel: &Channel| channel.allowance.left() >= 1.0;
@@ -283,9 +295,28 @@ impl Budget {
                     incident,
                     again: false,
                 });
+            } else {
+                self.keep_untold(serial, incident);
             }
         }
         alerts
+    }
+
+    /// Notes that an incident is not told. Candidates come by evidence: the strongest find room.
+    fn keep_untold(&mut self, serial: u64, incident: &Incident) {
+        if self.untold.contains(&serial) {
+            return;
+        }
+        if self.newly_untold.len() >= UNTOLD_AT_ONCE {
+            self.stats.unkept += 1;
+            return;
+        }
+        self.newly_untold
+            .push((serial, (incident.kind, incident.subject)));
+        self.untold.insert(serial);
+        if self.untold.len() > UNTOLD {
+            self.untold.pop_first();
+        }
     }
 
     fn decide(&mut self, serial: u64, incident: &Incident) -> bool {
@@ -321,6 +352,7 @@ impl Budget {
     }
 
     fn remember(&mut self, serial: u64) {
+        self.untold.remove(&serial);
         self.told.insert(serial);
         if self.told.len() > REMEMBERED {
             self.told.pop_first();
@@ -385,6 +417,20 @@ impl Budget {
         found
             .filter_map(|(serial, place)| find(incidents, *serial, *place))
             .collect()
+    }
+
+    /// Incidents that were worth telling when it was asked last, and for which there was no room, most evidence first; each is
+    /// answered once.
+    pub fn newly_untold<'a>(&self, incidents: &'a Incidents) -> Vec<&'a Incident> {
+        let found = self.newly_untold.iter();
+        found
+            .filter_map(|(serial, place)| find(incidents, *serial, *place))
+            .collect()
+    }
+
+    /// Whether this incident is one that nobody was told of for want of room.
+    pub fn is_untold(&self, incident: &Incident) -> bool {
+        self.untold.contains(&incident.serial())
     }
 
     /// Whether it keeps quiet of this incident because of a mute.

@@ -14,11 +14,19 @@ pub enum Stage {
     Progress,
     /// It is over; these are its last numbers.
     Over,
+    /// Nobody is told: there is no room for it in the alert budget, or not enough speaks for it. For the store alone.
+    Untold,
 }
 
 impl Stage {
-    /// All of them, in the order in which an incident passes through them.
-    pub const ALL: [Self; 4] = [Self::New, Self::Grown, Self::Progress, Self::Over];
+    /// All of them, in the order in which an incident passes through them; one that is not told stays where it is.
+    pub const ALL: [Self; 5] = [
+        Self::New,
+        Self::Grown,
+        Self::Progress,
+        Self::Over,
+        Self::Untold,
+    ];
 
     /// Name for files and metric labels.
     pub const fn name(self) -> &'static str {
@@ -27,6 +35,7 @@ impl Stage {
             Self::Grown => "grown",
             Self::Progress => "progress",
             Self::Over => "over",
+            Self::Untold => "untold",
         }
     }
 

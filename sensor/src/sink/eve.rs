@@ -36,6 +36,7 @@ impl Events {
     pub const fn wants(self) -> Wants {
         Wants {
             alerts: self.alert,
+            untold: false,
             flows: self.anomaly || self.flow,
         }
     }

@@ -7,7 +7,7 @@ use crate::{
     features::Row,
     flow::FlowRecord,
     intel::Match,
-    score::{Kind, Reason, Scored, Severity},
+    score::{Kind, Reason, Scored, Severity, Stage},
 };
 
 /// Something to tell.
@@ -95,6 +95,8 @@ impl From<&Scored> for Verdict {
 pub struct Wants {
     /// Incidents.
     pub alerts: bool,
+    /// Also incidents that nobody is told of.
+    pub untold: bool,
     /// Flows that ended.
     pub flows: bool,
 }
@@ -103,22 +105,26 @@ impl Wants {
     /// Incidents only.
     pub const ALERTS: Self = Self {
         alerts: true,
+        untold: false,
         flows: false,
     };
     /// Flows only.
     pub const FLOWS: Self = Self {
         alerts: false,
+        untold: false,
         flows: true,
     };
-    /// Both.
+    /// Everything, also what nobody is told of.
     pub const ALL: Self = Self {
         alerts: true,
+        untold: true,
         flows: true,
     };
 
     /// Whether this is for it.
-    pub const fn wants(self, message: &Message) -> bool {
+    pub fn wants(self, message: &Message) -> bool {
         match message {
+            Message::Alert(alert) if alert.stage == Stage::Untold => self.untold,
             Message::Alert(_) => self.alerts,
             Message::Flows(_) => self.flows,
         }

@@ -12,4 +12,5 @@ mod crash;
 mod muted;
 mod queries;
 mod sensor;
+mod untold;
 mod written;

@@ -144,6 +144,10 @@ impl Sensor {
             let alert = Alert::of_flows(incident, Stage::Progress);
             self.keeping.tell(Message::Alert(Arc::new(alert)));
         }
+        for incident in self.budget.newly_untold(&self.incidents) {
+            let alert = Alert::of_flows(incident, Stage::Untold);
+            self.keeping.tell(Message::Alert(Arc::new(alert)));
+        }
         let moved: Vec<Alert> = self
             .incidents
             .moved()

@@ -37,23 +37,26 @@ pub(in crate::cli) enum StateArg {
     Acknowledged,
     Closed,
     Suppressed,
+    /// What the alert budget kept back
+    Untold,
     All,
 }
 
 impl StateArg {
-    /// The states that are meant; none for any.
+    /// The states that are meant.
     pub(super) fn states(given: &[Self], default: &[State]) -> Vec<State> {
         if given.is_empty() {
             return default.to_vec();
         }
         if given.contains(&Self::All) {
-            return Vec::new();
+            return State::ALL.to_vec();
         }
         let state = |given: &Self| match given {
             Self::Open | Self::All => State::Open,
             Self::Acknowledged => State::Acknowledged,
             Self::Closed => State::Closed,
             Self::Suppressed => State::Suppressed,
+            Self::Untold => State::Untold,
         };
         given.iter().map(state).collect()
     }
@@ -101,6 +104,7 @@ pub(in crate::cli) struct Which {
     anomaly-detect alerts list\n  \
     anomaly-detect alerts list --severity high --since 24h\n  \
     anomaly-detect alerts list --state all --host 10.0.0.0/8 --sort evidence\n  \
+    anomaly-detect alerts list --state untold --sort evidence     what the alert budget kept back\n  \
     anomaly-detect alerts list --format json | jq '.[].sentence'")]
 pub(in crate::cli) struct List {
     #[command(flatten)]

@@ -150,7 +150,7 @@ pub(super) fn list(args: &List) -> Result<u8, Fault> {
         table,
         values: entries.iter().map(|entry| value(entry, None)).collect(),
         columns: &COLUMNS,
-        empty: "no such incident; --state all also lists those that are closed or suppressed",
+        empty: "no such incident; --state all also lists those that are closed, suppressed or untold",
     };
     sheet.write(
         &args.printed.output,

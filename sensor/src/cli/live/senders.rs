@@ -119,6 +119,7 @@ fn redis(config: &Config) -> Result<Option<OutletSpec>, Fault> {
         target: server.to_string(),
         wants: Wants {
             alerts: true,
+            untold: false,
             flows: settings.flows,
         },
         encode: Box::new(Entries::new(settings, &sensor())),

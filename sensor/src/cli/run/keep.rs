@@ -21,6 +21,9 @@ use crate::{
 /// Flows that are held in memory until they are stored, at most: the rarest of them.
 const FLOWS: usize = 100_000;
 
+/// Incidents stored that the alert budget kept back, at most: those for which most speaks.
+const UNTOLD: usize = 1000;
+
 /// Collects while flows are scored.
 pub(super) struct Keep {
     share: Share,
@@ -149,7 +152,11 @@ impl Keep {
                 ..alert
             }
         });
-        let mut incidents: Vec<Alert> = told.chain(muted).collect();
+        let untold = summary.untold(UNTOLD).into_iter().map(|incident| Alert {
+            stage: Stage::Untold,
+            ..alert(incident)
+        });
+        let mut incidents: Vec<Alert> = told.chain(muted).chain(untold).collect();
         for alert in &mut incidents {
             alert.enrich(&self.lists);
         }

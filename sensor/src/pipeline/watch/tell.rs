@@ -67,6 +67,10 @@ impl Watch<'_> {
             let coverage = (&self.budget, &self.coverage);
             quietly(incident, Stage::Progress, model, coverage, listener);
         }
+        for incident in self.budget.newly_untold(&self.incidents) {
+            let coverage = (&self.budget, &self.coverage);
+            quietly(incident, Stage::Untold, model, coverage, listener);
+        }
         report_budget(self.metrics, &self.budget);
         if epoch.is_multiple_of(MOVED_EPOCHS) {
             self.pass_on(model, listener);

@@ -26,7 +26,7 @@ function list(answer, { parameters: given, again }) {
       location.hash = link('incidents', { ...given, ...Object.fromEntries(new FormData(event.target)), offset: '' });
     },
   },
-  h('label', null, 'State', options('state', [['', 'all'], ['open', 'open'], ['acknowledged', 'acknowledged'], ['closed', 'closed'], ['suppressed', 'suppressed']], given)),
+  h('label', null, 'State', options('state', [['', 'all that were told'], ['open', 'open'], ['acknowledged', 'acknowledged'], ['closed', 'closed'], ['suppressed', 'suppressed'], ['untold', 'untold (kept back by the alert budget)']], given)),
   h('label', null, 'At least', options('severity', [['', 'any'], ['low', 'low'], ['medium', 'medium'], ['high', 'high'], ['critical', 'critical']], given)),
   h('label', null, 'Host', h('input', { name: 'host', value: given.host ?? '', placeholder: 'address or prefix', spellcheck: 'false' })),
   h('label', null, 'Kind', h('input', { name: 'kind', value: given.kind ?? '', spellcheck: 'false' })),

@@ -75,6 +75,7 @@ export function draw(answer, { window, again, live }) {
   const { totals, tally } = answer;
   const slots = filled(answer);
   const open = tally.filter((one) => one.state === 'open');
+  const untold = tally.filter((one) => one.state === 'untold').reduce((sum, one) => sum + one.incidents, 0);
   const bySeverity = GRAVEST.map((severity) => [severity, open.filter((one) => one.severity === severity).reduce((sum, one) => sum + one.incidents, 0)]);
   const gravest = bySeverity.find(([, number]) => number > 0);
   const opened = bySeverity.reduce((sum, [, number]) => sum + number, 0);
@@ -100,7 +101,7 @@ export function draw(answer, { window, again, live }) {
       card('Where packets went', h('div', { id: 'packets' }, ledger(answer.ledger)), { note: 'every packet is in one line' }),
       card('Model', model(answer.model), { tools: h('a', { href: link('data', { window }) }, 'scores') }))),
       card('Open incidents', answer.incidents.length ? h('div', { class: 'list' }, answer.incidents.map((one) => incident(one, again, { short: true })))
-        : nothing('None. Nothing stands out that was not seen to.'), { note: 'gravest first', wide: 'wide second', tools: h('a', { href: link('incidents') }, 'all') }),
+        : nothing('None. Nothing stands out that was not seen to.'), { note: 'gravest first', wide: 'wide second', tools: [untold ? h('a', { href: link('incidents', { state: 'untold', window }) }, `${exact(untold)} kept back by the budget`) : null, h('a', { href: link('incidents') }, 'all')] }),
     ),
     h('p', { class: 'foot' }, `${exact(answer.stored.flows)} flows and ${exact(answer.stored.incidents)} incidents stored`,
       answer.inputs ? [' · ', said([answer.inputs].flat().join(', '), 200)] : null,

@@ -56,7 +56,7 @@ impl Gate {
     pub fn admit(&mut self, alert: &Alert) -> Option<Severity> {
         let known = self.told.get_mut(&alert.id);
         match (alert.stage, known) {
-            (Stage::Progress, _) => None,
+            (Stage::Progress | Stage::Untold, _) => None,
             (Stage::Over, known) => {
                 let first = known.map(|told| told.first);
                 self.told.remove(&alert.id);

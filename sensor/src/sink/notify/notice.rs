@@ -75,7 +75,7 @@ impl Notice {
         let name = self.severity.name();
         match self.stage {
             Stage::New => name[..1].to_uppercase() + &name[1..],
-            Stage::Grown | Stage::Progress => format!("Update, {name}"),
+            Stage::Grown | Stage::Progress | Stage::Untold => format!("Update, {name}"),
             Stage::Over => format!("Over, {name}"),
         }
     }

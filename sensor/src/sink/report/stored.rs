@@ -43,7 +43,7 @@ impl Report {
             source,
         };
         let since_ns = since(reader.connection(), lately).map_err(failed)?;
-        let listed = |state: &State| !matches!(state, State::Suppressed);
+        let listed = |state: &State| !matches!(state, State::Suppressed | State::Untold);
         let entries = reader.incidents(&IncidentFilter {
             states: State::ALL.into_iter().filter(listed).collect(),
             since_ns,
@@ -52,11 +52,13 @@ impl Report {
             ..IncidentFilter::default()
         })?;
         let tally = reader.tally(since_ns)?;
-        let number = |wanted: bool| -> u64 {
-            let of = tally.iter().filter(|entry| listed(&entry.state) == wanted);
+        let number = |is_meant: &dyn Fn(&State) -> bool| -> u64 {
+            let of = tally.iter().filter(|entry| is_meant(&entry.state));
             of.map(|entry| entry.incidents).sum()
         };
-        let (told, suppressed) = (number(true), number(false));
+        let told = number(&listed);
+        let suppressed = number(&|state| *state == State::Suppressed);
+        let untold = number(&|state| *state == State::Untold);
         let incidents: Vec<Alert> = entries.into_iter().map(|entry| entry.alert).collect();
         let flows = reader.flows(&FlowFilter {
             anomalous: Some(true),
@@ -102,6 +104,12 @@ impl Report {
             report.summary.push(format!(
                 "{} more incidents are suppressed and not listed.",
                 count(suppressed as f64)
+            ));
+        }
+        if untold > 0 {
+            report.summary.push(format!(
+                "{} more were kept back by the alert budget and are not listed (`alerts list --state untold`).",
+                count(untold as f64)
             ));
         }
         Ok(report)

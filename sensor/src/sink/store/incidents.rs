@@ -85,7 +85,7 @@ pub enum IncidentOrder {
 /// Which incidents are wanted; nothing set wants all.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IncidentFilter {
-    /// In one of these states; none for any.
+    /// In one of these states; none for any but [`State::Untold`], and for any at all where `ids` are given.
     pub states: Vec<State>,
     /// At least as grave.
     pub least: Severity,
@@ -235,8 +235,13 @@ pub(super) fn hear(
             text
         ])?;
     let mute = mutes.of(&alert.host, &alert.kind, alert.last_ns);
-    let mut life = before.map_or_else(Life::default, |(_, life)| life);
-    let was = life;
+    let was = before.map_or_else(Life::default, |(_, life)| life);
+    let mut life = was;
+    if alert.stage.is_telling() {
+        life.tell();
+    } else if alert.stage == Stage::Untold && before.is_none() {
+        life = Life::untold();
+    }
     let change = life.hear(alert.severity, mute.map(|mute: &Mute| mute.id));
     if life != was {
         write_life(connection, &alert.id, &life, change, ("", "", now))?;
@@ -365,6 +370,8 @@ fn conditions(wanted: &IncidentFilter) -> Query {
             "state",
             wanted.states.iter().map(|state| (*state as i64).into()),
         );
+    } else if wanted.ids.is_empty() {
+        query.and("state <> ?", State::Untold as i64);
     }
     if wanted.least > Severity::Info {
         query.and("severity >= ?", wanted.least as i64);

@@ -4,8 +4,12 @@
 //!            acknowledge            close
 //!     open ──────────────▶ acknowledged ─────▶ closed          reopen: acknowledged, closed ─▶ open
 //!      ▲  ◀──── graver ─────────┘ ◀──── graver ──┘
-//!      └── no mute covers it any more ── suppressed ◀── a mute covers it (open, acknowledged)
+//!      └── no mute covers it any more ── suppressed ◀── a mute covers it (open, acknowledged, untold)
+//!
+//!     untold ── it is told after all ─▶ open             untold ── acknowledge, close ─▶ as above
 //! ```
+//!
+//! Untold is what the alert budget kept back: it is there for who looks for it, and calls nobody.
 //!
 //! To acknowledge and to close both say: somebody knows. Both hold until the incident becomes graver than it was then, which opens
 //! it again; a new incident of the same host and kind, after half an hour of quiet, is another one and begins open.
@@ -23,15 +27,18 @@ pub enum State {
     Closed,
     /// Nobody wants to hear of it.
     Suppressed,
+    /// Nobody was told of it, because of the alert budget.
+    Untold,
 }
 
 impl State {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Open,
         Self::Acknowledged,
         Self::Closed,
         Self::Suppressed,
+        Self::Untold,
     ];
 
     /// Name for people and files.
@@ -41,6 +48,7 @@ impl State {
             Self::Acknowledged => "acknowledged",
             Self::Closed => "closed",
             Self::Suppressed => "suppressed",
+            Self::Untold => "untold",
         }
     }
 
@@ -114,10 +122,27 @@ impl Default for Life {
 }
 
 impl Life {
+    /// Of an incident that nobody is told of.
+    pub fn untold() -> Self {
+        Self {
+            state: State::Untold,
+            ..Self::default()
+        }
+    }
+
+    /// It is told after all.
+    pub fn tell(&mut self) {
+        for state in [&mut self.state, &mut self.before] {
+            if *state == State::Untold {
+                *state = State::Open;
+            }
+        }
+    }
+
     /// The incident was heard of, or a mute came or went: how grave it is, and which mute covers it.
     pub fn hear(&mut self, severity: Severity, mute: Option<i64>) -> Option<Change> {
         match (self.state, mute) {
-            (State::Open | State::Acknowledged, Some(_)) => {
+            (State::Open | State::Acknowledged | State::Untold, Some(_)) => {
                 self.before = self.state;
                 self.state = State::Suppressed;
                 self.mute = mute;
@@ -148,9 +173,9 @@ impl Life {
         again
     }
 
-    /// Somebody deals with it. Only what is open can be acknowledged.
+    /// Somebody deals with it. Only what is open can be acknowledged, and what nobody was told of.
     pub fn acknowledge(&mut self, severity: Severity) -> Option<Change> {
-        if self.state != State::Open {
+        if !matches!(self.state, State::Open | State::Untold) {
             return None;
         }
         self.state = State::Acknowledged;
@@ -188,6 +213,7 @@ mod tests {
     #[derive(Clone, Copy, Debug)]
     enum Step {
         Heard(Severity, Option<i64>),
+        Told,
         Acknowledge,
         Close,
         Reopen,
@@ -200,6 +226,7 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             4 => (severity(), proptest::option::of(0_i64..3)).prop_map(|(grave, mute)| Step::Heard(grave, mute)),
+            1 => Just(Step::Told),
             1 => Just(Step::Acknowledge),
             1 => Just(Step::Close),
             1 => Just(Step::Reopen),
@@ -210,8 +237,8 @@ mod tests {
         /// Whatever happens in whatever order: what a person said holds until the incident becomes graver, a mute suppresses
         /// exactly what is not closed and exactly as long as it covers, and each answer tells what changed.
         #[test]
-        fn a_life_keeps_its_promises(steps in proptest::collection::vec(step(), 1..60)) {
-            let mut life = Life::default();
+        fn a_life_keeps_its_promises(untold in proptest::bool::ANY, steps in proptest::collection::vec(step(), 1..60)) {
+            let mut life = if untold { Life::untold() } else { Life::default() };
             let mut now = Severity::Low;
             for step in steps {
                 let before = life;
@@ -220,6 +247,14 @@ mod tests {
                         // An incident never becomes milder.
                         now = now.max(grave);
                         life.hear(now, mute)
+                    }
+                    Step::Told => {
+                        life.tell();
+                        prop_assert!(life.state != State::Untold && life.before != State::Untold);
+                        if before.state != State::Untold {
+                            prop_assert_eq!(life.state, before.state);
+                        }
+                        continue;
                     }
                     Step::Acknowledge => life.acknowledge(now),
                     Step::Close => life.close(now),
@@ -234,18 +269,19 @@ mod tests {
                     Step::Heard(_, None) => {
                         prop_assert_ne!(life.state, State::Suppressed);
                         let dealt = if before.state == State::Suppressed { before.before } else { before.state };
-                        let holds = dealt != State::Open && now <= before.then;
+                        let holds = dealt == State::Untold || (dealt != State::Open && now <= before.then);
                         prop_assert_eq!(life.state, if holds { dealt } else { State::Open });
                     }
+                    Step::Told => {}
                     Step::Heard(..) => {
                         let holds = now <= before.then;
                         prop_assert_eq!(life.state, if holds { State::Closed } else { State::Open });
                     }
                     Step::Acknowledge => prop_assert_eq!(life.state == State::Acknowledged,
-                        matches!(before.state, State::Open | State::Acknowledged)),
+                        matches!(before.state, State::Open | State::Acknowledged | State::Untold)),
                     Step::Close => prop_assert_eq!(life.state, State::Closed),
                     Step::Reopen => prop_assert_eq!(life.state,
-                        if before.state == State::Suppressed { State::Suppressed } else { State::Open }),
+                        if matches!(before.state, State::Suppressed | State::Untold) { before.state } else { State::Open }),
                 }
             }
         }

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 use sensor_ebpf::flow::TimeNs;
 
-use super::{integer, natural};
+use super::{State, integer, natural};
 use crate::sink::rollup;
 
 /// How much the store may keep.
@@ -106,14 +106,23 @@ pub(super) fn expire_rest(
         "DELETE FROM incidents WHERE last_ns < ?1 AND captured = 0",
         [integer(oldest)],
     )?;
+    // What nobody was told of has a quarter of the room: whoever makes many weak incidents moves nothing else out.
+    connection
+        .prepare_cached(
+            "DELETE FROM incidents WHERE id IN
+                (SELECT id FROM incidents WHERE state = ?1 ORDER BY last_ns DESC LIMIT -1 OFFSET ?2)",
+        )?
+        .execute([State::Untold as i64, integer(limits.incidents / 4)])?;
     let have: i64 = connection.query_row("SELECT count(*) FROM incidents", [], |row| row.get(0))?;
     let beyond = natural(have).saturating_sub(limits.incidents);
     if beyond > 0 {
-        // Open ones last.
-        connection.execute(
-            "DELETE FROM incidents WHERE id IN (SELECT id FROM incidents ORDER BY state = 0, last_ns LIMIT ?1)",
-            [integer(beyond)],
-        )?;
+        // Those that nobody was told of first, open ones last.
+        connection
+            .prepare_cached(
+                "DELETE FROM incidents WHERE id IN
+                    (SELECT id FROM incidents ORDER BY state <> ?1, state = 0, last_ns LIMIT ?2)",
+            )?
+            .execute([State::Untold as i64, integer(beyond)])?;
     }
     if !is_below(connection, "life", EVENTS_MOST)? {
         connection.execute(
