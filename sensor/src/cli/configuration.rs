@@ -81,7 +81,10 @@ pub(super) fn explain(args: &ExplainKeys) -> Result<u8, Fault> {
             writeln!(out, "  now {value} ({origin})")?;
         }
         if key.is_taken_running() {
-            writeln!(out, "  a sensor that runs takes it at SIGHUP (systemctl reload)")?;
+            writeln!(
+                out,
+                "  a sensor that runs takes it at SIGHUP (systemctl reload)"
+            )?;
         }
         writeln!(
             out,

@@ -346,7 +346,10 @@ mod tests {
             }
             ids
         };
-        assert_eq!((ids(&before), ids(&after), ids(&other)), (vec![0], vec![1], vec![0, 1]));
+        assert_eq!(
+            (ids(&before), ids(&after), ids(&other)),
+            (vec![0], vec![1], vec![0, 1])
+        );
         assert_eq!(
             before.receive(Duration::from_secs(5)).unwrap_err(),
             RecvTimeoutError::Disconnected,

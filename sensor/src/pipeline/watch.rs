@@ -22,9 +22,7 @@ use crate::{
     capture::{Epoch, Progress},
     features,
     metrics::{Id, Metrics},
-    score::{
-        Budget, BudgetSettings, IncidentSettings, Incidents, Judge, MuteBoard, Scored,
-    },
+    score::{Budget, BudgetSettings, IncidentSettings, Incidents, Judge, MuteBoard, Scored},
     time,
 };
 

@@ -172,10 +172,7 @@ impl Access {
         let Some(token) = &rules.token else {
             return Err(LoginError::Wrong);
         };
-        let mut failures = self
-            .failures
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         failures.retain(|at| at.elapsed() < PENALTY);
         if failures.len() >= TRIES {
             return Err(LoginError::TooMany);
@@ -400,8 +397,13 @@ mod tests {
         std::fs::write(&file, "another-token-of-some-length\n").unwrap();
         access.adopt(&Access::new(all, Some(&file), &[]).unwrap());
         assert!(!shows(&cookie) && !served.knows("sensor.example"));
-        assert_eq!(served.log_in("0123456789abcdef0123"), Err(LoginError::Wrong));
-        assert!(shows(&served.log_in("another-token-of-some-length").unwrap()));
+        assert_eq!(
+            served.log_in("0123456789abcdef0123"),
+            Err(LoginError::Wrong)
+        );
+        assert!(shows(
+            &served.log_in("another-token-of-some-length").unwrap()
+        ));
     }
 
     #[test]

@@ -44,7 +44,13 @@ fn small_disk(folder: &Path) -> io::Result<()> {
     let null = std::ptr::null();
     // SAFETY: the texts end with a zero and live across the calls; the others may be null for this change of propagation.
     of(unsafe {
-        libc::mount(null, c"/".as_ptr(), null, libc::MS_REC | libc::MS_PRIVATE, null.cast())
+        libc::mount(
+            null,
+            c"/".as_ptr(),
+            null,
+            libc::MS_REC | libc::MS_PRIVATE,
+            null.cast(),
+        )
     })?;
     let data = CString::new(DISK)?;
     // SAFETY: as above.
@@ -166,14 +172,26 @@ fn survives(folder: &Path) {
     let (lost_then, waited) = (lost("disk"), waiting());
     println!("of {SENT}: {waited} wait, {lost_then} lost for want of disk");
     assert!(lost_then > 0, "the disk was not full");
-    assert!(waited as usize * MESSAGE_BYTES > MEMORY_BYTES, "memory and disk hold it");
+    assert!(
+        waited as usize * MESSAGE_BYTES > MEMORY_BYTES,
+        "memory and disk hold it"
+    );
     assert_eq!(lost("full"), 0, "the bounds were not reached");
-    let about = |text: &str| said.lock().expect("lock").iter().any(|line| line.contains(text));
-    until("somebody is told", || about("spool of syslog: No space left"));
+    let about = |text: &str| {
+        said.lock()
+            .expect("lock")
+            .iter()
+            .any(|line| line.contains(text))
+    };
+    until("somebody is told", || {
+        about("spool of syslog: No space left")
+    });
 
     // The receiver comes back: everything that was not counted as lost arrives, and there is room again.
     away.1.store(true, Ordering::Relaxed);
-    until("everything that waited", || away.has() as u64 + lost_then == SENT);
+    until("everything that waited", || {
+        away.has() as u64 + lost_then == SENT
+    });
     tell(SENT..SENT + 100);
     until("what came after that", || {
         let came = away.0.lock().expect("lock");
@@ -183,7 +201,11 @@ fn survives(folder: &Path) {
     let left = outlets.stop(PATIENCE);
     assert!(left.iter().all(|one| one.waiting == 0), "{left:?}");
     assert_eq!((lost("disk"), lost("full")), (lost_then, 0));
-    assert_eq!(there.has() as u64, SENT + 100, "the other sink noticed nothing");
+    assert_eq!(
+        there.has() as u64,
+        SENT + 100,
+        "the other sink noticed nothing"
+    );
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod netns;
 mod program;
 mod receivers;
 mod reload;
+mod resources;
 
 use std::{
     collections::BTreeMap,

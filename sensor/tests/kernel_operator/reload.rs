@@ -105,7 +105,9 @@ fn another_configuration_is_taken_and_no_packet_is_lost() {
     assert_eq!(links.len(), 2, "XDP and TCX: {links:?}");
     let before = value(&pair, metrics, UDP).unwrap_or(0.0);
 
-    let sink = pair.b.within(|| UdpSocket::bind("10.77.0.2:0").expect("bind"));
+    let sink = pair
+        .b
+        .within(|| UdpSocket::bind("10.77.0.2:0").expect("bind"));
     let target = sink.local_addr().expect("bound");
     let (over, sent) = (AtomicBool::new(false), AtomicU64::new(0));
     let hang_up = || {
@@ -145,7 +147,11 @@ fn another_configuration_is_taken_and_no_packet_is_lost() {
         hang_up();
         assert_eq!(until(&pair, metrics, REFUSED, 1.0), 1.0);
         assert_eq!(
-            value(&pair, metrics, "anomaly_detect_config_last_reload_successful"),
+            value(
+                &pair,
+                metrics,
+                "anomaly_detect_config_last_reload_successful"
+            ),
             Some(0.0)
         );
         configure("", "c.json", 2000);
@@ -187,5 +193,8 @@ fn another_configuration_is_taken_and_no_packet_is_lost() {
             assert!(seen.insert(port), "port {port} twice, and in {name}");
         }
     }
-    assert!(!folder.0.join("d.json").exists(), "of a configuration that was refused");
+    assert!(
+        !folder.0.join("d.json").exists(),
+        "of a configuration that was refused"
+    );
 }

@@ -290,7 +290,11 @@ fn over_tls_only_who_is_trusted_gets_anything() {
     encode.encode(&flows(400), &mut parcels);
     assert_eq!(stream.deliver(&parcels), (403, Ok(())));
     assert!(stream.said().starts_with("entry "), "{}", stream.said());
-    assert_eq!(stream.deliver(&parcels[..1]), (1, Ok(())), "the connection stays");
+    assert_eq!(
+        stream.deliver(&parcels[..1]),
+        (1, Ok(())),
+        "the connection stays"
+    );
 
     // Killed and back: another handshake, and the rest.
     server.restart();
@@ -307,7 +311,10 @@ fn over_tls_only_who_is_trusted_gets_anything() {
     };
     // Nobody signed for it that the system knows; the key that would cure it is named.
     let why = refused(&[("redis.tls", "true")]);
-    assert!(why.contains("UnknownIssuer") && why.contains("redis.ca_file"), "{why}");
+    assert!(
+        why.contains("UnknownIssuer") && why.contains("redis.ca_file"),
+        "{why}"
+    );
     // Without a certificate of our own it wants nothing from us (tls-auth-clients), nor without TLS.
     refused(&trusting[..3]);
     refused(&[("redis.timeout", "500ms")]);

@@ -187,8 +187,8 @@ fn entries_wait_for_a_redis_that_is_away() {
     ]);
     let entries = Entries::new(&config.redis, "edge-1");
     let stream = Stream::new(&config.redis)
-            .expect("certificates")
-            .expect("a server");
+        .expect("certificates")
+        .expect("a server");
     let redis = spec("redis", Wants::ALL, entries, stream, 500);
     let messages = [message(example(1)), flows(3000), message(example(2))];
     let (standing, left) = run(redis, folder.path(), messages, || server.restart());

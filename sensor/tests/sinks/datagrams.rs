@@ -103,18 +103,24 @@ fn a_slow_receiver_of_datagrams_that_leaves_and_comes_back_misses_nothing() {
         Box::new(OneTooLong(Syslog(format()))),
         Box::new(ToUnixDatagram::new(path.clone())),
     );
-    let (came, has) = (Came::default(), |came: &Came| came.lock().expect("lock").len() as u64);
+    let (came, has) = (Came::default(), |came: &Came| {
+        came.lock().expect("lock").len() as u64
+    });
     // Slower than they come: the socket's queue is full all the while (net.unix.max_dgram_qlen).
     let slow = Receiver::start(&path, Duration::from_micros(200), &came);
     for number in 0..EACH {
         queue.send(alert(number)).expect("open");
     }
-    until("all but the one that is too long", || has(&came) == EACH - 1);
+    until("all but the one that is too long", || {
+        has(&came) == EACH - 1
+    });
     slow.stop(&path);
     for number in EACH..2 * EACH {
         queue.send(alert(number)).expect("open");
     }
-    until("it is noticed that nobody listens", || !board.standings()[0].is_up);
+    until("it is noticed that nobody listens", || {
+        !board.standings()[0].is_up
+    });
     let back = Receiver::start(&path, Duration::ZERO, &came);
     until("the rest", || has(&came) == 2 * EACH - 1);
     drop(queue);

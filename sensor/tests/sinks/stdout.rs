@@ -105,7 +105,10 @@ fn beside_has_all(folder: &Path) {
 fn numbers(lines: impl IntoIterator<Item = String>) -> Vec<u64> {
     let ours = lines.into_iter().filter(|line| line.starts_with('#'));
     ours.map(|text| {
-        let number = text[1..].split(' ').next().and_then(|word| word.parse().ok());
+        let number = text[1..]
+            .split(' ')
+            .next()
+            .and_then(|word| word.parse().ok());
         let number = number.unwrap_or_else(|| panic!("no number: {:.60}", text));
         assert!(text == line(number), "not whole: {number}");
         number
@@ -118,7 +121,9 @@ static ONE: Mutex<()> = Mutex::new(());
 
 #[test]
 fn a_reader_that_sleeps_gets_each_line_whole_and_once() {
-    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _one = ONE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     let folder = tempfile::tempdir().expect("a folder");
     let mut child = spawn(folder.path());
     let mut out = child.stdout.take().expect("piped");
@@ -148,12 +153,19 @@ fn a_reader_that_sleeps_gets_each_line_whole_and_once() {
 
 #[test]
 fn a_reader_that_leaves_ends_nothing_and_the_next_start_writes_the_rest() {
-    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _one = ONE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     let folder = tempfile::tempdir().expect("a folder");
     let mut child = spawn(folder.path());
     let mut reader = BufReader::new(child.stdout.take().expect("piped"));
     let mut lines = Vec::new();
-    while lines.iter().filter(|line: &&String| line.starts_with('#')).count() < 50 {
+    while lines
+        .iter()
+        .filter(|line: &&String| line.starts_with('#'))
+        .count()
+        < 50
+    {
         let mut line = String::new();
         assert!(reader.read_line(&mut line).expect("UTF-8") > 0, "it ended");
         lines.push(line.trim_end().to_owned());

@@ -66,7 +66,12 @@ fn what_finds_no_room_in_the_budget_is_there_for_who_looks() {
     let ids = [entries[0].alert.id.clone()];
     actions.close(&ids, "somebody", "seen").expect("closed");
     let graver = entries[1].alert.host.clone();
-    let number: u32 = graver.rsplit('.').next().expect("a part").parse().expect("a number");
+    let number: u32 = graver
+        .rsplit('.')
+        .next()
+        .expect("a part")
+        .parse()
+        .expect("a number");
     let told = sensor.see(&vec![number; 400], START + 4 * SECOND, 1e-15);
     assert_eq!(told, [(true, graver.clone())], "critical: there is room");
     until(&path, |reader| {
@@ -74,7 +79,10 @@ fn what_finds_no_room_in_the_budget_is_there_for_who_looks() {
             && hosts(reader, &[State::Open]).contains(&graver))
         .then_some(())
     });
-    assert_eq!(hosts(&reader, &[State::Closed]), [entries[0].alert.host.clone()]);
+    assert_eq!(
+        hosts(&reader, &[State::Closed]),
+        [entries[0].alert.host.clone()]
+    );
 }
 
 fn alert(number: u64, stage: Stage) -> Alert {

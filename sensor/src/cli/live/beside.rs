@@ -149,8 +149,12 @@ impl Intel {
             let every_ms = wanted.check_every.as_millis() as u64;
             self.every_ms.store(every_ms, Ordering::Relaxed);
             let before = self.keeper.current();
-            let events =
-                (self.keeper).set(&wanted.lists, &wanted.allow_lists, limits(setup), time::now());
+            let events = (self.keeper).set(
+                &wanted.lists,
+                &wanted.allow_lists,
+                limits(setup),
+                time::now(),
+            );
             // One that is listed no more holds nothing.
             for list in before.lists() {
                 self.metrics.set(Id::IntelEntries, &[&list.name], 0.0);

@@ -4,13 +4,7 @@
 //! All layers are read and checked first, and so are the files that they name. What is wrong changes nothing. What is right is
 //! taken as far as it can be while watching ([`crate::config::Key::is_taken_running`]); which keys want a restart is said.
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::Read as _,
-    sync::mpsc::Sender,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs::File, io::Read as _, sync::mpsc::Sender, time::Duration};
 
 use sha2::{Digest as _, Sha256};
 
@@ -111,8 +105,14 @@ impl Reload {
             ),
         };
         metrics.add(Id::ConfigReloadsTotal, &[label], 1.0);
-        let is_well = result.as_ref().is_ok_and(|outcome| outcome.trouble.is_empty());
-        metrics.set(Id::ConfigLastReloadSuccessful, &[], f64::from(u8::from(is_well)));
+        let is_well = result
+            .as_ref()
+            .is_ok_and(|outcome| outcome.trouble.is_empty());
+        metrics.set(
+            Id::ConfigLastReloadSuccessful,
+            &[],
+            f64::from(u8::from(is_well)),
+        );
         let now = time::now() as f64 / 1e9;
         metrics.set(Id::ConfigLastReloadTimestampSeconds, &[], now);
         if !is_well || !self.setup.quiet {
@@ -146,7 +146,9 @@ impl Reload {
             outlets::SECTIONS.to_vec()
         } else {
             let sections = outlets::SECTIONS.into_iter();
-            sections.filter(|section| changed.contains(section)).collect()
+            sections
+                .filter(|section| changed.contains(section))
+                .collect()
         };
         let specs = outlets::configured_of(&setup, &sinks)?;
         let wanted = &setup.config.dashboard;
@@ -163,12 +165,21 @@ impl Reload {
         let paths = |keys: Vec<&&'static Key>| keys.into_iter().map(|key| key.path).collect();
         let mut outcome = Outcome {
             taken: paths(differing.iter().filter(is_taken).collect()),
-            waiting: paths(differing.iter().filter(|key| !key.is_taken_running()).collect()),
+            waiting: paths(
+                differing
+                    .iter()
+                    .filter(|key| !key.is_taken_running())
+                    .collect(),
+            ),
             trouble: Vec::new(),
         };
         // A file that says something else under the same name.
         for section in changed {
-            if !outcome.taken.iter().any(|path| path.split('.').next() == Some(section)) {
+            if !outcome
+                .taken
+                .iter()
+                .any(|path| path.split('.').next() == Some(section))
+            {
                 outcome.taken.push(section);
             }
         }
@@ -292,7 +303,10 @@ impl Prints {
             }
         }
         let done = texts.into_iter();
-        Self(done.map(|(section, text)| (section, text.finalize().into())).collect())
+        Self(
+            done.map(|(section, text)| (section, text.finalize().into()))
+                .collect(),
+        )
     }
 
     /// Sections in which something is other, there.

@@ -85,7 +85,10 @@ fn a_million_entries_at_size() {
         lists.bytes() as f64 / 1e6,
         grown.map_or_else(
             || "unknown".to_owned(),
-            |(before, after)| format!("grown by {:.1} MB", (after.saturating_sub(before)) as f64 / 1e6)
+            |(before, after)| format!(
+                "grown by {:.1} MB",
+                (after.saturating_sub(before)) as f64 / 1e6
+            )
         ),
     );
     assert!(matches!(events[..], [Event::Read { .. }]), "{events:?}");
@@ -103,10 +106,26 @@ fn a_million_entries_at_size() {
         .collect();
     let names: Vec<String> = (single + nets + v6..all).map(line).collect();
     for (what, (nanoseconds, found), every) in [
-        ("IPv4, listed", look_up(&listed, |one| lists.of_address(*one).count()), true),
-        ("IPv4, not listed", look_up(&others, |one| lists.of_address(*one).count()), false),
-        ("IPv6, listed", look_up(&listed_v6, |one| lists.of_address(*one).count()), true),
-        ("domains, listed", look_up(&names, |one| lists.of_domain(one).len()), true),
+        (
+            "IPv4, listed",
+            look_up(&listed, |one| lists.of_address(*one).count()),
+            true,
+        ),
+        (
+            "IPv4, not listed",
+            look_up(&others, |one| lists.of_address(*one).count()),
+            false,
+        ),
+        (
+            "IPv6, listed",
+            look_up(&listed_v6, |one| lists.of_address(*one).count()),
+            true,
+        ),
+        (
+            "domains, listed",
+            look_up(&names, |one| lists.of_domain(one).len()),
+            true,
+        ),
         (
             "flows, neither side listed",
             look_up(&others, |one| lists.of_flow([*one, *one]).len()),

@@ -83,9 +83,7 @@ impl Scene {
     /// Ends the sinks, so that what they got is written.
     fn end(self) -> tempfile::TempDir {
         drop(self.post);
-        self.reload
-            .into_outlets()
-            .stop(Duration::from_secs(60));
+        self.reload.into_outlets().stop(Duration::from_secs(60));
         self.folder
     }
 }
@@ -131,7 +129,10 @@ fn what_can_be_is_taken_and_what_wants_a_restart_is_named() {
     // Until a restart the key is what it was, and named each time; set back, it is not.
     assert_eq!(scene.reload.setup.config.flow.capacity, 1000);
     let again = scene.reload.take().expect("taken");
-    assert_eq!((again.taken.len(), again.waiting), (0, vec!["flow.capacity"]));
+    assert_eq!(
+        (again.taken.len(), again.waiting),
+        (0, vec!["flow.capacity"])
+    );
     scene.flow(2);
     scene.flow(3);
     let folder = scene.end();
@@ -155,14 +156,26 @@ fn what_is_wrong_changes_nothing_and_says_where() {
     let short = scene.folder.path().join("token");
     fs::write(&short, "short\n").expect("written");
     for (text, why) in [
-        ("[alerts]\n\nper_hots = \"1/hour\"\n", "config.toml:3: unknown key `alerts.per_hots`"),
-        ("[alerts]\nper_host = \"many\"\n", "config.toml:2: alerts.per_host: `many` is no rate"),
+        (
+            "[alerts]\n\nper_hots = \"1/hour\"\n",
+            "config.toml:3: unknown key `alerts.per_hots`",
+        ),
+        (
+            "[alerts]\nper_host = \"many\"\n",
+            "config.toml:2: alerts.per_host: `many` is no rate",
+        ),
         ("[alerts\n", "config.toml:1: not TOML"),
         (
-            &format!("[eve]\nfile = \"b.json\"\n[dashboard]\ntoken_file = {:?}\n", short.display()),
+            &format!(
+                "[eve]\nfile = \"b.json\"\n[dashboard]\ntoken_file = {:?}\n",
+                short.display()
+            ),
             "dashboard.token_file",
         ),
-        ("[mail]\nserver = \"127.0.0.1\"\nfrom = \"a@example.org\"\nto = [\"b@example.org\"]\nca_file = \"/none\"\n", "/none"),
+        (
+            "[mail]\nserver = \"127.0.0.1\"\nfrom = \"a@example.org\"\nto = [\"b@example.org\"]\nca_file = \"/none\"\n",
+            "/none",
+        ),
     ] {
         scene.configure(text);
         let fault = scene.reload.take().expect_err(text).to_string();
@@ -172,7 +185,17 @@ fn what_is_wrong_changes_nothing_and_says_where() {
     assert_eq!(state(&scene), [0.0, 0.0, 1.0]);
     assert!(scene.watch.try_recv().is_err(), "nothing was adjusted");
     assert!(!scene.access.wants_token());
-    assert_eq!(scene.reload.setup.config.alerts.per_host.expect("a rate").alerts, 5);
+    assert_eq!(
+        scene
+            .reload
+            .setup
+            .config
+            .alerts
+            .per_host
+            .expect("a rate")
+            .alerts,
+        5
+    );
     scene.flow(1);
     scene.configure(good);
     scene.reload.read();
