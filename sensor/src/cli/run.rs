@@ -1,9 +1,9 @@
 //! `run`: captures in; features, model, predictions, summary and report out.
 
 mod keep;
+mod top;
 
 use std::{
-    cmp::Reverse,
     collections::HashMap,
     io::Write,
     path::{Path, PathBuf},
@@ -12,6 +12,7 @@ use std::{
 
 use model::Model;
 
+pub(super) use self::top::Top;
 use super::{
     args::{FailOn, Run},
     fault::{Fault, code},
@@ -24,7 +25,7 @@ use crate::{
         self, HostLogs, Spooled, Summary,
         evidence::{self, Keep},
     },
-    score::{Scored, Severity, count, explain},
+    score::{Scored, Severity, count},
     sink::{
         csv::FlowCsv,
         report::Tally,
@@ -271,55 +272,6 @@ fn score(
         tally,
         processes,
     })
-}
-
-/// The most anomalous flows so far.
-pub(super) struct Top {
-    most: usize,
-    flows: Vec<Scored>,
-    /// What a report says of all flows.
-    tally: Tally,
-}
-
-impl Top {
-    pub(super) fn new(most: usize) -> Self {
-        Self {
-            most,
-            flows: Vec::new(),
-            tally: Tally::default(),
-        }
-    }
-
-    pub(super) fn offer(&mut self, scored: &Scored) {
-        self.tally.absorb(scored);
-        let key = |scored: &Scored| {
-            (
-                Reverse(scored.score.to_bits()),
-                scored.record.start(),
-                scored.record.id,
-            )
-        };
-        if self.flows.len() == self.most
-            && self
-                .flows
-                .last()
-                .is_none_or(|last| key(last) <= key(scored))
-        {
-            return;
-        }
-        let at = self.flows.partition_point(|kept| key(kept) <= key(scored));
-        self.flows.insert(at, scored.clone());
-        self.flows.truncate(self.most);
-    }
-
-    pub(super) fn explained(mut self, model: &Model) -> Vec<Scored> {
-        for scored in &mut self.flows {
-            if scored.reasons.is_empty() {
-                scored.reasons = explain(model, &scored.row);
-            }
-        }
-        self.flows
-    }
 }
 
 /// Third pass: packets of the gravest incidents, beside what was made of them.

@@ -1,5 +1,6 @@
 //! From flags to what the stages want.
 
+mod evidence;
 mod keeping;
 
 use std::{
@@ -17,13 +18,8 @@ use super::{
     fault::{Fault, code},
 };
 use crate::{
-    capture::CopySettings,
     config::{Config, Layers, Shape},
-    context, features, flow,
-    pipeline::{
-        self,
-        evidence::{Keep, LiveSettings},
-    },
+    context, features, flow, pipeline,
     score::{
         self,
         store::{self, Store},
@@ -157,35 +153,6 @@ impl Setup {
             return Self::new(common, flags);
         }
         Self::new(&common.with(Some(installed.to_owned())), flags)
-    }
-
-    /// Which packets a live sensor copies, if any.
-    pub(super) fn copies(&self) -> Option<CopySettings> {
-        /// Copies of half a second of a busy link wait here until they are taken.
-        const WAITING_BYTES: u32 = 4 << 20;
-        let evidence = &self.config.evidence;
-        (evidence.packet_bytes > 0).then_some(CopySettings {
-            bytes: evidence.packet_bytes,
-            first_packets: evidence.first_packets,
-            waiting_bytes: WAITING_BYTES,
-        })
-    }
-
-    /// How a live sensor keeps evidence.
-    pub(super) fn evidence(&self) -> LiveSettings {
-        let evidence = &self.config.evidence;
-        LiveSettings {
-            folder: self.folder().join("evidence"),
-            keep: Keep {
-                alerts: evidence.alerts,
-                bytes_per_alert: evidence.bytes_per_alert,
-            },
-            bytes_in_all: evidence.bytes_in_all,
-            watch_p_value: evidence.watch_p_value,
-            watch_packets: evidence.watch_packets,
-            memory_bytes: evidence.memory_bytes,
-            config: self.digest.clone(),
-        }
     }
 
     /// Settings of the stages before the model.

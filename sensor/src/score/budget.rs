@@ -9,14 +9,20 @@
 //! Time is packet time. While a critical incident goes on the threshold is frozen: an attack must not teach the sensor
 //! to keep quiet.
 
+mod channel;
+mod untold;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use model::{Allowance, Control, ControlSettings};
 use sensor_ebpf::flow::TimeNs;
 
+use self::{
+    channel::{Channel, channels},
+    untold::Untold,
+};
 use super::{Incident, Incidents, Kind, Mutes, Severity, Subject, limits::Limits};
 
 /// So many alerts in so much traffic time.
@@ -41,31 +47,12 @@ pub struct Settings {
     pub by_kind: Option<Rate>,
 }
 
-/// Evidence from which an incident is told before anything is known of the traffic: medium severity.
-const START: f64 = 3.5;
-/// Evidence is in decades: a quarter of one for each alert that was, or was not.
-const CONTROL: ControlSettings = ControlSettings {
-    step: 0.25,
-    steps_per_window: 4.0,
-    floor: 0.0,
-    // Critical incidents begin at 9: the threshold never keeps one back.
-    ceiling: 8.999,
-};
-/// Share of a period's alerts that may come at once.
-const AT_ONCE: f64 = 0.5;
-/// Share of those that is kept for critical ones.
-const KEPT: f64 = 0.25;
 /// How long the threshold stays after the last that was heard of a critical incident.
 const FREEZE_NS: u64 = 10 * 60 * 1_000_000_000;
 /// Told incidents that are remembered, at most, and muted ones.
 const REMEMBERED: usize = 16_384;
 /// Incidents that wait, at most: beyond, the weakest go.
 const WAITING: usize = 256;
-/// Incidents not told whose numbers are passed on, at most: beyond, the oldest stay as they were.
-const UNTOLD: usize = 1024;
-/// Incidents newly not told that are answered at once, at most: the strongest.
-const UNTOLD_AT_ONCE: usize = 64;
-
 /// An incident to be told.
 #[derive(Clone, Copy, Debug)]
 pub struct Alert<'a> {
@@ -96,45 +83,6 @@ pub struct Stats {
     pub unkept: u64,
 }
 
-/// One rate with its control.
-#[derive(Debug)]
-struct Channel {
-    rate: Rate,
-    /// Place of the severity whose own it is; nothing for the shared one.
-    own: Option<usize>,
-    per_ns: f64,
-    control: Control,
-    allowance: Allowance,
-}
-
-impl Channel {
-    fn new(rate: Rate, own: Option<usize>) -> Self {
-        let alerts = f64::from(rate.alerts.max(1));
-        let at_once = (alerts * AT_ONCE).max(1.0);
-        Self {
-            rate,
-            own,
-            per_ns: alerts / rate.period_ns.max(1) as f64,
-            control: Control::new(START, CONTROL),
-            allowance: Allowance::new(at_once, at_once * KEPT),
-        }
-    }
-}
-
-/// The channels that were asked for, and which of them each severity has.
-fn channels(settings: &Settings) -> (Vec<Channel>, [Option<usize>; 4]) {
-    let shared = settings.shared.map(|rate| Channel::new(rate, None));
-    let mut channels: Vec<Channel> = shared.into_iter().collect();
-    let mut of = [settings.shared.map(|_| 0); 4];
-    for (at, own) in settings.by_severity.into_iter().enumerate() {
-        if let Some(rate) = own {
-            channels.push(Channel::new(rate, Some(at)));
-            of[at] = Some(channels.len() - 1);
-        }
-    }
-    (channels, of)
-}
-
 type Place = (Kind, Subject);
 
 /// Keeps to the budget.
@@ -153,9 +101,7 @@ pub struct Budget {
     muted: BTreeMap<u64, Place>,
     /// Those that were muted, or found to be dealt with, when it was asked last.
     kept_quiet: Vec<(u64, Place)>,
-    /// Those that are not told, and those among them that came when it was asked last.
-    untold: BTreeSet<u64>,
-    newly_untold: Vec<(u64, Place)>,
+    untold: Untold,
     limits: Limits,
     stats: Stats,
 }
@@ -174,8 +120,7 @@ impl Budget {
             mutes: Arc::default(),
             muted: BTreeMap::new(),
             kept_quiet: Vec::new(),
-            untold: BTreeSet::new(),
-            newly_untold: Vec::new(),
+            untold: Untold::default(),
             limits: Limits::new(settings.by_host, settings.by_kind),
             stats: Stats::default(),
         }
@@ -193,7 +138,7 @@ impl Budget {
             if before.rate == channel.rate {
                 *channel = before;
             } else {
-                channel.control = Control::new(before.control.threshold(), CONTROL);
+                channel.learned(before.control.threshold());
             }
         }
         (self.channels, self.of) = (wanted, of);
@@ -222,7 +167,7 @@ impl Budget {
         let incidents: &'a Incidents = incidents;
         self.pass(now);
         self.kept_quiet.clear();
-        self.newly_untold.clear();
+        self.untold.begin();
         let mut alerts = Vec::new();
         let mut candidates: Vec<(u64, &'a Incident)> = Vec::new();
         let is_room = |channel: &Channel| channel.allowance.left() >= 1.0;
@@ -296,27 +241,11 @@ impl Budget {
                     again: false,
                 });
             } else {
-                self.keep_untold(serial, incident);
+                let place = (incident.kind, incident.subject);
+                self.stats.unkept += u64::from(!self.untold.keep(serial, place));
             }
         }
         alerts
-    }
-
-    /// Notes that an incident is not told. Candidates come by evidence: the strongest find room.
-    fn keep_untold(&mut self, serial: u64, incident: &Incident) {
-        if self.untold.contains(&serial) {
-            return;
-        }
-        if self.newly_untold.len() >= UNTOLD_AT_ONCE {
-            self.stats.unkept += 1;
-            return;
-        }
-        self.newly_untold
-            .push((serial, (incident.kind, incident.subject)));
-        self.untold.insert(serial);
-        if self.untold.len() > UNTOLD {
-            self.untold.pop_first();
-        }
     }
 
     fn decide(&mut self, serial: u64, incident: &Incident) -> bool {
@@ -352,7 +281,7 @@ impl Budget {
     }
 
     fn remember(&mut self, serial: u64) {
-        self.untold.remove(&serial);
+        self.untold.forget(serial);
         self.told.insert(serial);
         if self.told.len() > REMEMBERED {
             self.told.pop_first();
@@ -422,7 +351,7 @@ impl Budget {
     /// Incidents that were worth telling when it was asked last, and for which there was no room, most evidence first; each is
     /// answered once.
     pub fn newly_untold<'a>(&self, incidents: &'a Incidents) -> Vec<&'a Incident> {
-        let found = self.newly_untold.iter();
+        let found = self.untold.newly().iter();
         found
             .filter_map(|(serial, place)| find(incidents, *serial, *place))
             .collect()
@@ -430,7 +359,7 @@ impl Budget {
 
     /// Whether this incident is one that nobody was told of for want of room.
     pub fn is_untold(&self, incident: &Incident) -> bool {
-        self.untold.contains(&incident.serial())
+        self.untold.has(incident.serial())
     }
 
     /// Whether it keeps quiet of this incident because of a mute.
