@@ -124,6 +124,11 @@ async fn attend(
     let mut news = state.feed.as_ref().map(|feed| feed.news.subscribe());
     let mut beat = tokio::time::interval(BEAT);
     let mut seen = print(state.pool.path());
+    // At once, so that the page knows that it is heard: a store that nobody writes to has nothing else to say.
+    let hello = Event::default().event("hello").data("{}");
+    if tell.send(Ok(hello)).await.is_err() {
+        return;
+    }
     loop {
         let event = tokio::select! {
             () = tell.closed() => return,

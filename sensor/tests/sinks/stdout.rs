@@ -109,7 +109,7 @@ fn numbers(lines: impl IntoIterator<Item = String>) -> Vec<u64> {
             .split(' ')
             .next()
             .and_then(|word| word.parse().ok());
-        let number = number.unwrap_or_else(|| panic!("no number: {:.60}", text));
+        let number = number.unwrap_or_else(|| panic!("no number: {text:.60}"));
         assert!(text == line(number), "not whole: {number}");
         number
     })

@@ -5,10 +5,12 @@ use std::{path::Path, time::Instant};
 use sensor::{
     score::{HostMatch, Severity},
     sink::store::{
-        Actions, FlowFilter, FlowOrder, HostFilter, HostOrder, IncidentFilter, IncidentOrder,
-        Limits, Reader, Store,
+        Actions, FileEntry, FlowEntry, FlowFilter, FlowOrder, HostFilter, HostOrder,
+        IncidentFilter, IncidentOrder, Limits, Reader, Store,
     },
 };
+
+use super::made::{SECOND, START};
 
 /// Fills a store by SQL alone: so many flows of 2,000 hosts over 30 days, of which one is in a tenth of all, 5,000 incidents.
 fn fill(path: &Path, flows: u64) {
@@ -241,5 +243,58 @@ fn a_million_flows() {
     );
     for _ in 0..2 {
         measure(&path);
+    }
+}
+
+/// What a bar of a chart counts, where flows end, is what a list of that time holds.
+#[test]
+fn a_time_is_of_beginnings_or_of_ends() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("anomaly.sqlite");
+    let at = |second: u64, duration_ns: Option<u64>| FlowEntry {
+        line: second,
+        start_ns: START + second * SECOND,
+        duration_ns,
+        ..FlowEntry::from(&super::made::record(second, 7, 8, START))
+    };
+    let flows = [
+        at(1, Some(20 * SECOND)),
+        at(12, None),
+        at(18, Some(5 * SECOND)),
+    ];
+    let file = FileEntry {
+        path: "/a".to_owned(),
+        digest: "d".to_owned(),
+        size_bytes: 1,
+        offset_bytes: 1,
+        records: 3,
+        lost: 0,
+        last_ns: START,
+        model: "m".to_owned(),
+    };
+    let mut store = Store::open(&path, Limits::default()).expect("a store");
+    assert!(store.add(&file, &flows).expect("stored"));
+    let reader = Reader::open(&path).expect("a store");
+    for (by_end, seconds) in [(false, [12, 18]), (true, [1, 18])] {
+        let wanted = FlowFilter {
+            since_ns: START + if by_end { 20 } else { 10 } * SECOND,
+            until_ns: Some(START + 30 * SECOND),
+            by_end,
+            order: FlowOrder::Start,
+            ..FlowFilter::default()
+        };
+        let mut found: Vec<u64> = reader
+            .flows(&wanted)
+            .expect("flows")
+            .iter()
+            .map(|flow| (flow.start_ns - START) / SECOND)
+            .collect();
+        found.sort_unstable();
+        assert_eq!(found, seconds, "by_end {by_end}");
+        let plan = reader.plan(&wanted).expect("a plan").join("\n");
+        assert!(
+            plan.contains("flows_by_start") || plan.contains("flows_by_end"),
+            "{plan}"
+        );
     }
 }

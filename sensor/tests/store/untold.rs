@@ -72,7 +72,7 @@ fn what_finds_no_room_in_the_budget_is_there_for_who_looks() {
         .expect("a part")
         .parse()
         .expect("a number");
-    let told = sensor.see(&vec![number; 400], START + 4 * SECOND, 1e-15);
+    let told = sensor.see(&[number; 400], START + 4 * SECOND, 1e-15);
     assert_eq!(told, [(true, graver.clone())], "critical: there is room");
     until(&path, |reader| {
         (hosts(reader, &[State::Untold]).len() == untold - 2

@@ -126,6 +126,7 @@ pub(in crate::cli) fn run(args: &StoredFlows) -> Result<u8, Fault> {
         most_p_value: None,
         since_ns: args.since.unwrap_or(0),
         until_ns: args.until,
+        by_end: false,
         order: match args.sort {
             FlowSort::PValue => FlowOrder::PValue,
             FlowSort::Start => FlowOrder::Start,

@@ -59,6 +59,8 @@ pub(super) fn filter(reader: &Reader, parameters: &Parameters) -> Result<FlowFil
         most_p_value: parameters.number("p")?,
         since_ns: window.as_ref().map_or(0, Window::begin_ns),
         until_ns: window.as_ref().map(Window::end_ns),
+        // As the sums behind the charts: what a bar counts is what it leads to.
+        by_end: true,
         order: match parameters.text("order") {
             Some("start") => FlowOrder::Start,
             Some("bytes") => FlowOrder::Bytes,

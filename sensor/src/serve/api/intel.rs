@@ -88,6 +88,7 @@ pub(super) fn answer(reader: &Reader, parameters: &Parameters) -> Result<Value, 
         listed: Some(true),
         since_ns: window.begin_ns(),
         until_ns: Some(window.end_ns()),
+        by_end: true,
         order: FlowOrder::Start,
         limit: FLOWS,
         ..FlowFilter::default()

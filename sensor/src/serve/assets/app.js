@@ -134,10 +134,16 @@ function later() {
   }, PAUSE_MS);
 }
 
+/** What is shown: a sensor that watches, or a store that is only read; and whether who serves it answers. */
+function sign(answers) {
+  const what = session.live ? 'live' : 'a store, no sensor';
+  const beat = h('i', { class: answers ? (session.live ? 'beat' : 'beat still') : 'beat off' });
+  replace(element('live'), beat, answers ? what : session.live ? 'not connected' : `${what}; dashboard ended`);
+}
+
 function heard(name, told) {
-  const sign = element('live');
-  if (name === 'open') { replace(sign, h('i', { class: 'beat' }), session.live ? 'live' : 'stored'); return; }
-  if (name === 'error') { replace(sign, h('i', { class: 'beat off' }), 'not connected'); return; }
+  if (name === 'open') { sign(true); return; }
+  if (name === 'error') { sign(false); return; }
   if (name === 'pulse') { overview.beat(told); return; }
   if (name === 'incident') {
     if (told.stage === 'new' || told.stage === 'grown' || told.stage === 'New' || told.stage === 'Grown') tell(`${told.severity}: ${told.kind}, ${told.host}`);
@@ -160,6 +166,8 @@ async function begin() {
   session = await get('session');
   if (!session.admitted) { gate(); return; }
   replace(element('about'), said(session.about, 60));
+  // A store is shown, whether or not news of it come.
+  if (!session.live) sign(true);
   source?.close();
   await show();
   source = listen(heard);

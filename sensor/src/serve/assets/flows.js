@@ -42,7 +42,7 @@ const listed = (flow) => [...new Set(flow.intel.map((found) => found.list))].map
 function list(answer, { parameters: given }) {
   const { offset, limit, count: found } = answer;
   const also = FILTERS.filter((name) => given[name] && ['incident', 'community_id', 'from', 'to', 'p'].includes(name))
-    .map((name) => h('span', { class: 'chip' }, `${name} ${name === 'from' || name === 'to' ? moment(Number(given[name])) : ''}`, name === 'from' || name === 'to' ? null : said(given[name], 40),
+    .map((name) => h('span', { class: 'chip' }, `${name === 'from' ? 'ended from' : name === 'to' ? 'ended before' : name} ${name === 'from' || name === 'to' ? moment(Number(given[name])) : ''}`, name === 'from' || name === 'to' ? null : said(given[name], 40),
       h('a', { href: link('flows', { ...given, [name]: '', offset: '' }), 'aria-label': `without ${name}` }, ' ×')));
   const pages = h('div', { class: 'pages' },
     offset > 0 ? h('a', { href: link('flows', { ...given, offset: Math.max(0, offset - limit) || '' }) }, '← before') : null,

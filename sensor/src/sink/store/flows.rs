@@ -160,6 +160,8 @@ pub struct FlowFilter {
     pub since_ns: TimeNs,
     /// First packet before this moment.
     pub until_ns: Option<TimeNs>,
+    /// Whether these moments are about the last packet instead: sums over all flows count a flow where it ends.
+    pub by_end: bool,
     /// Order of the answers.
     pub order: FlowOrder,
     /// Answers at most.
@@ -185,6 +187,7 @@ impl Default for FlowFilter {
             most_p_value: None,
             since_ns: 0,
             until_ns: None,
+            by_end: false,
             order: FlowOrder::default(),
             limit: 100,
             offset: 0,
@@ -354,13 +357,17 @@ fn conditions(wanted: &FlowFilter, query: &mut Query) {
     if let Some(most) = wanted.most_p_value {
         query.and("p_value <= ?", most);
     }
+    let moment = if wanted.by_end { ENDS } else { "start_ns" };
     if wanted.since_ns > 0 {
-        query.and("start_ns >= ?", integer(wanted.since_ns));
+        query.and(&format!("{moment} >= ?"), integer(wanted.since_ns));
     }
     if let Some(until) = wanted.until_ns {
-        query.and("start_ns < ?", integer(until));
+        query.and(&format!("{moment} < ?"), integer(until));
     }
 }
+
+/// Last packet, in the words of the index of it.
+const ENDS: &str = "start_ns + ifnull(duration_ns, 0)";
 
 const fn order(order: FlowOrder) -> &'static str {
     match order {

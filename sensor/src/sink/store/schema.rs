@@ -151,10 +151,9 @@ const MIGRATIONS: &[Step] = &[
     Step::Sql(rollup::SCHEMA),
     // What threat lists said of a flow when it ended: JSON, or nothing.
     Step::Sql(
-        "
-    ALTER TABLE flows ADD COLUMN intel TEXT;
-    CREATE INDEX flows_by_intel ON flows (start_ns) WHERE intel IS NOT NULL;
-",
+        "ALTER TABLE flows ADD COLUMN intel TEXT;
+         CREATE INDEX flows_by_intel ON flows (start_ns) WHERE intel IS NOT NULL;
+         CREATE INDEX flows_by_end ON flows (start_ns + ifnull(duration_ns, 0));",
     ),
 ];
 
