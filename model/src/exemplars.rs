@@ -3,6 +3,7 @@
 
 use crate::baseline::Profile;
 use crate::{Rows, Transform};
+use std::sync::OnceLock;
 
 /// Rows kept.
 pub(crate) const MOST: usize = 128;
@@ -12,18 +13,21 @@ const CANDIDATES: usize = 1024;
 const ORDINARY: f64 = 0.75;
 
 /// Ordinary rows, as they were.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Exemplars {
     rows: Rows,
-    /// Where each of their values lies, for comparing: see [`rank`].
-    ranks: Vec<f32>,
+    /// Where each of their values lies, for comparing: see [`ranks`]. Worked out when they are first compared, since
+    /// loading a model to score does not.
+    ranks: OnceLock<Vec<f32>>,
 }
 
 impl Exemplars {
     /// From rows that were read or picked.
-    pub(crate) fn new(rows: Rows, profiles: &[Profile]) -> Self {
-        let ranks = rows.iter().flat_map(|row| ranks(row, profiles)).collect();
-        Self { rows, ranks }
+    pub(crate) fn new(rows: Rows) -> Self {
+        Self {
+            rows,
+            ranks: OnceLock::new(),
+        }
     }
 
     /// Picks from the rows at `judges`, whose scores these are, rows that lie far from each other (farthest first,
@@ -37,7 +41,7 @@ impl Exemplars {
         for &at in order.iter().step_by(step) {
             table.push(rows.row(judges[at] as usize));
         }
-        let all = Self::new(table, profiles);
+        let all = Self::new(table);
         let mut kept = Rows::with_columns(rows.columns);
         let mut nearest = vec![f32::INFINITY; all.rows.len()];
         // The most ordinary is the first of the order, and the first kept.
@@ -45,14 +49,18 @@ impl Exemplars {
         while kept.len() < MOST && nearest[next] > 0.0 {
             kept.push(all.rows.row(next));
             for (at, near) in nearest.iter_mut().enumerate() {
-                *near = near.min(distance(all.ranks_of(at), all.ranks_of(next), profiles));
+                *near = near.min(distance(
+                    all.ranks_of(at, profiles),
+                    all.ranks_of(next, profiles),
+                    profiles,
+                ));
             }
             next = (0..nearest.len())
                 .rev()
                 .max_by(|&a, &b| nearest[a].total_cmp(&nearest[b]))
                 .unwrap_or(0);
         }
-        Self::new(kept, profiles)
+        Self::new(kept)
     }
 
     pub(crate) fn rows(&self) -> &Rows {
@@ -68,15 +76,19 @@ impl Exemplars {
     ) -> Vec<(usize, f32)> {
         let place: Vec<f32> = ranks(row, profiles).collect();
         let mut all: Vec<(usize, f32)> = (0..self.rows.len())
-            .map(|at| (at, distance(&place, self.ranks_of(at), profiles)))
+            .map(|at| (at, distance(&place, self.ranks_of(at, profiles), profiles)))
             .collect();
         all.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
         all.truncate(count);
         all
     }
 
-    fn ranks_of(&self, at: usize) -> &[f32] {
-        &self.ranks[at * self.rows.columns..][..self.rows.columns]
+    fn ranks_of(&self, at: usize, profiles: &[Profile]) -> &[f32] {
+        let all = || {
+            let rows = self.rows.iter();
+            rows.flat_map(|row| ranks(row, profiles)).collect()
+        };
+        &self.ranks.get_or_init(all)[at * self.rows.columns..][..self.rows.columns]
     }
 }
 

@@ -182,7 +182,7 @@ impl Model {
         calibration: Calibration,
         exemplars: Rows,
     ) -> Self {
-        let exemplars = Exemplars::new(exemplars, &profiles);
+        let exemplars = Exemplars::new(exemplars);
         let quantiser = Quantiser::new(&profiles, &cuts);
         let walker = Walker::new(&forest);
         let threshold = calibration.threshold(info.settings.contamination);
