@@ -1,7 +1,7 @@
 //! Walks level-shared trees with AVX-512 VBMI, 64 rows at a time: as `avx2`, but a look-up in 64 bytes is one
 //! `vpermb` and one in 128 bytes one `vpermi2b`.
 
-use crate::mux::{self, Program};
+use crate::mux::Program;
 use crate::search::{STRIP, Search};
 use crate::walk::{BLOCK, LevelWalk};
 use std::arch::x86_64::*;
@@ -31,9 +31,9 @@ pub(crate) fn level_shared(trees: &[LevelWalk], codes: &[u8], start: usize, sums
     }
 }
 
-/// As [`Program::run`], for up to [`LANES`] rows.
+/// As [`Program::run`], with vectors of [`LANES`] rows.
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-pub(crate) fn ordinary(
+pub(crate) fn ordinary<const COUNT: usize>(
     program: &Program,
     codes: &[u8],
     start: usize,
@@ -41,31 +41,38 @@ pub(crate) fn ordinary(
     sums: &mut [u32],
 ) {
     let low_bytes = _mm512_set1_epi16(0xff);
-    // A column is four lines of codes, of which one is walked.
-    let (lines, _) = codes[start..].as_chunks::<LANES>();
-    let mut from = 0;
-    for trees in program.trees.chunks(mux::TREES_PER_SUM) {
-        let (mut even, mut odd) = (_mm512_setzero_si512(), _mm512_setzero_si512());
-        for &(end, result) in trees {
-            for pick in &program.picks[from..end] {
-                let code = load(&lines[usize::from(pick.column) * (BLOCK / LANES)]);
-                let left = load(&operands[usize::from(pick.left)]);
-                let right = load(&operands[usize::from(pick.right)]);
-                let above = _mm512_cmpgt_epu8_mask(code, _mm512_set1_epi8(pick.threshold as i8));
-                let out = _mm512_mask_blend_epi8(above, left, right);
-                let slot = operands[usize::from(pick.out)].as_mut_ptr();
-                // SAFETY: the slot is 64 bytes long, and the store needs no alignment.
-                unsafe { _mm512_storeu_si512(slot.cast(), out) };
+    let mut run = program.on::<LANES>(COUNT, codes, start, operands);
+    for groups in run.sums() {
+        let mut even = [_mm512_setzero_si512(); COUNT];
+        let mut odd = even;
+        for group in groups {
+            for pick in run.picks(group) {
+                let threshold = _mm512_set1_epi8(pick.threshold as i8);
+                let mut picked = [_mm512_setzero_si512(); COUNT];
+                for (i, picked) in picked.iter_mut().enumerate() {
+                    let [code, left, right] = run.read(pick, i);
+                    let above = _mm512_cmpgt_epu8_mask(load(code), threshold);
+                    *picked = _mm512_mask_blend_epi8(above, load(left), load(right));
+                }
+                for (i, picked) in picked.into_iter().enumerate() {
+                    // SAFETY: the slot is 64 bytes long, and the store needs no alignment.
+                    unsafe { _mm512_storeu_si512(run.out(pick, i).cast(), picked) };
+                }
             }
-            from = end;
-            let paths = load(&operands[usize::from(result)]);
-            even = _mm512_add_epi16(even, _mm512_and_si512(paths, low_bytes));
-            odd = _mm512_add_epi16(odd, _mm512_srli_epi16::<8>(paths));
+            for i in 0..COUNT {
+                for paths in run.results(group, i) {
+                    let paths = load(paths);
+                    even[i] = _mm512_add_epi16(even[i], _mm512_and_si512(paths, low_bytes));
+                    odd[i] = _mm512_add_epi16(odd[i], _mm512_srli_epi16::<8>(paths));
+                }
+            }
         }
-        let (even, odd) = (store(even), store(odd));
-        for (row, sum) in sums.iter_mut().enumerate() {
-            let half = if row % 2 == 0 { &even } else { &odd };
-            *sum += u32::from(half[row / 2]);
+        for (sums, (even, odd)) in sums.chunks_mut(LANES).zip(even.into_iter().zip(odd)) {
+            let (even, odd) = (store(even), store(odd));
+            for (row, sum) in sums.iter_mut().enumerate() {
+                let half = if row % 2 == 0 { &even } else { &odd };
+                *sum += u32::from(half[row / 2]);
+            }
         }
     }
 }

@@ -322,19 +322,37 @@ fn walk_many(
             unsafe { avx2::level_shared(trees, codes, start, &mut left[..count]) };
             Some(avx2::LANES)
         }
-        (Path::Avx512, Compiled::Ordinary { program, .. }) if left.len() > mux::LANES => {
-            let count = left.len().min(avx512::LANES);
+        (Path::Avx512, Compiled::Ordinary { program, .. }) => {
+            let vectors = left.len().div_ceil(avx512::LANES).min(mux::VECTORS);
+            let rows = vectors * avx512::LANES;
+            let count = left.len().min(rows);
+            let left = &mut left[..count];
             let operands = scratch.wide_operands.as_chunks_mut().0;
+            let walk = match vectors {
+                1 => avx512::ordinary::<1>,
+                2 => avx512::ordinary::<2>,
+                3 => avx512::ordinary::<3>,
+                _ => avx512::ordinary::<{ mux::VECTORS }>,
+            };
             // SAFETY: likewise AVX-512.
-            unsafe { avx512::ordinary(program, codes, start, operands, &mut left[..count]) };
-            Some(avx512::LANES)
+            unsafe { walk(program, codes, start, operands, left) };
+            Some(rows)
         }
-        (Path::Avx2 | Path::Avx512, Compiled::Ordinary { program, .. }) => {
-            let count = left.len().min(mux::LANES);
+        (Path::Avx2, Compiled::Ordinary { program, .. }) => {
+            let vectors = left.len().div_ceil(mux::LANES).min(mux::VECTORS);
+            let rows = vectors * mux::LANES;
+            let count = left.len().min(rows);
+            let left = &mut left[..count];
             let operands = scratch.operands.as_chunks_mut().0;
+            let walk = match vectors {
+                1 => mux::Program::run::<1>,
+                2 => mux::Program::run::<2>,
+                3 => mux::Program::run::<3>,
+                _ => mux::Program::run::<{ mux::VECTORS }>,
+            };
             // SAFETY: likewise.
-            unsafe { program.run(codes, start, operands, &mut left[..count]) };
-            Some(mux::LANES)
+            unsafe { walk(program, codes, start, operands, left) };
+            Some(rows)
         }
     }
 }

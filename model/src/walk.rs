@@ -83,7 +83,10 @@ impl Walker {
                 let mut nodes = Vec::new();
                 let mut roots = Vec::new();
                 #[cfg(target_arch = "x86_64")]
-                let mut program = Program::default();
+                let program = Program::new(trees.iter().zip(&paths).map(|(tree, paths)| {
+                    let paths = paths.iter().map(|&path| fixed(path));
+                    (&tree[..], paths.collect())
+                }));
                 for (tree, paths) in trees.iter().zip(&paths) {
                     let root = nodes.len();
                     nodes.push(Step {
@@ -92,8 +95,6 @@ impl Walker {
                         threshold: NEVER,
                         path: 0,
                     });
-                    #[cfg(target_arch = "x86_64")]
-                    program.push(tree, &mut paths.iter().map(|&path| fixed(path)));
                     let mut paths = paths.iter().map(|&path| fixed(path));
                     let height = lay(&mut tree.iter(), &mut paths, &mut nodes, root);
                     roots.push((root as u32, height));
