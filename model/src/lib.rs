@@ -47,6 +47,7 @@ mod merge;
 #[cfg(target_arch = "x86_64")]
 mod mux;
 mod names;
+mod online_quantile;
 mod parallel;
 #[cfg(test)]
 mod peer;
@@ -72,6 +73,7 @@ pub use ensemble::AutoencoderInfo;
 pub use explain::{Contribution, Explanation};
 pub use forest::{NodeView, TreeView};
 pub use merge::MergeError;
+pub use online_quantile::OnlineQuantile;
 pub use publish::{Pin, Published};
 pub use rows::Rows;
 pub use schema::{Column, Schema, SchemaMismatch, Transform};

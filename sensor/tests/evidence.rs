@@ -104,6 +104,18 @@ fn a_bundle_that_was_changed_does_not_hold() {
     fails("the p-value", 1, "the p-value does not come out again");
     changed(&|value| flip(&mut value["contributions"][0]["weight_bits"]));
     fails("a weight", 1, "the explanation does not come out again");
+    changed(&|value| {
+        let verdict = &mut value["prediction"]["verdict"];
+        let other = if *verdict == "normal" {
+            "anomaly"
+        } else {
+            "normal"
+        };
+        *verdict = Value::from(other);
+    });
+    fails("the verdict", 1, "the prediction does not come out again");
+    changed(&|value| value["prediction"]["limit_bits"] = Value::from("3fe0000000000000"));
+    fails("a limit that nothing sets", 1, "the limit of p-values");
     // A feature of the flow itself, by so little that no tree may notice.
     changed(&|value| {
         let features = value["features"].as_array_mut().expect("features");

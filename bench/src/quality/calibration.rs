@@ -3,48 +3,31 @@
 //!
 //! A line's note holds its figures: there is nothing to rank where there is one class.
 
-use std::{collections::HashMap, io::BufRead as _, path::Path};
+mod streams;
 
-use flate2::read::MultiGzDecoder;
-use model::{Column, Control, ControlSettings, Model, Rows, Schema, Settings, Transform};
+use std::path::Path;
+
+use model::{Model, OnlineQuantile, Rows, Settings};
 use sensor::{
     features,
-    pipeline::{self, Batch},
+    pipeline::Batch,
     score::{Budget, BudgetSettings, IncidentSettings, Incidents, Judge, Rate, Scored},
 };
 
+use self::streams::{Stream, iot_rows, kdd_normals};
 use super::{Options, Part, QualityError, ResultRow};
 
 const KDD: &str = "labelled-flow-tables/kddcup99-10percent.gz";
 const IOT: &str = "iot-sentinel-benign/iot-sentinel.pcap.zst";
-
-/// How rows are controlled: a quarter of a decade for each alarm, a window of one expected alarm.
-const CONTROL: ControlSettings = ControlSettings {
-    step: 0.25,
-    steps_per_window: 8.0,
-    floor: 0.0,
-    ceiling: 12.0,
-};
 
 /// Everything this group measures.
 pub(crate) fn measure(data: &Path, options: &Options) -> Result<Vec<ResultRow>, QualityError> {
     let mut lines = Vec::new();
     let kdd = kdd_normals(&data.join(KDD))?;
     let (iot, batch) = iot_rows(&data.join(IOT))?;
-    for (name, part, schema, rows) in [
-        ("kdd99 normals", Part::ChosenOn, kdd.0, kdd.1),
-        ("iot-sentinel", Part::Confirmed, features::schema(), iot),
-    ] {
+    for (stream, flows) in [(kdd, None), (iot, Some(&batch))] {
         for (order, target) in [("shuffled", 1e-2), ("in time", 1e-2), ("in time", 1e-3)] {
-            lines.push(rates(
-                name,
-                part,
-                &schema,
-                &rows,
-                order,
-                target,
-                options.seeds,
-            )?);
+            lines.push(rates(&stream, flows, order, target, options.seeds)?);
         }
     }
     for alerts in [5, 20, 60] {
@@ -54,135 +37,51 @@ pub(crate) fn measure(data: &Path, options: &Options) -> Result<Vec<ResultRow>, 
     Ok(lines)
 }
 
-/// Normal rows in file order.
-fn kdd_normals(path: &Path) -> Result<(Schema, Rows), QualityError> {
-    let file = std::fs::File::open(path).map_err(|_| QualityError::Absent(path.to_owned()))?;
-    let bad = |what: String| QualityError::Data {
-        path: path.to_owned(),
-        what,
-    };
-    const NAMES: [usize; 3] = [1, 2, 3];
-    let columns = (0..41).map(|at| {
-        let transform = match at {
-            1..=3 => Transform::Categorical,
-            24..=30 | 33..=40 => Transform::Linear,
-            _ => Transform::SignedLog,
-        };
-        Column::new(format!("f{at}"), "1", transform)
-    });
-    let schema = Schema::new(columns.collect());
-    let mut rows = Rows::with_columns(41);
-    let mut names: [HashMap<String, f32>; 41] = std::array::from_fn(|_| HashMap::new());
-    let mut values = Vec::with_capacity(41);
-    for line in std::io::BufReader::new(MultiGzDecoder::new(file)).lines() {
-        let line = line.map_err(|error| bad(error.to_string()))?;
-        let Some(line) = line.strip_suffix("normal.") else {
-            continue;
-        };
-        values.clear();
-        for (at, field) in line.trim_end_matches(',').split(',').enumerate() {
-            if at >= 41 {
-                return Err(bad("more than 41 features".to_owned()));
-            }
-            let value = if NAMES.contains(&at) {
-                let next = names[at].len() as f32;
-                *names[at].entry(field.to_owned()).or_insert(next)
-            } else {
-                field
-                    .parse()
-                    .map_err(|_| bad(format!("`{field}` is no number")))?
-            };
-            values.push(value);
-        }
-        if values.len() != 41 {
-            return Err(bad(format!("{} features", values.len())));
-        }
-        rows.push(&values);
-    }
-    Ok((schema, rows))
-}
-
-/// Rows of the benign capture in order, and the records they belong to.
-fn iot_rows(path: &Path) -> Result<(Rows, Batch), QualityError> {
-    if !path.exists() {
-        return Err(QualityError::Absent(path.to_owned()));
-    }
-    let settings = pipeline::Settings {
-        flow: sensor::flow::Settings {
-            checkpoints: true,
-            ..sensor::flow::Settings::default()
-        },
-        ..pipeline::Settings::default()
-    };
-    let mut all = Batch::new();
-    let inputs = [path.to_owned()];
-    pipeline::flows(&inputs, &settings, &mut |_| {}, &mut |batch| {
-        for flow in batch.drain(..) {
-            all.push(flow);
-        }
-        Ok(())
-    })
-    .map_err(|error| QualityError::Sensor(error.to_string()))?;
-    let mut rows = Rows::with_columns(features::MODEL_COUNT);
-    for (_, row) in &all {
-        rows.push(&features::model_row(row));
-    }
-    Ok((rows, all))
-}
-
 /// Trains on the first third of the rows, in the order given, and counts alarms among the others: by the calibrated
-/// threshold alone, and under control.
+/// threshold alone, and under online control, as the program does it. Where there are `flows`, in their order, what counts is
+/// what the program says of them, its incidents and the rows that these keep from teaching included.
 fn rates(
-    name: &str,
-    part: Part,
-    schema: &Schema,
-    rows: &Rows,
+    stream: &Stream,
+    flows: Option<&Batch>,
     order: &str,
     target: f64,
     seeds: u32,
 ) -> Result<ResultRow, QualityError> {
-    let width = schema.len();
+    let rows = &stream.rows;
     let (mut fixed, mut controlled) = (Vec::new(), Vec::new());
-    let mut tested = 0;
+    let (mut tested, mut least) = (0, target);
     for seed in 0..seeds {
         let mut places: Vec<usize> = (0..rows.len()).collect();
         if order == "shuffled" {
             places.sort_by_key(|place| mix(*place as u64 ^ (u64::from(seed) << 40)));
         }
         let (learn, watch) = places.split_at(rows.len() / 3);
-        let mut baseline = Rows::with_columns(width);
+        let mut baseline = Rows::with_columns(stream.schema.len());
         for place in learn {
             baseline.push(rows.row(*place));
         }
         let settings = Settings {
             seed: u64::from(seed),
+            contamination: target,
             ..Settings::default()
         };
-        let model = Model::train(&baseline, schema, &settings)?;
-        let values: Vec<f32> = watch
-            .iter()
-            .flat_map(|place| rows.row(*place))
-            .copied()
-            .collect();
-        let mut scores = vec![0.0; watch.len()];
-        model.scorer().score(&values, &mut scores);
-        let mut control = Control::new(-target.log10(), CONTROL);
-        let mut alarms = 0u64;
-        for score in &scores {
-            let p_value = model.p_value(*score);
-            alarms += u64::from(p_value <= target);
-            control.alarm(-p_value.log10());
-            control.pass(target);
-        }
+        let model = Model::train(&baseline, &stream.schema, &settings)?;
         tested = watch.len();
         let expected = target * watch.len() as f64;
-        fixed.push(alarms as f64 / expected);
-        controlled.push(control.alarms() as f64 / expected);
+        let (loose, held) = match flows {
+            Some(flows) if order != "shuffled" => as_told(&model, flows, watch, &mut least),
+            _ => {
+                let times = &stream.times[learn.len()..];
+                rows_alone(&model, rows, watch, times, &mut least)
+            }
+        };
+        fixed.push(loose as f64 / expected);
+        controlled.push(held as f64 / expected);
     }
     let mut line = ResultRow::new(
-        format!("{name}, {order}, {target:e}"),
+        format!("{}, {order}, {target:e}", stream.name),
         "p-values and control",
-        part,
+        stream.part,
     );
     line.rows = tested as u64;
     let [low, high] = if order == "shuffled" {
@@ -191,12 +90,60 @@ fn rates(
         [0.5, 2.0]
     };
     line.note = Some(format!(
-        "realised over target rate, least, mean and most of {seeds} seeds: by the calibrated threshold {}; under row-level control {} ({:.0} alarms expected)",
+        "realised over target rate, least, mean and most of {seeds} seeds: by the calibrated threshold {}; under online control (score.hold_rate) {} ({:.0} alarms expected; the lowest limit was p = {least:.1e})",
         spread(&fixed, low, high),
         spread(&controlled, low, high),
         target * tested as f64
     ));
     Ok(line)
+}
+
+/// Alarms by calibration and under control of rows that are no flows.
+fn rows_alone(
+    model: &Model,
+    rows: &Rows,
+    watch: &[usize],
+    times: &[u64],
+    least: &mut f64,
+) -> (u64, u64) {
+    let values: Vec<f32> = watch
+        .iter()
+        .flat_map(|place| rows.row(*place))
+        .copied()
+        .collect();
+    let mut scores = vec![0.0; watch.len()];
+    model.scorer().score(&values, &mut scores);
+    let mut quantile = OnlineQuantile::new(model.info().settings.contamination);
+    let (mut fixed, mut controlled) = (0, 0);
+    for (score, now) in scores.iter().zip(times) {
+        let p_value = model.p_value(*score);
+        fixed += u64::from(*score >= model.threshold());
+        controlled += u64::from(quantile.judge(p_value, *now, true));
+        *least = least.min(quantile.limit());
+    }
+    (fixed, controlled)
+}
+
+/// The same of flows, as the program says it.
+fn as_told(model: &Model, flows: &Batch, watch: &[usize], least: &mut f64) -> (u64, u64) {
+    let mut batch = Batch::new();
+    for (record, row) in flows.iter().skip(watch[0]) {
+        batch.push((record.clone(), *row));
+    }
+    let mut scored: Vec<Scored> = Vec::new();
+    Judge::default().judge(model, &mut batch, &mut scored);
+    let mut incidents = Incidents::new(IncidentSettings {
+        hold_rate: true,
+        ..IncidentSettings::default()
+    });
+    let (mut fixed, mut controlled) = (0, 0);
+    for found in &mut scored {
+        incidents.absorb(found, model);
+        fixed += u64::from(found.unusual);
+        controlled += u64::from(found.anomalous);
+        *least = least.min(found.limit);
+    }
+    (fixed, controlled)
 }
 
 /// Least, mean and most, and whether the mean is where it should be.
@@ -346,7 +293,7 @@ fn invented(like: &Scored, number: u64) -> Scored {
     let side = found.record.originator;
     found.record.key.addresses[side][12..16].copy_from_slice(&(mixed as u32).to_le_bytes());
     found.p_value = 10f64.powf(-2.0 - 7.0 * (mixed >> 32) as f64 / f64::from(u32::MAX));
-    found.anomalous = true;
+    found.unusual = true;
     found
 }
 

@@ -176,6 +176,7 @@ impl Setup {
             },
             inside_tunnels: self.config.capture.decap,
             epoch_flows: self.config.limits.epoch_flows as usize,
+            hold_rate: self.config.score.hold_rate,
             alerts: self.alerts(),
             mutes: Arc::default(),
         }

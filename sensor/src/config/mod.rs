@@ -234,6 +234,8 @@ pub enum Shape {
 /// Section `score`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Score {
+    /// Whether the share of flows that are called anomalous is kept near the promised one.
+    pub hold_rate: bool,
     /// How many incidents to tell; nothing tells all of them.
     pub alert_budget: Option<AlertBudget>,
 }
@@ -375,6 +377,7 @@ impl Config {
                 trusting: layers.flag_of("model.trusting")?,
             },
             score: Score {
+                hold_rate: layers.flag_of("score.hold_rate")?,
                 alert_budget: layers.budget("score.alert_budget")?,
             },
             alerts: Alerts::from_layers(layers)?,

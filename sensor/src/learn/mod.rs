@@ -13,7 +13,7 @@ use std::{fmt, sync::Arc};
 use model::{Model, TrainError};
 use sensor_ebpf::flow::TimeNs;
 
-use self::quarantine::{attacks, is_mild};
+use self::quarantine::attacks;
 pub use self::{
     drift::Drift,
     quarantine::{Lesson, Patience, Quarantine},
@@ -209,7 +209,7 @@ impl Learner {
         }
         if let Some(probation) = &mut self.probation {
             probation.rows += 1;
-            probation.alarms += u64::from(scored.anomalous && !attacks(scored));
+            probation.alarms += u64::from(scored.unusual && !attacks(scored));
         }
         if attacks(scored) {
             self.keep_canary(&values);
@@ -218,7 +218,7 @@ impl Learner {
             if mixed(record.id ^ u64::from(record.checkpoint)).is_multiple_of(SHADOWED) {
                 self.drift.see(&values, scored.p_value);
                 if let Some(shadow) = &mut self.shadow {
-                    shadow.see(&values, scored.anomalous);
+                    shadow.see(&values, scored.unusual);
                 }
             }
         }
@@ -243,7 +243,7 @@ impl Learner {
     /// Takes in an incident that was told: its actor teaches nothing, and what it taught is forgotten, unless it was
     /// merely unusual, came back like a clock, or fetched much.
     pub fn heed(&mut self, incident: &Incident, now: TimeNs) {
-        if is_mild(incident.kind) || incident.subject.role != Role::Actor {
+        if incident.kind.is_mild() || incident.subject.role != Role::Actor {
             return;
         }
         let host = incident.subject.key_address();

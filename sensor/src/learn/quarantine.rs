@@ -8,7 +8,7 @@ use sensor_ebpf::flow::TimeNs;
 use super::reservoir::{Host, Values};
 use crate::{
     features::model_row,
-    score::{Kind, Scored, is_attack},
+    score::{Scored, is_attack},
 };
 
 /// What separates a new habit from an attack that would like to be one.
@@ -39,14 +39,9 @@ const HOUR_NS: u64 = 3_600_000_000_000;
 /// Banned hosts that are remembered, at most: beyond, the one that attacked longest ago is pardoned.
 const BANNED: usize = 65_536;
 
-/// Whether a kind is merely worth a look: programs of an ordinary network also come back like a clock and fetch much.
-pub(super) const fn is_mild(kind: Kind) -> bool {
-    matches!(kind, Kind::UnusualFlow | Kind::Beaconing | Kind::Download)
-}
-
 /// Whether a flow is part of something that nobody does by accident.
 pub(super) fn attacks(scored: &Scored) -> bool {
-    scored.kind.is_some_and(|kind| !is_mild(kind))
+    scored.kind.is_some_and(|kind| !kind.is_mild())
 }
 
 /// Who does it, to whom, by which service.
@@ -120,7 +115,7 @@ impl Quarantine {
         }
         let target = record.key.addresses[record.responder()];
         let habit = (source, target, record.destination_port());
-        if !scored.anomalous && scored.kind.is_none() {
+        if !scored.unusual && scored.kind.is_none() {
             // Where much is unusual, what just passes as ordinary is the same thing, and waits with it.
             return match self.habits.get_mut(&habit) {
                 Some(held) if held.hours.len() < self.patience.hours => {

@@ -75,13 +75,13 @@ impl Shadow {
     }
 
     /// Scores a flow that the champion has scored.
-    pub fn see(&mut self, values: &Values, champion_anomalous: bool) {
+    pub fn see(&mut self, values: &Values, champion_unusual: bool) {
         let mut score = [0.0];
         self.model.score_with(&mut self.scratch, values, &mut score);
         let anomalous = score[0] >= self.model.threshold();
         self.rows += 1;
         self.alarms += u64::from(anomalous);
-        if !champion_anomalous {
+        if !champion_unusual {
             self.ordinary += 1;
             self.agreed += u64::from(!anomalous);
         }

@@ -218,7 +218,9 @@ metrics! {
     ContextEvictedTotal, "anomaly_detect_context_evicted_total", Counter, ["who": &["newcomer", "resident"]], "Entries forgotten for want of room.";
 
     FlowsScoredTotal, "anomaly_detect_flows_scored_total", Counter, [], "Flow records scored, checkpoints included.";
+    UnusualFlowsTotal, "anomaly_detect_unusual_flows_total", Counter, [], "Flow records as rare as model.contamination by calibration alone, whether or not they are called anomalies.";
     AnomaliesTotal, "anomaly_detect_anomalies_total", Counter, ["severity": SEVERITIES], "Anomalous flow records, by severity.";
+    AnomalyLimit, "anomaly_detect_anomaly_limit", Gauge, [], "p-value up to which a flow record is called an anomaly under score.hold_rate: model.contamination, or less while the traffic drifts from the baseline. 0 without.";
     Score, "anomaly_detect_score", Histogram(SCORES), [], "Scores of flow records.";
     Incidents, "anomaly_detect_incidents", Gauge, ["kind": KINDS], "Incidents going on, by kind.";
     IncidentsTotal, "anomaly_detect_incidents_total", Counter, ["kind": KINDS], "Incidents begun, by kind.";

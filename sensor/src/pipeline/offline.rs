@@ -278,7 +278,10 @@ pub fn score_capture(
     each: &mut dyn FnMut(&Scored, &Incidents) -> Result<(), Error>,
 ) -> Result<Summary, Error> {
     let mut judge = Judge::default();
-    let mut incidents = Incidents::new(crate::score::IncidentSettings::default());
+    let mut incidents = Incidents::new(crate::score::IncidentSettings {
+        hold_rate: settings.hold_rate,
+        ..crate::score::IncidentSettings::default()
+    });
     let mut budget = settings.alerts.as_ref().map(|alerts| {
         let mut budget = Budget::new(alerts);
         budget.mute(Arc::clone(&settings.mutes));

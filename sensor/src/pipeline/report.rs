@@ -158,10 +158,13 @@ pub(super) fn report_latency(metrics: &Metrics, latency: &Histogram<u64>) {
     }
 }
 
-/// Incidents that go on, by kind.
+/// Incidents that go on, by kind, and what is called an anomaly.
 pub(super) fn report_incidents(metrics: &Metrics, incidents: &Incidents) {
     for (kind, number) in Kind::ALL.into_iter().zip(incidents.by_kind()) {
         metrics.set(Id::Incidents, &[kind.name()], number as f64);
+    }
+    if let Some(quantile) = incidents.quantile() {
+        metrics.set(Id::AnomalyLimit, &[], quantile.limit());
     }
     let forgotten = incidents.forgotten() as f64;
     metrics.total(Id::IncidentsForgottenTotal, &[], forgotten);

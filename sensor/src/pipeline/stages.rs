@@ -23,6 +23,8 @@ pub struct Settings {
     pub inside_tunnels: bool,
     /// Flows of captures counted in one epoch; packets of further ones go to the overflow counters.
     pub epoch_flows: usize,
+    /// Whether what is called an anomaly is under online control.
+    pub hold_rate: bool,
     /// How many incidents to tell; nothing tells all of them.
     pub alerts: Option<BudgetSettings>,
     /// What nobody is to be told of in captures; a watch is told as that changes.
@@ -36,6 +38,7 @@ impl Default for Settings {
             context: context::Settings::default(),
             inside_tunnels: false,
             epoch_flows: 1 << 20,
+            hold_rate: false,
             alerts: None,
             mutes: Arc::default(),
         }

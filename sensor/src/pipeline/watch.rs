@@ -91,7 +91,10 @@ impl<'a> Watch<'a> {
         Self {
             stages: Stages::new(settings),
             judge: Judge::default(),
-            incidents: Incidents::new(IncidentSettings::default()),
+            incidents: Incidents::new(IncidentSettings {
+                hold_rate: settings.hold_rate,
+                ..IncidentSettings::default()
+            }),
             budget: Budget::new(&settings.alerts.unwrap_or_default()),
             mutes: MuteBoard::default(),
             retrain: None,

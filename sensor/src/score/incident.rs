@@ -88,6 +88,10 @@ pub struct Worst {
     pub score: f32,
     /// p-value.
     pub p_value: f64,
+    /// p-value up to which it was to be called an anomaly when it was judged.
+    pub limit: f64,
+    /// Whether it was.
+    pub anomalous: bool,
     /// Why, heaviest first.
     pub reasons: Vec<Reason>,
     /// What was scored: the record, and the bits of its row.
@@ -124,6 +128,8 @@ impl Incident {
                 community_id: String::new(),
                 score: 0.0,
                 p_value: 1.0,
+                limit: 1.0,
+                anomalous: false,
                 reasons: Vec::new(),
                 evidence: evidence(scored),
             },

@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use model::Model;
+use model::{Model, OnlineQuantile};
 use sensor_ebpf::flow::TimeNs;
 
 use super::{
     Incident, Kind, Scored, Subject,
     behaviour::Behaviour,
+    control::Control,
     incident::{Worst, evidence},
     judge,
     kind::Role,
@@ -24,6 +25,8 @@ pub struct Settings {
     pub incidents: usize,
     /// Flows of one incident that are explained one by one.
     pub explained: u32,
+    /// Whether what is called an anomaly is under online control; by calibration alone otherwise.
+    pub hold_rate: bool,
 }
 
 impl Default for Settings {
@@ -31,6 +34,7 @@ impl Default for Settings {
         Self {
             incidents: 4096,
             explained: 200,
+            hold_rate: false,
         }
     }
 }
@@ -53,6 +57,7 @@ pub struct Incidents {
     changed: BTreeSet<(Kind, Subject)>,
     behaviour: Behaviour,
     rest: Rest,
+    control: Control,
 }
 
 impl Incidents {
@@ -69,13 +74,25 @@ impl Incidents {
             changed: BTreeSet::new(),
             behaviour: Behaviour::new(),
             rest: Rest::default(),
+            control: Control::default(),
         }
     }
 
-    /// Names what the flow is part of, takes it in, and explains it if it is anomalous and worth it. Answers whether
-    /// this began an incident.
+    /// The control of what is called an anomaly; nothing before the first flow, or where there is none.
+    pub fn quantile(&self) -> Option<&OnlineQuantile> {
+        self.control.quantile()
+    }
+
+    /// Says whether the flow is an anomaly, where that is under control, names what it is part of, takes it in, and explains it if it is anomalous and worth
+    /// it. Answers whether this began an incident.
     pub fn absorb(&mut self, scored: &mut Scored, model: &Model) -> bool {
+        if self.settings.hold_rate {
+            self.control.judge(scored, model);
+        }
         let found = self.behaviour.judge(scored, model);
+        if let Some(found) = found.filter(|found| !found.kind.is_mild()) {
+            self.control.mark(found.subject, scored.record.due);
+        }
         let id = scored.record.id;
         let before = self.open.remove(&id);
         // A flow stays what it was called first, unless something stronger fits.
@@ -125,6 +142,8 @@ impl Incidents {
                 community_id: scored.record.community_id(),
                 score: scored.score,
                 p_value: scored.p_value,
+                limit: scored.limit,
+                anomalous: scored.anomalous,
                 reasons: scored.reasons.clone(),
                 evidence: evidence(scored),
             };

@@ -41,7 +41,8 @@ enum Place {
 }
 
 impl Judge {
-    /// Scores the rows and empties the batch into `out`, in order, without reasons.
+    /// Scores the rows and empties the batch into `out`, in order, without reasons. What is anomalous is so by calibration
+    /// alone, until [`super::Incidents::absorb`] takes it in under online control, where that is wanted.
     ///
     /// # Panics
     /// If the model was trained on another schema: [`Model::accepts`] is asked when a model is loaded.
@@ -50,14 +51,16 @@ impl Judge {
         out.reserve(scores.len());
         for ((record, row), &score) in batch.drain(..).zip(scores) {
             let p_value = model.p_value(score);
-            let anomalous = score >= model.threshold();
+            let unusual = score >= model.threshold();
             out.push(Scored {
                 record,
                 row,
                 score,
                 p_value,
-                severity: Severity::of(p_value, anomalous),
-                anomalous,
+                severity: Severity::of(p_value, unusual),
+                unusual,
+                limit: model.info().settings.contamination,
+                anomalous: unusual,
                 kind: None,
                 reasons: Vec::new(),
             });

@@ -59,6 +59,12 @@ impl Kind {
         Self::UnusualFlow,
     ];
 
+    /// Whether it is merely worth a look: programs of an ordinary network also come back like a clock and fetch much. The
+    /// others nobody does by accident.
+    pub const fn is_mild(self) -> bool {
+        matches!(self, Self::UnusualFlow | Self::Beaconing | Self::Download)
+    }
+
     /// Name for people, files and metric labels.
     pub const fn name(self) -> &'static str {
         match self {

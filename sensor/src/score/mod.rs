@@ -3,6 +3,7 @@
 
 mod behaviour;
 mod budget;
+mod control;
 mod incident;
 mod incidents;
 mod judge;
@@ -150,9 +151,14 @@ pub struct Scored {
     pub score: f32,
     /// Share of baseline flows expected to score at least as high; above 0, at most 1.
     pub p_value: f64,
-    /// From the p-value.
+    /// From the p-value, if it is anomalous.
     pub severity: Severity,
-    /// Whether the score reaches the model's threshold.
+    /// Whether the score reaches the model's threshold: as rare as the contamination setting, by calibration alone.
+    pub unusual: bool,
+    /// p-value up to which this flow was to be called an anomaly: the contamination setting, or less while the
+    /// traffic is not like the baseline ([`model::OnlineQuantile`]).
+    pub limit: f64,
+    /// Whether it is called an anomaly: it is unusual, and its p-value within the limit.
     pub anomalous: bool,
     /// What it is part of, if anything.
     pub kind: Option<Kind>,

@@ -33,6 +33,15 @@ impl Kept {
     }
 }
 
+/// Whether a flow was called an anomaly, and the bits of the p-value up to which it was to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prediction {
+    /// Bits of the limit that was in force.
+    pub limit: u64,
+    /// What was said.
+    pub anomalous: bool,
+}
+
 /// When flows end, in nanoseconds; `None` where that is switched off. What the record depends on besides the packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timeouts {
@@ -65,6 +74,8 @@ pub struct Bundle {
     pub score: u32,
     /// Bits of its p-value.
     pub p_value: u64,
+    /// What was said of it, and by which limit; nothing in bundles of versions that had none.
+    pub prediction: Option<Prediction>,
     /// Why: features, with the bits of their weights.
     pub reasons: Vec<(String, u32)>,
     /// What the record depends on.
@@ -105,6 +116,10 @@ impl Bundle {
             features: worst.evidence.1,
             score: worst.score.to_bits(),
             p_value: worst.p_value.to_bits(),
+            prediction: Some(Prediction {
+                limit: worst.limit.to_bits(),
+                anomalous: worst.anomalous,
+            }),
             reasons: worst.reasons.iter().map(weight).collect(),
             timeouts,
             packets,
@@ -151,6 +166,13 @@ impl Bundle {
             active,
             linger,
         } = self.timeouts;
+        let prediction = self.prediction.map(|prediction| {
+            json!({
+                "verdict": json::prediction(prediction.anomalous),
+                "limit": f64::from_bits(prediction.limit),
+                "limit_bits": format!("{:016x}", prediction.limit),
+            })
+        });
         json!({
             "form": FORM,
             "alert": self.id,
@@ -165,6 +187,7 @@ impl Bundle {
                 "p_value": f64::from_bits(self.p_value),
                 "p_value_bits": format!("{:016x}", self.p_value),
             },
+            "prediction": prediction,
             "contributions": reasons,
             "features": features,
             "timeouts_ns": {"idle": idle, "active": active, "linger": linger},
@@ -218,6 +241,13 @@ impl Bundle {
                 given.bits("/weight_bits")? as u32,
             ))
         });
+        let prediction = match value.get("prediction") {
+            None | Some(Value::Null) => None,
+            Some(_) => Some(Prediction {
+                limit: of.bits("/prediction/limit_bits")?,
+                anomalous: of.text("/prediction/verdict")? == json::prediction(true),
+            }),
+        };
         let timeout = |name: &str| value.pointer(name).and_then(Value::as_u64);
         Ok(Self {
             id: of.text("/alert")?.to_owned(),
@@ -229,6 +259,7 @@ impl Bundle {
             features,
             score: of.bits("/score/bits")? as u32,
             p_value: of.bits("/score/p_value_bits")?,
+            prediction,
             reasons: reasons.collect::<Result<_, BundleError>>()?,
             timeouts: Timeouts {
                 idle: timeout("/timeouts_ns/idle"),

@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
 };
 
-use super::escape;
+use super::{escape, json::prediction};
 use crate::{
     features::{Row, TABLE},
     flow::{FlowRecord, protocol_name},
@@ -206,7 +206,7 @@ pub fn push_verdict_parts(
     severity: &str,
     reasons: &str,
 ) {
-    let prediction = if anomalous { "anomaly" } else { "normal" };
+    let prediction = prediction(anomalous);
     let written = write!(line, "{score},{p_value:e},{severity},{prediction},");
     debug_assert!(written.is_ok(), "a string takes everything");
     push_text(line, reasons);

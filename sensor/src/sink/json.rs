@@ -48,12 +48,8 @@ pub fn scored(scored: &Scored) -> Value {
         object.insert("score".to_owned(), number(scored.score));
         object.insert("p_value".to_owned(), json!(scored.p_value));
         object.insert("severity".to_owned(), json!(scored.severity.name()));
-        let prediction = if scored.anomalous {
-            "anomaly"
-        } else {
-            "normal"
-        };
-        object.insert("prediction".to_owned(), json!(prediction));
+        object.insert("prediction".to_owned(), json!(prediction(scored.anomalous)));
+        object.insert("limit".to_owned(), json!(scored.limit));
         object.insert(
             "kind".to_owned(),
             json!(scored.kind.map(|kind| kind.name())),
@@ -61,6 +57,11 @@ pub fn scored(scored: &Scored) -> Value {
         object.insert("reasons".to_owned(), reasons(&scored.reasons));
     }
     value
+}
+
+/// What is said of a flow.
+pub const fn prediction(anomalous: bool) -> &'static str {
+    if anomalous { "anomaly" } else { "normal" }
 }
 
 /// Reasons, in numbers and in words.

@@ -23,7 +23,7 @@ fn at(name: &str) -> usize {
 
 /// What a flow looks like.
 #[derive(Clone, Copy)]
-enum Habit {
+pub(crate) enum Habit {
     /// Office traffic.
     Office,
     /// The same network after everything has become a hundred times as large.
@@ -121,9 +121,9 @@ fn row(habit: Habit, dice: &mut Dice) -> Row {
 }
 
 /// A sensor in small: judge, incidents, budget and learner, in traffic time.
-struct Sensor {
+pub(crate) struct Sensor {
     judge: Judge,
-    incidents: Incidents,
+    pub(crate) incidents: Incidents,
     budget: Budget,
     learner: Learner,
     dice: Dice,
@@ -132,7 +132,7 @@ struct Sensor {
 }
 
 impl Sensor {
-    fn new(settings: Settings, seed: u64) -> Self {
+    pub(crate) fn new(settings: Settings, seed: u64) -> Self {
         let mut dice = Dice(seed);
         let mut rows = Rows::with_columns(schema().len());
         for _ in 0..3000 {
@@ -192,7 +192,7 @@ impl Sensor {
 
     /// An hour's traffic of forty hosts, 600 flows in even steps, and what else happens in it. Answers the share of the
     /// latter that was anomalous.
-    fn hour(&mut self, hour: u64, usual: Habit, also: &[(Habit, u32, u64)]) -> f64 {
+    pub(crate) fn hour(&mut self, hour: u64, usual: Habit, also: &[(Habit, u32, u64)]) -> f64 {
         let begin = START + hour * HOUR;
         let mut events: Vec<(u64, Habit, u32, bool)> = (0..600)
             .map(|step| {
@@ -263,7 +263,7 @@ impl Sensor {
     }
 }
 
-fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         model: model::Settings {
             trees: 60,

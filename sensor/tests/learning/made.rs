@@ -78,6 +78,8 @@ pub(crate) fn unusual(id: u64, source: u32, at: u64, p_value: f64) -> Scored {
         score: 0.5 + (-p_value.log10()).min(40.0) as f32 / 100.0,
         p_value,
         severity: Severity::of(p_value, true),
+        unusual: true,
+        limit: 0.01,
         anomalous: true,
         kind: None,
         reasons: Vec::new(),

@@ -26,12 +26,12 @@ use sensor::{
     score::{Judge, Scored},
 };
 
-fn demo() -> Vec<PathBuf> {
+pub(crate) fn demo() -> Vec<PathBuf> {
     vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo/office.pcap.zst")]
 }
 
 /// A capture file that pretends to be an interface.
-struct Pretended(Replay);
+pub(crate) struct Pretended(pub(crate) Replay);
 
 impl Capture for Pretended {
     fn next_epoch(&mut self, epoch: &mut Epoch) -> Result<Progress, CaptureError> {
@@ -45,14 +45,14 @@ impl LiveCapture for Pretended {
     }
 }
 
-fn settings() -> pipeline::Settings {
+pub(crate) fn settings() -> pipeline::Settings {
     let mut settings = pipeline::Settings::default();
     settings.flow.checkpoints = true;
     settings
 }
 
 /// Two models of the same traffic that score differently.
-fn models() -> [Model; 2] {
+pub(crate) fn models() -> [Model; 2] {
     let mut rows = model::Rows::with_columns(sensor::features::MODEL_COUNT);
     let mut fill = |batch: &mut Batch| {
         for (_, row) in batch.drain(..) {

@@ -87,7 +87,7 @@ fn value(flow: &FlowEntry) -> Value {
         "score": crate::sink::json::number(flow.score),
         "p_value": flow.p_value,
         "severity": flow.severity.name(),
-        "prediction": if flow.anomalous { "anomaly" } else { "normal" },
+        "prediction": crate::sink::json::prediction(flow.anomalous),
         "kind": flow.kind,
         "threat_lists": lists(flow),
         "intel": flow.intel,

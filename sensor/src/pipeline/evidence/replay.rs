@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use model::Model;
+use model::{Model, OnlineQuantile};
 
 use crate::{
     context::ContextView,
@@ -15,7 +15,10 @@ use crate::{
     flow::{self, FlowRecord},
     pipeline::{Error, Settings, flows},
     score::{Judge, explain},
-    sink::bundle::{self, Bundle, BundleError},
+    sink::{
+        bundle::{self, Bundle, BundleError, Prediction},
+        json,
+    },
 };
 
 /// Why a bundle does not hold.
@@ -133,6 +136,10 @@ pub fn replay(folder: &Path, model: &Model) -> Result<Replayed, ReplayError> {
             p_value.to_string(),
         ));
     }
+    if let Some(said) = bundle.prediction {
+        check_prediction(said, p_value, score, model)
+            .map_err(|(what, said, found)| differs(what, said, found))?;
+    }
     let reasons = explain(model, &row).into_iter();
     let reasons: Vec<(String, u32)> = reasons
         .map(|reason| (reason.feature().name.to_owned(), reason.weight.to_bits()))
@@ -154,6 +161,29 @@ pub fn replay(folder: &Path, model: &Model) -> Result<Replayed, ReplayError> {
         0
     };
     Ok(Replayed { bundle, features })
+}
+
+/// Whether what was said follows from the p-value and from the limit that was in force, and whether that limit is one that control
+/// may have set: the flows before it, which moved it, are not in the bundle.
+fn check_prediction(
+    said: Prediction,
+    p_value: f64,
+    score: f32,
+    model: &Model,
+) -> Result<(), (&'static str, String, String)> {
+    let limit = f64::from_bits(said.limit);
+    let promised = model.info().settings.contamination;
+    let least = OnlineQuantile::RAREST.min(promised);
+    if !(least..=promised).contains(&limit) {
+        let bounds = format!("between {least:e} and {promised:e}");
+        return Err(("the limit of p-values", limit.to_string(), bounds));
+    }
+    let anomalous = score >= model.threshold() && p_value <= limit;
+    if anomalous != said.anomalous {
+        let [said, found] = [said.anomalous, anomalous].map(json::prediction);
+        return Err(("the prediction", said.to_owned(), found.to_owned()));
+    }
+    Ok(())
 }
 
 /// Whether a feature is told by the flow's own packets alone.

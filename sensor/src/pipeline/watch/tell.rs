@@ -22,6 +22,9 @@ impl Watch<'_> {
             }
             self.metrics.add(Id::FlowsScoredTotal, &[], 1.0);
             self.metrics.observe(Id::Score, f64::from(found.score));
+            if found.unusual {
+                self.metrics.add(Id::UnusualFlowsTotal, &[], 1.0);
+            }
             if found.severity > Severity::Info {
                 self.metrics
                     .add(Id::AnomaliesTotal, &[found.severity.name()], 1.0);

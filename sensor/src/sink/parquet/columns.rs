@@ -6,6 +6,7 @@ use crate::{
     score::{Kind, Reason, Scored, Severity},
     sink::{
         csv::{FLOW_COLUMNS, VERDICT_COLUMNS, feature_columns, reasons_text},
+        json::prediction,
         message::Verdict,
     },
 };
@@ -162,12 +163,7 @@ pub(super) fn cells(
             put(Cell::Float(verdict.score));
             put(Cell::Double(verdict.p_value));
             put(Cell::Text(Some(verdict.severity.name())));
-            let prediction = if verdict.anomalous {
-                "anomaly"
-            } else {
-                "normal"
-            };
-            put(Cell::Text(Some(prediction)));
+            put(Cell::Text(Some(prediction(verdict.anomalous))));
             let reasons = reasons_text(verdict.kind, verdict.reasons);
             put(Cell::Text((!reasons.is_empty()).then_some(&*reasons)));
         }
