@@ -153,6 +153,12 @@ fn survives(folder: &Path) {
             for queue in &queues {
                 queue.send(made::alert(number)).expect("open");
             }
+            // Not faster than it is taken: what memory holds of what is under way is another's matter.
+            if number % 50 == 49 {
+                until("the receiver that is there keeps up", || {
+                    there.has() as u64 == number + 1
+                });
+            }
         }
     };
     let lost = |reason| metrics.value(Id::SinkLostParcelsTotal, &["syslog", reason]) as u64;

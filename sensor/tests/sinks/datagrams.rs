@@ -34,7 +34,7 @@ impl Encode for OneTooLong {
     fn encode(&mut self, message: &Message, parcels: &mut Vec<Vec<u8>>) {
         match message {
             Message::Alert(alert) if alert.id == format!("{TOO_LONG:016x}") => {
-                parcels.push(vec![b'x'; 32 << 20]);
+                parcels.push(vec![b'x'; 1 << 20]);
             }
             message => self.0.encode(message, parcels),
         }

@@ -36,7 +36,7 @@ fn what_finds_no_room_in_the_budget_is_there_for_who_looks() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("anomaly.sqlite");
     let day = Rate {
-        alerts: 2,
+        alerts: 10,
         period_ns: DAY,
     };
     let settings = BudgetSettings {

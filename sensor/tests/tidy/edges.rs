@@ -48,7 +48,7 @@ const MODULE_EDGES: &[(&str, &[&str])] = &[
     (
         "serve",
         &[
-            "attack", "features", "flow", "metrics", "score", "sink", "time",
+            "attack", "features", "flow", "intel", "metrics", "score", "sink", "time",
         ],
     ),
     (
