@@ -10,7 +10,18 @@ use std::{error::Error, process::ExitCode};
 #[cfg(target_os = "linux")]
 mod measure;
 #[cfg(target_os = "linux")]
+mod peer;
+#[cfg(target_os = "linux")]
 mod sys;
+
+#[cfg(target_os = "linux")]
+use peer::{Constant, MapSize, Peer};
+#[cfg(not(target_os = "linux"))]
+type Peer = String;
+#[cfg(not(target_os = "linux"))]
+type Constant = String;
+#[cfg(not(target_os = "linux"))]
+type MapSize = String;
 
 /// Options.
 #[derive(clap::Args)]
@@ -21,33 +32,18 @@ pub(crate) struct Args {
     /// Measure this program too: an object file and a program in it, XDP or TC
     #[arg(long, value_name = "OBJECT:PROGRAM")]
     peer: Vec<Peer>,
+    /// Give a constant of the peers' objects another value, with its type: sampling=1u32
+    #[arg(long, value_name = "NAME=VALUE", requires = "peer")]
+    peer_set: Vec<Constant>,
+    /// Give a map of the peers' objects room for so many entries, as its own agent would
+    #[arg(long, value_name = "NAME=ENTRIES", requires = "peer")]
+    peer_map: Vec<MapSize>,
     /// Runs of each program in a round
     #[arg(long, default_value_t = 100_000)]
     repeat: u32,
     /// Rounds
     #[arg(long, default_value_t = 60)]
     rounds: usize,
-}
-
-/// A program of somebody else's.
-#[derive(Clone, Debug)]
-struct Peer {
-    object: std::path::PathBuf,
-    program: String,
-}
-
-impl std::str::FromStr for Peer {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.rsplit_once(':') {
-            Some((object, program)) if !object.is_empty() && !program.is_empty() => Ok(Self {
-                object: object.into(),
-                program: program.to_owned(),
-            }),
-            _ => Err("expected OBJECT:PROGRAM".to_owned()),
-        }
-    }
 }
 
 /// One program in one setting.
@@ -64,6 +60,13 @@ struct Line {
     ratio: f64,
     /// Net cost by that of the same counter with first and last time, as every flow has them.
     ratio_timed: f64,
+    /// Net cost of the sensor's program at this hook by this one's.
+    ours: Option<f64>,
+    #[serde(skip)]
+    is_peer: bool,
+    /// Of a peer: its maps that hold as many keys as there were flows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    counts_in: Vec<(String, u64)>,
 }
 
 /// Runs and prints.
@@ -106,21 +109,34 @@ fn print(args: &Args, lines: &[Line]) {
         args.repeat
     );
     println!(
-        "{:<6}{:>7}  {:<28}{:>8}{:>9}{:>13}{:>11}",
-        "hook", "flows", "program", "ns", "net ns", "net/minimal", "net/timed"
+        "{:<6}{:>7}  {:<38}{:>8}{:>9}{:>13}{:>11}{:>10}",
+        "hook", "flows", "program", "ns", "net ns", "net/minimal", "net/timed", "ours/net"
     );
-    for Line {
-        hook,
-        flows,
-        program,
-        ns,
-        net_ns,
-        ratio,
-        ratio_timed,
-    } in lines
-    {
+    for line in lines {
         println!(
-            "{hook:<6}{flows:>7}  {program:<28}{ns:>8.1}{net_ns:>9.1}{ratio:>13.2}{ratio_timed:>11.2}"
+            "{:<6}{:>7}  {:<38}{:>8.1}{:>9.1}{:>13.2}{:>11.2}{:>10}",
+            line.hook,
+            line.flows,
+            line.program,
+            line.ns,
+            line.net_ns,
+            line.ratio,
+            line.ratio_timed,
+            line.ours.map_or(String::new(), |ours| format!("{ours:.2}")),
         );
+        if line.is_peer {
+            let maps: Vec<String> = line
+                .counts_in
+                .iter()
+                .map(|(name, keys)| format!("{name} ({keys} keys)"))
+                .collect();
+            match maps.as_slice() {
+                [] => println!(
+                    "       !  no map of it holds {} keys: does it count flows?",
+                    line.flows
+                ),
+                _ => println!("       counts in {}", maps.join(", ")),
+            }
+        }
     }
 }

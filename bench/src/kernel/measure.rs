@@ -2,22 +2,19 @@
 
 use std::{
     error::Error,
-    os::fd::{AsFd as _, OwnedFd},
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::Path,
     time::{Duration, Instant},
 };
 
-use aya::{
-    Ebpf, EbpfLoader,
-    maps::{Map, ProgramArray},
-    programs::{Program, ProgramFd},
-};
+use aya::{Ebpf, EbpfLoader, maps::Map, programs::Program};
+use sensor::capture::xdp::{Settings, Xdp};
 use sensor_ebpf::{
-    flow::{EPOCH_SHIFT, FlowCounters, FlowKey},
-    maps,
+    flow::EPOCH_SHIFT,
+    maps::{FLOWS_PER_TABLE, Hook, PROGRAM_EGRESS, PROGRAM_INGRESS},
 };
 
-use super::{Args, Line, sys};
+use super::{Args, Line, peer, sys};
 use crate::{clang, netns};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -51,45 +48,55 @@ impl Kind {
     }
 }
 
-/// A program under test, and what must live as long as it.
+/// A program under test.
 struct Target {
     name: String,
     kind: Kind,
-    program: ProgramFd,
+    program: OwnedFd,
+    /// Whose it is.
+    owner: Owner,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Ours,
+    /// The peer of that number.
+    Peer(usize),
+    /// To compare with.
+    Harness,
 }
 
 pub(super) fn all(args: &Args) -> Result<Vec<Line>> {
     let cpus = aya::util::nr_cpus().map_err(|(what, error)| format!("{what}: {error}"))?;
     netns::pin(cpus - 1);
     let minimal = clang::compile("minimal")?;
-    let (_ours, _tables, mut ours) = load_ours(cpus)?;
-    let mut peers = Vec::new();
-    for peer in &args.peer {
-        let mut ebpf = Ebpf::load_file(&peer.object)?;
-        let name = format!(
-            "{}:{}",
-            peer.object.file_name().unwrap_or_default().display(),
-            peer.program
-        );
-        peers.push((load(&mut ebpf, &peer.program, name)?, ebpf));
+    let capture = Xdp::load(&Settings {
+        flows_per_table: FLOWS_PER_TABLE as u32,
+        ..Settings::on([""; 0])
+    })?;
+    let mut targets = ours(&capture)?;
+    if !args.peer.is_empty() {
+        peer::own_pins().map_err(|error| format!("a BPF file system of its own: {error}"))?;
     }
-    let mut targets: Vec<&mut Target> = ours
-        .iter_mut()
-        .chain(peers.iter_mut().map(|(target, _)| target))
-        .collect();
+    let mut peers = Vec::new();
+    for (number, wanted) in args.peer.iter().enumerate() {
+        let mut ebpf = peer::load(wanted, &args.peer_set, &args.peer_map)?;
+        let owner = Owner::Peer(number);
+        targets.push(load(&mut ebpf, &wanted.program, wanted.to_string(), owner)?);
+        peers.push(ebpf);
+    }
     sort_out_frags(&minimal, &mut targets)?;
     let mut lines = Vec::new();
     for kind in [Kind::XdpFrags, Kind::Xdp, Kind::Classifier] {
         let targets: Vec<&Target> = targets
             .iter()
-            .map(|target| &**target)
             .filter(|target| target.kind == kind)
             .collect();
         if targets.is_empty() {
             continue;
         }
         for flows in FLOWS {
-            lines.extend(setting(args, &minimal, kind, flows, &targets)?);
+            lines.extend(setting(args, &minimal, kind, flows, &targets, &peers)?);
         }
     }
     Ok(lines)
@@ -102,6 +109,7 @@ fn setting(
     kind: Kind,
     flows: u32,
     targets: &[&Target],
+    peers: &[Ebpf],
 ) -> Result<Vec<Line>> {
     let mut harness = EbpfLoader::new()
         .override_global("FLOWS", &flows, true)
@@ -111,6 +119,7 @@ fn setting(
             &mut harness,
             &format!("{name}_{}", kind.suffix()),
             name.to_owned(),
+            Owner::Harness,
         )
     });
     let [empty, counter, timed] = base;
@@ -119,11 +128,9 @@ fn setting(
         &mut harness,
         &format!("vary_{}", kind.suffix()),
         String::new(),
+        Owner::Harness,
     )?;
-    let array = harness
-        .map_mut(&format!("target_{}", kind.suffix()))
-        .ok_or("no program array")?;
-    let mut array = ProgramArray::try_from(array)?;
+    let array = array(&harness, &format!("target_{}", kind.suffix()))?;
 
     let all: Vec<&Target> = [&empty, &counter, &timed]
         .into_iter()
@@ -135,7 +142,7 @@ fn setting(
     for round in 0..=args.rounds {
         let mut row = Vec::with_capacity(all.len());
         for target in &all {
-            array.set(0, &target.program, 0)?;
+            sys::set(array, 0, target.program.as_fd())?;
             // Unmeasured first: a program must not pay for what the one before it left in the caches, nor, where two share a
             // table, profit from it.
             sys::test_run(vary.program.as_fd(), &frame, args.repeat)?;
@@ -153,16 +160,32 @@ fn setting(
     let columns: Vec<f64> = (0..all.len())
         .map(|index| undisturbed(rounds.iter().map(|row| row[index])))
         .collect();
-    let line = |(target, ns): (&&Target, &f64)| Line {
-        hook: kind.hook(),
-        flows,
-        program: target.name.clone(),
-        ns: *ns,
-        net_ns: ns - columns[0],
-        ratio: (ns - columns[0]) / (columns[1] - columns[0]),
-        ratio_timed: (ns - columns[0]) / (columns[2] - columns[0]),
+    let ours = all
+        .iter()
+        .position(|target| target.owner == Owner::Ours)
+        .map(|at| columns[at] - columns[0]);
+    let line = |(target, ns): (&&Target, &f64)| {
+        let net_ns = ns - columns[0];
+        let counts_in = match target.owner {
+            Owner::Peer(number) => peer::counting(&peers[number], flows)?,
+            Owner::Ours | Owner::Harness => Vec::new(),
+        };
+        Ok(Line {
+            hook: kind.hook(),
+            flows,
+            program: target.name.clone(),
+            ns: *ns,
+            net_ns,
+            ratio: net_ns / (columns[1] - columns[0]),
+            ratio_timed: net_ns / (columns[2] - columns[0]),
+            ours: ours
+                .map(|ours| ours / net_ns)
+                .filter(|ratio| ratio.is_finite()),
+            is_peer: matches!(target.owner, Owner::Peer(_)),
+            counts_in,
+        })
     };
-    Ok(all.iter().zip(&columns).map(line).collect())
+    all.iter().zip(&columns).map(line).collect()
 }
 
 /// Mean of the faster quarter: what a run costs when nobody else has the CPU. (A mean, because each value is a whole number.)
@@ -173,43 +196,45 @@ fn undisturbed(values: impl Iterator<Item = f64>) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// The sensor's own programs with tables of the usual size for every CPU.
-fn load_ours(cpus: usize) -> Result<(Ebpf, Vec<OwnedFd>, Vec<Target>)> {
-    let mut ebpf = EbpfLoader::new()
-        .map_max_entries(maps::FLOW_TABLES, cpus as u32 * 2)
-        .load(sensor_ebpf::OBJECT)?;
-    let mut tables = Vec::new();
-    let Some(Map::ArrayOfMaps(outer)) = ebpf.map(maps::FLOW_TABLES) else {
-        return Err("the object has no array of flow tables".into());
+/// The sensor's own programs.
+fn ours(capture: &Xdp) -> Result<Vec<Target>> {
+    let target = |(hook, kind, name): (Hook, Kind, &str)| {
+        Ok(Target {
+            name: format!("anomaly-detect {name}"),
+            kind,
+            program: capture.program(hook)?.try_clone_to_owned()?,
+            owner: Owner::Ours,
+        })
     };
-    for index in 0..cpus as u32 * 2 {
-        let table = sys::hash_map(
-            size_of::<FlowKey>(),
-            size_of::<FlowCounters>(),
-            maps::FLOWS_PER_TABLE as u32,
-            maps::FLOW_TABLE_FLAGS,
-        )?;
-        sys::set_inner(outer.fd().as_fd(), index, &table)?;
-        tables.push(table);
-    }
-    let programs = [maps::PROGRAM_INGRESS, maps::PROGRAM_EGRESS]
-        .map(|name| load(&mut ebpf, name, format!("anomaly-detect {name}")));
-    let programs = programs.into_iter().collect::<Result<_>>()?;
-    Ok((ebpf, tables, programs))
+    [
+        (Hook::Ingress, Kind::Xdp, PROGRAM_INGRESS),
+        (Hook::Egress, Kind::Classifier, PROGRAM_EGRESS),
+    ]
+    .map(target)
+    .into_iter()
+    .collect()
 }
 
-fn load(ebpf: &mut Ebpf, program: &str, name: String) -> Result<Target> {
-    let found = ebpf
-        .program_mut(program)
-        .ok_or_else(|| format!("no program {program} in the object"))?;
+/// Loads one program of an object, and no other of it.
+fn load(ebpf: &mut Ebpf, program: &str, name: String, owner: Owner) -> Result<Target> {
+    let known: Vec<String> = ebpf.programs().map(|(name, _)| name.to_owned()).collect();
+    let found = ebpf.program_mut(program).ok_or_else(|| {
+        format!(
+            "no program {program} in the object; there are {}",
+            known.join(", ")
+        )
+    })?;
     let (kind, program) = match found {
         Program::Xdp(xdp) => {
             xdp.load()?;
-            (Kind::Xdp, xdp.fd()?.try_clone()?)
+            (Kind::Xdp, xdp.fd()?.as_fd().try_clone_to_owned()?)
         }
         Program::SchedClassifier(classifier) => {
             classifier.load()?;
-            (Kind::Classifier, classifier.fd()?.try_clone()?)
+            (
+                Kind::Classifier,
+                classifier.fd()?.as_fd().try_clone_to_owned()?,
+            )
         }
         _ => return Err(format!("{program} is neither XDP nor TC").into()),
     };
@@ -217,18 +242,26 @@ fn load(ebpf: &mut Ebpf, program: &str, name: String) -> Result<Target> {
         name,
         kind,
         program,
+        owner,
     })
+}
+
+/// An array of programs.
+fn array<'a>(harness: &'a Ebpf, name: &str) -> Result<BorrowedFd<'a>> {
+    match harness.map(name) {
+        Some(Map::ProgramArray(array)) => Ok(array.fd().as_fd()),
+        _ => Err(format!("no array {name}").into()),
+    }
 }
 
 /// Finds out which XDP programs take packets in several buffers: the kernel puts those, and only those, into a program array
 /// whose owner does.
-fn sort_out_frags(minimal: &Path, targets: &mut [&mut Target]) -> Result<()> {
+fn sort_out_frags(minimal: &Path, targets: &mut [Target]) -> Result<()> {
     let mut harness = Ebpf::load_file(minimal)?;
-    load(&mut harness, "vary_frags", String::new())?;
-    let array = harness.map_mut("target_frags").ok_or("no program array")?;
-    let mut array = ProgramArray::try_from(array)?;
+    load(&mut harness, "vary_frags", String::new(), Owner::Harness)?;
+    let array = array(&harness, "target_frags")?;
     for target in targets.iter_mut().filter(|target| target.kind == Kind::Xdp) {
-        if array.set(0, &target.program, 0).is_ok() {
+        if sys::set(array, 0, target.program.as_fd()).is_ok() {
             target.kind = Kind::XdpFrags;
         }
     }

@@ -1,31 +1,27 @@
-//! The two `bpf(2)` commands that the measurement needs and aya does not offer in this form; running a program on a
-//! frame is the sensor's.
+//! The two `bpf(2)` commands that the measurement needs and aya does not offer in this form; running a program on a frame
+//! is the sensor's.
 
 use std::{
     io,
-    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+    os::fd::{AsRawFd as _, BorrowedFd},
 };
 
 use sensor::capture::xdp::bpf;
 
-const BPF_MAP_CREATE: libc::c_long = 0;
 const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
-const BPF_MAP_TYPE_HASH: u32 = 1;
+const BPF_MAP_GET_NEXT_KEY: libc::c_long = 4;
 
 /// As much of `union bpf_attr` as is used; the kernel takes the rest as zero.
 #[repr(C)]
-#[derive(Default)]
-struct MapCreate {
-    map_type: u32,
-    key_size: u32,
-    value_size: u32,
-    max_entries: u32,
-    map_flags: u32,
+struct NextKey {
+    map_fd: u32,
+    pad: u32,
+    key: u64,
+    next: u64,
 }
 
 #[repr(C)]
-#[derive(Default)]
-struct MapUpdate {
+struct Update {
     map_fd: u32,
     pad: u32,
     key: u64,
@@ -33,52 +29,63 @@ struct MapUpdate {
     flags: u64,
 }
 
-fn call<T>(command: libc::c_long, attributes: &mut T) -> io::Result<libc::c_long> {
-    // SAFETY: the attributes are a live struct of the size given; pointers inside are to live memory, see callers.
+/// Puts a program into an array of programs.
+pub(super) fn set(array: BorrowedFd<'_>, at: u32, program: BorrowedFd<'_>) -> io::Result<()> {
+    let value = program.as_raw_fd();
+    let attributes = Update {
+        map_fd: array.as_raw_fd() as u32,
+        pad: 0,
+        key: &raw const at as u64,
+        value: &raw const value as u64,
+        flags: 0,
+    };
+    // SAFETY: the attributes are a live struct of the size given, and key and value four bytes each.
     let result = unsafe {
         libc::syscall(
             libc::SYS_bpf,
-            command,
-            std::ptr::from_mut(attributes),
-            size_of::<T>(),
+            BPF_MAP_UPDATE_ELEM,
+            &raw const attributes,
+            size_of::<Update>(),
         )
     };
     if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
+        return Err(io::Error::last_os_error());
     }
+    Ok(())
 }
 
-/// Makes a hash map.
-pub(super) fn hash_map(
-    key_size: usize,
-    value_size: usize,
-    max_entries: u32,
-    map_flags: u32,
-) -> io::Result<OwnedFd> {
-    let mut attributes = MapCreate {
-        map_type: BPF_MAP_TYPE_HASH,
-        key_size: key_size as u32,
-        value_size: value_size as u32,
-        max_entries,
-        map_flags,
-    };
-    let fd = call(BPF_MAP_CREATE, &mut attributes)?;
-    // SAFETY: a file descriptor that the kernel has just made for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
-}
-
-/// Puts `inner` into a map of maps.
-pub(super) fn set_inner(outer: BorrowedFd<'_>, index: u32, inner: &OwnedFd) -> io::Result<()> {
-    let value = inner.as_raw_fd();
-    let mut attributes = MapUpdate {
-        map_fd: outer.as_raw_fd() as u32,
-        key: std::ptr::from_ref(&index) as u64,
-        value: std::ptr::from_ref(&value) as u64,
-        ..MapUpdate::default()
-    };
-    call(BPF_MAP_UPDATE_ELEM, &mut attributes).map(drop)
+/// Keys in a map, counted up to `most`.
+pub(super) fn count_keys(map: BorrowedFd<'_>, key_size: u32, most: u64) -> io::Result<u64> {
+    let mut key = vec![0_u8; key_size as usize];
+    let mut next = key.clone();
+    let mut count = 0;
+    while count < most {
+        let attributes = NextKey {
+            map_fd: map.as_raw_fd() as u32,
+            pad: 0,
+            key: if count == 0 { 0 } else { key.as_ptr() as u64 },
+            next: next.as_mut_ptr() as u64,
+        };
+        // SAFETY: the attributes are a live struct of the size given, and the keys as long as the map's.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_bpf,
+                BPF_MAP_GET_NEXT_KEY,
+                &raw const attributes,
+                size_of::<NextKey>(),
+            )
+        };
+        if result < 0 {
+            let error = io::Error::last_os_error();
+            return match error.raw_os_error() {
+                Some(libc::ENOENT) => Ok(count),
+                _ => Err(error),
+            };
+        }
+        count += 1;
+        std::mem::swap(&mut key, &mut next);
+    }
+    Ok(count)
 }
 
 /// Runs a program on a frame that many times; the average time of a run in whole ns, by the kernel. (Around the runs of an
