@@ -134,7 +134,7 @@ fn a_reader_that_sleeps_gets_each_line_whole_and_once() {
     pause(Duration::from_secs(6));
     let mut rest = BufReader::new(std::io::Cursor::new(first).chain(out)).lines();
     let mut lines = Vec::new();
-    while let Some(line) = rest.next() {
+    for line in rest.by_ref() {
         let line = line.expect("UTF-8");
         let is_last = line.starts_with(&format!("#{} ", LINES - 1));
         lines.push(line);
