@@ -56,7 +56,7 @@ type Host = [u8; 16];
 /// Hosts, and until when. Bounded, and made once; a function of what was marked, in its order.
 #[derive(Debug)]
 struct UnderWay {
-    sets: Box<[[(Host, TimeNs); WAYS]; SETS]>,
+    sets: Box<[[(Host, TimeNs); WAYS]]>,
     /// The latest of them: before anything was marked, and long after, no look-up is needed.
     until: TimeNs,
 }
@@ -64,7 +64,7 @@ struct UnderWay {
 impl Default for UnderWay {
     fn default() -> Self {
         Self {
-            sets: Box::new([[([0; 16], 0); WAYS]; SETS]),
+            sets: vec![[([0; 16], 0); WAYS]; SETS].into_boxed_slice(),
             until: 0,
         }
     }
