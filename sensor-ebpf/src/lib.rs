@@ -12,6 +12,7 @@ pub mod bounds;
 pub mod flow;
 pub mod frame;
 pub mod maps;
+pub mod table;
 
 /// The compiled BPF programs, as committed under `objects/`.
 #[cfg(not(target_arch = "bpf"))]

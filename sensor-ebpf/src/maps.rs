@@ -1,14 +1,26 @@
 //! Names, sizes and layout of the BPF maps, and the conservation ledger.
 
 use crate::frame::{MALFORMED_REASONS, Packet, tunnel::Scratch};
+#[cfg(doc)]
+use crate::table::{Entry, Fill, Line, SECRETS, Size, Slotted};
 
-/// Name of the array of flow tables, one per CPU and epoch parity.
-pub const FLOW_TABLES: &str = "FLOW_TABLES";
+/// Name of the array that says which flow table is in use on a CPU in epochs of a parity: [`Slotted`]s by [`table_index`].
+pub const FLOW_SLOTS: &str = "FLOW_SLOTS";
+/// Name of the array of the tables' indexes: [`Line`]s, so many for each slot.
+pub const FLOW_INDEX: &str = "FLOW_INDEX";
+/// Name of the array of how full each table is: [`Fill`]s.
+pub const FLOW_FILLS: &str = "FLOW_FILLS";
+/// Name of the array of the flows themselves: [`Entry`]s, so many for each table.
+pub const FLOWS: &str = "FLOWS";
+/// Name of the load-time constant that is the [`Size`] of all tables.
+pub const TABLE_SIZE: &str = "TABLE_SIZE";
+/// Name of the load-time constant that keys the hash: [`SECRETS`] random numbers.
+pub const TABLE_SECRETS: &str = "TABLE_SECRETS";
 /// Name of the per-CPU array of [`HookState`]s, indexed by [`hook_index`].
 pub const HOOK_STATES: &str = "HOOK_STATES";
 /// Name of the ring buffer by which the program wakes the agent before a flow table is full.
 pub const BELL: &str = "BELL";
-/// Name of the load-time constant that says how often: each time `inserted & BELL_MASK == 0`.
+/// Name of the load-time constant that says how often: each time `entries & BELL_MASK == 0`.
 pub const BELL_MASK: &str = "BELL_MASK";
 /// Size of the bell. It holds next to nothing, and has to be whole pages, of whatever size they are.
 pub const BELL_BYTES: usize = 65_536;
@@ -58,9 +70,12 @@ pub const PROGRAM_TAP: &str = "flow_tap";
 /// Name of the TC program.
 pub const PROGRAM_EGRESS: &str = "flow_egress";
 
-/// Tables the object declares room for; the loader lowers it to the machine's CPUs.
-pub const TABLES_MAX: usize = 1024;
-/// Flows in one table as the object declares it; the agent creates the tables and may choose another size.
+/// Slots the object declares, two for each CPU; the loader lowers it to the machine's.
+pub const SLOTS_MAX: usize = 1024;
+/// Tables for each CPU: one for each parity, and a spare.
+pub const TABLES_PER_CPU: usize = 3;
+/// Flows in one table at most, unless somebody wants it otherwise. The object declares one table of them; the loader makes
+/// as many as there have to be.
 pub const FLOWS_PER_TABLE: usize = 65_536;
 
 /// Index of the flow table that a packet on `cpu` in `epoch` is counted in.
@@ -131,8 +146,6 @@ pub enum Counting {
 pub struct HookState {
     /// Where the packets went.
     pub ledger: Ledger,
-    /// Flows this hook has added to this CPU's tables of this parity, ever.
-    pub inserted: u64,
     /// Packets copied to [`EVIDENCE`].
     pub copied: u64,
     /// Packets that were to be copied and found the ring full.
@@ -159,15 +172,12 @@ pub const fn hook_index(hook: Hook, epoch: u64) -> u32 {
     hook as u32 * 2 + (epoch & 1) as u32
 }
 
-/// Flags of every flow table: none, so that its memory is there from the beginning. A table that allocates
-/// (`BPF_F_NO_PREALLOC`) costs a third more per packet over 20,000 flows, because its elements lie scattered, and loses flows to
-/// `ENOMEM` when new ones come faster than the kernel refills its caches: under attack. The kernel refuses to put tables
-/// with other flags into the array.
-pub const FLOW_TABLE_FLAGS: u32 = 0;
+/// Flags of the arrays of the tables (`BPF_F_MMAPABLE`): the agent has them in its own memory.
+pub const TABLE_FLAGS: u32 = 1 << 10;
 
 /// The ledger of one CPU and hook, or summed: where each packet seen at the hook went. Packets on the wire.
 ///
-/// `seen == counted + overflow_full + overflow_memory + overflow_other + not_ip + probe + Σ malformed + sampled_out + handed_over
+/// `seen == counted + overflow_full + overflow_other + not_ip + probe + Σ malformed + sampled_out + handed_over
 /// + counted_before`, always.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -176,11 +186,9 @@ pub struct Ledger {
     pub seen: u64,
     /// Counted in a flow.
     pub counted: u64,
-    /// Not counted in a flow: the table was full (`E2BIG`).
+    /// Not counted in a flow: the table was full.
     pub overflow_full: u64,
-    /// Not counted in a flow: the kernel had no memory for an element (`ENOMEM`).
-    pub overflow_memory: u64,
-    /// Not counted in a flow: any other error of the insert (`EBUSY`, missing slot).
+    /// Not counted in a flow: there was no table.
     pub overflow_other: u64,
     /// Left out by sampling, when sampling is on.
     pub sampled_out: u64,
@@ -190,7 +198,7 @@ pub struct Ledger {
     pub probe: u64,
     /// Malformed frames by [`crate::frame::Malformed`].
     pub malformed: [u64; MALFORMED_REASONS],
-    /// IP bytes of the packets in the three overflow counters.
+    /// IP bytes of the packets in the two overflow counters.
     pub overflow_bytes: u64,
     /// Frames handed over to AF_XDP, whose reader accounts for each of them. It takes them out of this counter as it does.
     pub handed_over: u64,
@@ -200,14 +208,13 @@ pub struct Ledger {
     pub inside_tunnels: u64,
 }
 
-const _: () = assert!(size_of::<Ledger>() == 19 * 8);
+const _: () = assert!(size_of::<Ledger>() == 18 * 8);
 
 impl Ledger {
     /// Packets that are in no counter: 0, or a defect.
     pub const fn unaccounted(&self) -> i64 {
         let mut sum = self.counted
             + self.overflow_full
-            + self.overflow_memory
             + self.overflow_other
             + self.sampled_out
             + self.not_ip
@@ -227,7 +234,6 @@ impl Ledger {
         self.seen += other.seen;
         self.counted += other.counted;
         self.overflow_full += other.overflow_full;
-        self.overflow_memory += other.overflow_memory;
         self.overflow_other += other.overflow_other;
         self.sampled_out += other.sampled_out;
         self.not_ip += other.not_ip;
@@ -252,7 +258,6 @@ impl Ledger {
             seen: self.seen - earlier.seen,
             counted: self.counted - earlier.counted,
             overflow_full: self.overflow_full - earlier.overflow_full,
-            overflow_memory: self.overflow_memory - earlier.overflow_memory,
             overflow_other: self.overflow_other - earlier.overflow_other,
             sampled_out: self.sampled_out - earlier.sampled_out,
             not_ip: self.not_ip - earlier.not_ip,
@@ -267,7 +272,7 @@ impl Ledger {
 
     /// Packets that overflowed, for whatever reason.
     pub const fn overflow(&self) -> u64 {
-        self.overflow_full + self.overflow_memory + self.overflow_other
+        self.overflow_full + self.overflow_other
     }
 
     /// Packets rejected because they carry no IP or are malformed.

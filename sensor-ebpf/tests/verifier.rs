@@ -8,7 +8,10 @@ use aya::{
     Ebpf, EbpfLoader,
     programs::{SchedClassifier, Xdp},
 };
-use sensor_ebpf::maps::{self, Counting};
+use sensor_ebpf::{
+    maps::{self, Counting},
+    table::Size,
+};
 
 /// The kernel gives up at a million (`BPF_COMPLEXITY_LIMIT_INSNS`); older ones count less kindly.
 const INSTRUCTIONS_MAX: u32 = 800_000;
@@ -45,9 +48,10 @@ fn combinations() -> Vec<Constants> {
 
 fn load(constants: Constants) -> Ebpf {
     EbpfLoader::new()
-        .map_max_entries(
-            maps::FLOW_TABLES,
-            2 * aya::util::nr_cpus().expect("CPUs") as u32,
+        .override_global(
+            maps::TABLE_SIZE,
+            &Size::of(maps::FLOWS_PER_TABLE as u32),
+            true,
         )
         .override_global(
             maps::CLOCK_FROM_FRAME,

@@ -206,7 +206,7 @@ const TRAINING_ROWS: usize = 200_000;
 impl Stopped {
     fn count(&mut self, ledger: &Ledger) {
         self.packets += ledger.seen;
-        self.overflow += ledger.overflow_full + ledger.overflow_memory + ledger.overflow_other;
+        self.overflow += ledger.overflow();
         self.unaccounted += ledger.unaccounted();
     }
 }

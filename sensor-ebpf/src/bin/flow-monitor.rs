@@ -11,8 +11,8 @@ mod programs {
     use core::ffi::c_void;
 
     use aya_ebpf::{
-        bindings::{self, BPF_NOEXIST, BPF_RB_FORCE_WAKEUP, TC_ACT_UNSPEC, xdp_action},
-        btf_maps::{ArrayOfMaps, HashMap, PerCpuArray, RingBuf, XskMap},
+        bindings::{self, BPF_RB_FORCE_WAKEUP, TC_ACT_UNSPEC, xdp_action},
+        btf_maps::{Array, HashMap, PerCpuArray, RingBuf, XskMap},
         helpers::{
             bpf_get_smp_processor_id, bpf_ktime_get_ns,
             generated::{
@@ -30,25 +30,39 @@ mod programs {
         frame::{self, Malformed, NoFlow, Packet, tunnel},
         maps::{
             BELL_BYTES, Counting, EVIDENCE_BYTES_MAX, EVIDENCE_RING_BYTES, Evidence,
-            EvidenceHeader, FLOW_TABLE_FLAGS, FLOWS_PER_TABLE, HANDED_OVER_META_BYTES,
-            HOOK_STATES_LENGTH, Hook, HookState, Ledger, SEEN_BY_TC, TABLES_MAX, TAPS_MAX,
+            EvidenceHeader, FLOWS_PER_TABLE, HANDED_OVER_META_BYTES, HOOK_STATES_LENGTH, Hook,
+            HookState, Ledger, SEEN_BY_TC, SLOTS_MAX, TABLE_FLAGS, TABLES_PER_CPU, TAPS_MAX,
             WATCH_MAX, WATCHED_INTERFACES_MAX, XSKS_MAX, hook_index, table_index,
         },
+        table::{self, Entry, Fill, Line, Place, Refused, SECRETS, Size, Slotted},
     };
 
-    /// The flow table of each CPU and epoch parity; see [`table_index`]. The agent replaces a table when its epoch
-    /// is over, and then reads it undisturbed.
+    /// Which flow table is in use, by [`table_index`]. The agent puts an empty table here when an epoch is over, and then
+    /// reads the full one undisturbed.
     #[btf_map]
-    static FLOW_TABLES: ArrayOfMaps<
-        HashMap<FlowKey, FlowCounters, FLOWS_PER_TABLE, { FLOW_TABLE_FLAGS as usize }>,
-        TABLES_MAX,
-    > = ArrayOfMaps::new();
+    static FLOW_SLOTS: Array<u64, SLOTS_MAX, { TABLE_FLAGS as usize }> = Array::new();
+
+    /// Where in its table a flow is.
+    #[btf_map]
+    static FLOW_INDEX: Array<
+        Line,
+        { Size::of(FLOWS_PER_TABLE as u32).lines as usize },
+        { TABLE_FLAGS as usize },
+    > = Array::new();
+
+    /// How full each table is.
+    #[btf_map]
+    static FLOW_FILLS: Array<Fill, TABLES_PER_CPU, { TABLE_FLAGS as usize }> = Array::new();
+
+    /// The tables.
+    #[btf_map]
+    static FLOWS: Array<Entry, FLOWS_PER_TABLE, { TABLE_FLAGS as usize }> = Array::new();
 
     /// Where each packet went, by [`Hook`].
     #[btf_map]
     static HOOK_STATES: PerCpuArray<HookState, HOOK_STATES_LENGTH> = PerCpuArray::new();
 
-    /// Wakes the agent when a table fills. What is in it does not matter: the agent looks at `inserted`.
+    /// Wakes the agent when a table fills. What is in it does not matter: the agent looks at the tables.
     #[btf_map]
     static BELL: RingBuf<u64, BELL_BYTES> = RingBuf::new();
 
@@ -87,9 +101,18 @@ mod programs {
     /// 1: a packet's time is in the first eight bytes of the frame, where its MAC addresses were. For tests.
     #[unsafe(no_mangle)]
     static CLOCK_FROM_FRAME: u8 = 0;
-    /// The bell rings each time this many flows and one more, a power of two, have been added.
+    /// The bell rings each time this many flows and one more, a power of two, have been added to a table.
     #[unsafe(no_mangle)]
-    static BELL_MASK: u64 = u64::MAX;
+    static BELL_MASK: u32 = u32::MAX;
+    /// Size of all tables.
+    #[unsafe(no_mangle)]
+    static TABLE_SIZE: Size = Size {
+        entries: 0,
+        lines: 0,
+    };
+    /// What keys are hashed with.
+    #[unsafe(no_mangle)]
+    static TABLE_SECRETS: [u64; SECRETS] = [0; SECRETS];
 
     /// Bytes of a packet that are copied at most; 0: none is.
     #[unsafe(no_mangle)]
@@ -372,7 +395,6 @@ mod programs {
     {
         let HookState {
             ledger,
-            inserted,
             copied,
             copies_lost,
             packet,
@@ -395,7 +417,7 @@ mod programs {
                 if constant(&DECAP) == 1 && tunnels.entered != 0 {
                     ledger.inside_tunnels += u64::from(segments.count);
                 }
-                match count_flow(packet, segments, seen.now, &seen.interface, inserted) {
+                match count_flow(packet, segments, seen.now, &seen.interface) {
                     Ok(first) => {
                         ledger.counted += u64::from(segments.count);
                         if constant(&EVIDENCE_BYTES) != 0 && (first || is_watched(&packet.key)) {
@@ -495,6 +517,19 @@ mod programs {
         unsafe { bpf_ktime_get_ns() }.wrapping_add(constant(&CLOCK_OFFSET))
     }
 
+    /// The parity of a time's epoch, as an epoch. By a jump, which the processor foretells for half a second at a time:
+    /// the flow's entry is looked up without waiting for the clock, which takes longer to read than all the rest.
+    #[inline(always)]
+    fn parity(time: TimeNs) -> u64 {
+        let mut parity = 0;
+        // Opaque, or the verifier would follow either kind of time by itself.
+        if opaque_number(epoch_of(time) as u32 & 1) != 0 {
+            // Opaque, or the compiler would compute it.
+            parity = opaque_number(1);
+        }
+        u64::from(parity)
+    }
+
     /// Adds a packet to its flow; true if it is among the first that are copied.
     #[inline(always)]
     fn count_flow(
@@ -502,42 +537,60 @@ mod programs {
         segments: Segments,
         time: TimeNs,
         interface: &impl Fn() -> u32,
-        inserted: &mut u64,
-    ) -> Result<bool, i32> {
+    ) -> Result<bool, Refused> {
         // SAFETY: the helper takes no argument and always succeeds.
         let cpu = unsafe { bpf_get_smp_processor_id() };
-        let table = FLOW_TABLES.get(table_index(cpu, epoch_of(time))).ok_or(0)?;
-        let counters = match table.get_ptr_mut(&packet.key) {
-            Some(counters) => counters,
-            None => {
-                table.insert(&packet.key, &EMPTY, u64::from(BPF_NOEXIST))?;
-                *inserted += 1;
-                if *inserted & constant(&BELL_MASK) == 0 {
-                    // A bell that is full of unheard rings need not ring.
-                    let _ = BELL.output(*inserted, u64::from(BPF_RB_FORCE_WAKEUP));
-                }
-                let counters = table.get_ptr_mut(&packet.key).ok_or(0)?;
-                // SAFETY: as below.
-                unsafe { (*counters).interface = interface() };
-                counters
-            }
+        let slot = table_index(cpu, parity(time));
+        let slotted = FLOW_SLOTS.get(slot).ok_or(Refused::Missing)?;
+        let place = Place {
+            slot,
+            // SAFETY: a valid reference, and any number is a table; volatile, because the agent changes it at any time.
+            slotted: unsafe { (&raw const *slotted).cast::<Slotted>().read_volatile() },
+            size: constant(&TABLE_SIZE),
         };
+        let hash = table::hash(&packet.key, |at| constant(&TABLE_SECRETS[at]));
+        let found = table::find_or_add(&Tables, place, &packet.key, hash, &EMPTY)?;
         // SAFETY: a table belongs to one CPU, on which programs do not interrupt each other, and the agent reads it
         // only after the kernel has waited for all of them.
-        let counters = unsafe { &mut *counters };
+        let counters = unsafe { &mut (*found.entry).counters };
+        if found.added != 0 {
+            counters.interface = interface();
+            if found.added & constant(&BELL_MASK) == 0 {
+                // A bell that is full of unheard rings need not ring.
+                let _ = BELL.output(u64::from(found.added), u64::from(BPF_RB_FORCE_WAKEUP));
+            }
+        }
         account::add_segments(counters, packet, segments, time);
         let first = constant(&FIRST_PACKETS);
         Ok(first > 0 && counters.halves[0].packets + counters.halves[1].packets <= first)
     }
 
+    /// The arrays the tables are made of.
+    struct Tables;
+
+    // SAFETY: elements of maps. Those of a CPU's tables are used by programs on that CPU, which do not interrupt each other.
+    unsafe impl table::Memory for Tables {
+        #[inline(always)]
+        fn line(&self, at: u32) -> Option<*mut Line> {
+            FLOW_INDEX.get_ptr_mut(at)
+        }
+
+        #[inline(always)]
+        fn entry(&self, at: u32) -> Option<*mut Entry> {
+            FLOWS.get_ptr_mut(at)
+        }
+
+        #[inline(always)]
+        fn fill(&self, table: u32) -> Option<*mut Fill> {
+            FLOW_FILLS.get_ptr_mut(table)
+        }
+    }
+
     #[inline(always)]
-    fn overflow(ledger: &mut Ledger, error: i32, packets: u64) {
-        const E2BIG: i32 = -7;
-        const ENOMEM: i32 = -12;
-        match error {
-            E2BIG => ledger.overflow_full += packets,
-            ENOMEM => ledger.overflow_memory += packets,
-            _ => ledger.overflow_other += packets,
+    fn overflow(ledger: &mut Ledger, why: Refused, packets: u64) {
+        match why {
+            Refused::Full => ledger.overflow_full += packets,
+            Refused::Missing => ledger.overflow_other += packets,
         }
     }
 

@@ -11,6 +11,7 @@ use sensor_ebpf::{
     flow::{EPOCH_SHIFT, FlowCounters, FlowKey, TimeNs, epoch_of, quality},
     frame::{Malformed, NoFlow, Packet, Parsed, parse_ethernet_into},
     maps::Ledger,
+    table::{same, words},
 };
 
 use super::{
@@ -258,7 +259,7 @@ impl Accountant {
             let product = u128::from(a) * u128::from(b);
             product as u64 ^ (product >> 64) as u64
         };
-        let [a_high, a_low, b_high, b_low, tail] = words(key);
+        let [a_high, a_low, b_high, b_low, tail] = *words(key);
         let [first, second] = self.seeds;
         let low = fold(a_low ^ first, b_low ^ second);
         let high = fold(a_high ^ second, b_high ^ first.rotate_left(32));
@@ -298,28 +299,6 @@ fn cut(record: &Record<'_>) -> u16 {
     } else {
         0
     }
-}
-
-/// Whether two keys are the same. `==` would call `memcmp`, which costs more than the comparison.
-#[inline(always)]
-pub(crate) fn same(a: &FlowKey, b: &FlowKey) -> bool {
-    let (a, b) = (words(a), words(b));
-    (0..a.len()).fold(0, |differing, at| differing | (a[at] ^ b[at])) == 0
-}
-
-/// The key as words: two keys are equal if these are.
-#[inline(always)]
-fn words(key: &FlowKey) -> [u64; 5] {
-    let [[a_high, a_low], [b_high, b_low]] = key.addresses.each_ref().map(|address| {
-        let (high, low) = address.split_at(8);
-        [high, low].map(|half| u64::from_ne_bytes(half.try_into().expect("8 bytes")))
-    });
-    let tail = u64::from(key.ports[0])
-        | u64::from(key.ports[1]) << 16
-        | u64::from(key.protocol) << 32
-        | u64::from(key.later_fragment) << 40
-        | u64::from(key.series) << 48;
-    [a_high, a_low, b_high, b_low, tail]
 }
 
 #[cfg(test)]

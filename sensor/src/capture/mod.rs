@@ -23,7 +23,6 @@ pub mod xdp;
 pub mod xsk;
 
 pub use accountant::Accountant;
-pub(crate) use accountant::same;
 pub use container::{Damage, Record};
 pub use copies::{Copies, CopyCounts, CopySettings};
 use sensor_ebpf::{

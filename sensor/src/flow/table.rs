@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use sensor_ebpf::{
     account,
     flow::{FlowCounters, FlowKey, TimeNs, epoch_of},
+    table::same,
 };
 
 use super::{
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     bounded::{Index, Lists, Seed, prefetch},
-    capture::{Epoch, same},
+    capture::Epoch,
 };
 
 /// Packets at which a flow first becomes due while it lives.

@@ -61,7 +61,6 @@ use Kind::{Counter, Gauge, Histogram};
 const VERDICTS: &[&str] = &[
     "counted",
     "overflow_full",
-    "overflow_memory",
     "overflow_other",
     "sampled_out",
     "not_ip",

@@ -91,7 +91,6 @@ pub(super) fn report_ledger(metrics: &Metrics, ledger: &Ledger) {
     for (verdict, packets) in [
         ("counted", ledger.counted),
         ("overflow_full", ledger.overflow_full),
-        ("overflow_memory", ledger.overflow_memory),
         ("overflow_other", ledger.overflow_other),
         ("sampled_out", ledger.sampled_out),
         ("not_ip", ledger.not_ip),

@@ -141,6 +141,7 @@ impl Source {
             ring_bytes: copies.waiting_bytes,
         });
         let settings = xdp::Settings {
+            early_flows_max: wanted.epoch_flows as usize,
             taps: wanted.taps.clone(),
             evidence,
             instead_tcx: wanted.mode == CaptureMode::Auto,

@@ -254,10 +254,7 @@ fn what_a_killed_agent_left_on_clsact_is_taken_away() {
             .exec(&["tc", "filter", "show", "dev", "veth-b", "egress"])
     };
     pair.b.within(|| {
-        let mut object = EbpfLoader::new()
-            .map_max_entries(maps::FLOW_TABLES, 2)
-            .load(sensor_ebpf::OBJECT)
-            .expect("object");
+        let mut object = EbpfLoader::new().load(sensor_ebpf::OBJECT).expect("object");
         let program: &mut SchedClassifier = object
             .program_mut(maps::PROGRAM_EGRESS)
             .and_then(|program| program.try_into().ok())

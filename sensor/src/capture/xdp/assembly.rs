@@ -3,93 +3,94 @@
 //!
 //! A flow is 300 bytes, and a busy epoch has a million: what is sorted are numbers, and each flow is moved once.
 
-use std::{
-    io,
-    os::fd::{AsFd as _, OwnedFd},
-    thread,
-};
-
 use sensor_ebpf::{
     account,
     flow::{FlowCounters, FlowKey, TimeNs},
+    table::{Entry, same, words},
 };
 
-use super::bpf::Read;
-use crate::{
-    bounded::{Seed, prefetch},
-    capture::same,
-};
+use crate::bounded::{Seed, prefetch};
 
 /// How many flows ahead the cache is asked for what comes next.
 const AHEAD: usize = 8;
 
+/// First packet of a flow; and where it is: in which part, at which place.
+type Placed = (TimeNs, u32, u32);
+
+/// The time of a part whose packets have gone into another.
+const GONE: TimeNs = TimeNs::MAX;
+
 /// Memory of the assembly, kept from drain to drain.
 #[derive(Default)]
 pub(super) struct Assembly {
-    /// First packet and place of each flow.
-    order: Vec<(TimeNs, u32)>,
-    spare: Vec<(TimeNs, u32)>,
-    /// Open addressing: a tag of the key's hash above, the place plus 1 below; 0 is free.
+    order: Vec<Placed>,
+    spare: Vec<Placed>,
+    /// Open addressing: a tag of the key's hash above, the number of the entry plus 1 below; 0 is free.
     index: Vec<u64>,
     hashes: Vec<u64>,
-    /// A later part with the place of the part that was found first.
+    /// A later part of a flow with the one that was found first, by number.
     parts: Vec<(u32, u32)>,
 }
 
 impl Assembly {
-    /// Moves what was `read` into `flows`, sorted. Where it is of several tables, flows may be in parts.
+    /// Copies what tables hold to `flows`, sorted. `look` is shown each entry's counters once before. A flow may be in
+    /// several tables, but in each of them only once.
     pub(super) fn assemble(
         &mut self,
-        read: &mut Read,
-        in_parts: bool,
+        tables: &mut [&mut [Entry]],
+        mut look: impl FnMut(&mut FlowCounters),
         flows: &mut Vec<(FlowKey, FlowCounters)>,
     ) {
-        if in_parts {
-            self.find_parts(&read.keys);
-            self.join_parts(&mut read.counters);
-        }
+        let in_parts = tables.iter().filter(|table| !table.is_empty()).count() > 1;
+        // Of one drain only, and the result does not depend on it: who wants collisions would have to guess it.
+        let seed = Seed::random();
         self.order.clear();
-        let whole = read
-            .counters
-            .iter()
-            .zip(0..)
-            .filter(|(counters, _)| counters.packets() > 0);
-        self.order
-            .extend(whole.map(|(counters, place)| (counters.first(), place)));
-        by_time(&mut self.order, &mut self.spare);
-        let keys = &read.keys;
-        for same_time in self.order.chunk_by_mut(|a, b| a.0 == b.0) {
-            same_time.sort_unstable_by(|a, b| keys[a.1 as usize].cmp(&keys[b.1 as usize]));
-        }
-        flows.reserve(self.order.len());
-        for (at, &(_, place)) in self.order.iter().enumerate() {
-            if let Some(&(_, next)) = self.order.get(at + AHEAD) {
-                prefetch(&read.keys, next as usize, 0);
-                for line in 0..size_of::<FlowCounters>() / 64 {
-                    prefetch(&read.counters, next as usize, line * 64);
+        self.hashes.clear();
+        for (table, part) in tables.iter_mut().zip(0..) {
+            for (entry, at) in table.iter_mut().zip(0..) {
+                look(&mut entry.counters);
+                self.order.push((entry.counters.first(), part, at));
+                if in_parts {
+                    self.hashes.push(seed.hash(words(&entry.key)));
                 }
             }
-            let place = place as usize;
-            flows.push((read.keys[place], read.counters[place]));
         }
-        read.clear();
+        if in_parts {
+            self.find_parts(tables);
+            self.join_parts(tables);
+        }
+        by_time(&mut self.order, &mut self.spare);
+        let key = |placed: &Placed| &tables[placed.1 as usize][placed.2 as usize].key;
+        for same_time in self.order.chunk_by_mut(|a, b| a.0 == b.0) {
+            same_time.sort_unstable_by(|a, b| key(a).cmp(key(b)));
+        }
+        flows.reserve(self.order.len());
+        for (number, &(_, part, at)) in self.order.iter().enumerate() {
+            if let Some(&(_, part, at)) = self.order.get(number + AHEAD) {
+                let table = &*tables[part as usize];
+                for line in 0..=size_of::<Entry>() / 64 {
+                    prefetch(table, at as usize, line * 64);
+                }
+            }
+            let entry = &tables[part as usize][at as usize];
+            flows.push((entry.key, entry.counters));
+        }
         self.forget();
     }
 
     /// Finds keys that occur again.
-    fn find_parts(&mut self, keys: &[FlowKey]) {
-        // Of one drain only, and the result does not depend on it: who wants collisions would have to guess it.
-        let seed = Seed::random();
-        let slots = (keys.len() * 2).next_power_of_two();
+    fn find_parts(&mut self, tables: &[&mut [Entry]]) {
+        let slots = (self.hashes.len() * 2).next_power_of_two();
         let mask = slots - 1;
         self.index.clear();
         self.index.resize(slots, 0);
-        self.hashes.clear();
-        self.hashes
-            .extend(keys.iter().map(|key| seed.hash(&words(key))));
         self.parts.clear();
-        for (place, hash) in self.hashes.iter().enumerate() {
-            if let Some(next) = self.hashes.get(place + AHEAD) {
+        let key = |number: u32| {
+            let (_, part, at) = self.order[number as usize];
+            &tables[part as usize][at as usize].key
+        };
+        for (hash, number) in self.hashes.iter().zip(0_u32..) {
+            if let Some(next) = self.hashes.get(number as usize + AHEAD) {
                 prefetch(&self.index, *next as usize & mask, 0);
             }
             let tag = hash & !u64::from(u32::MAX);
@@ -97,12 +98,12 @@ impl Assembly {
             loop {
                 let slot = self.index[at];
                 if slot == 0 {
-                    self.index[at] = tag | (place as u64 + 1);
+                    self.index[at] = tag | u64::from(number + 1);
                     break;
                 }
                 let first = slot as u32 - 1;
-                if slot & !u64::from(u32::MAX) == tag && same(&keys[first as usize], &keys[place]) {
-                    self.parts.push((first, place as u32));
+                if slot & !u64::from(u32::MAX) == tag && same(key(first), key(number)) {
+                    self.parts.push((first, number));
                     break;
                 }
                 at = (at + 1) & mask;
@@ -110,26 +111,37 @@ impl Assembly {
         }
     }
 
-    /// Merges the parts of each flow, earlier part first, into one of them; the others are left without packets.
-    fn join_parts(&mut self, counters: &mut [FlowCounters]) {
+    /// Merges the parts of each flow, earlier part first, into the one that was found first; the others are gone.
+    fn join_parts(&mut self, tables: &mut [&mut [Entry]]) {
         let mut firsts: Vec<u32> = self.parts.iter().map(|(first, _)| *first).collect();
         firsts.sort_unstable();
         firsts.dedup();
         self.parts
             .extend(firsts.into_iter().map(|first| (first, first)));
-        self.parts.sort_unstable_by_key(|&(flow, part)| {
-            let part = &counters[part as usize];
-            (flow, part.first(), part.last())
+        let order = &mut self.order;
+        let place = |order: &[Placed], number: u32| {
+            let (_, part, at) = order[number as usize];
+            (part as usize, at as usize)
+        };
+        self.parts.sort_unstable_by_key(|&(flow, number)| {
+            let (part, at) = place(order, number);
+            let counters = &tables[part][at].counters;
+            (flow, counters.first(), counters.last())
         });
         for parts in self.parts.chunk_by(|a, b| a.0 == b.0) {
             let mut whole = FlowCounters::EMPTY;
-            for (_, part) in parts {
-                account::merge(&mut whole, &counters[*part as usize]);
-                counters[*part as usize] = FlowCounters::EMPTY;
+            for &(_, number) in parts {
+                let (part, at) = place(order, number);
+                account::merge(&mut whole, &tables[part][at].counters);
+                order[number as usize].0 = GONE;
             }
-            if let Some((first, _)) = parts.first() {
-                counters[*first as usize] = whole;
-            }
+            let first = parts[0].0;
+            let (part, at) = place(order, first);
+            order[first as usize].0 = whole.first();
+            tables[part][at].counters = whole;
+        }
+        if !self.parts.is_empty() {
+            order.retain(|placed| placed.0 != GONE);
         }
     }
 
@@ -148,56 +160,16 @@ impl Assembly {
     }
 }
 
-/// Moves what `tables` at rest hold to `into`, and gives for each of them how much it was and in how many calls. What is
-/// much, about `held` flows, is read by a thread for each table: most of the time goes into waiting for memory.
-pub(super) fn gather(
-    tables: &[OwnedFd],
-    held: u64,
-    into: &mut Read,
-    others: &mut Vec<Read>,
-) -> io::Result<Vec<(u64, u32)>> {
-    const MUCH: u64 = 1 << 17;
-    let read_one = |table: &OwnedFd, into: &mut Read| {
-        let before = into.len();
-        let calls = into.empty(table.as_fd())?;
-        Ok(((into.len() - before) as u64, calls))
-    };
-    let [first, rest @ ..] = tables else {
-        return Ok(Vec::new());
-    };
-    if held < MUCH || rest.is_empty() {
-        // The memory of a rare large epoch.
-        others.clear();
-        return tables.iter().map(|table| read_one(table, into)).collect();
-    }
-    others.resize_with(rest.len(), Read::default);
-    let found = thread::scope(|scope| {
-        let readers: Vec<_> = rest
-            .iter()
-            .zip(&mut *others)
-            .map(|(table, read)| scope.spawn(move || read_one(table, read)))
-            .collect();
-        let mut found = vec![read_one(first, into)];
-        let all = readers.into_iter().map(|reader| {
-            reader
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        });
-        found.extend(all);
-        found
-    });
-    for read in others {
-        into.append(read);
-    }
-    found.into_iter().collect()
-}
-
 /// Sorts by time. An epoch has 2^29 moments: for many flows three passes of counting beat twenty of comparing.
-fn by_time(order: &mut Vec<(TimeNs, u32)>, spare: &mut Vec<(TimeNs, u32)>) {
+fn by_time(order: &mut Vec<Placed>, spare: &mut Vec<Placed>) {
     const DIGIT_BITS: u32 = 11;
     const FEW: usize = 1 << 13;
-    let least = order.iter().map(|(time, _)| *time).min().unwrap_or(0);
-    let most = order.iter().map(|(time, _)| *time).max().unwrap_or(0);
+    // One table's flows are in order as they are, but for tests that bring their own time.
+    if order.is_sorted_by_key(|placed| placed.0) {
+        return;
+    }
+    let least = order.iter().map(|placed| placed.0).min().unwrap_or(0);
+    let most = order.iter().map(|placed| placed.0).max().unwrap_or(0);
     let bits = (most - least).checked_ilog2().map_or(0, |log| log + 1);
     if order.len() < FEW || bits > 4 * DIGIT_BITS {
         order.sort_unstable();
@@ -209,14 +181,14 @@ fn by_time(order: &mut Vec<(TimeNs, u32)>, spare: &mut Vec<(TimeNs, u32)>) {
             ((time - least) >> (pass * DIGIT_BITS)) as usize & ((1 << DIGIT_BITS) - 1)
         };
         counts.fill(0);
-        for (time, _) in &*order {
-            counts[digit(*time)] += 1;
+        for placed in &*order {
+            counts[digit(placed.0)] += 1;
         }
         let mut sum = 0;
         for count in &mut counts {
             sum += std::mem::replace(count, sum);
         }
-        spare.resize(order.len(), (0, 0));
+        spare.resize(order.len(), (0, 0, 0));
         for entry in &*order {
             let place = &mut counts[digit(entry.0)];
             spare[*place] = *entry;
@@ -224,23 +196,6 @@ fn by_time(order: &mut Vec<(TimeNs, u32)>, spare: &mut Vec<(TimeNs, u32)>) {
         }
         std::mem::swap(order, spare);
     }
-}
-
-fn words(key: &FlowKey) -> [u64; 5] {
-    let word = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().expect("eight bytes"));
-    let [a, b] = &key.addresses;
-    let rest = u64::from(key.ports[0])
-        | u64::from(key.ports[1]) << 16
-        | u64::from(key.protocol) << 32
-        | u64::from(key.later_fragment) << 40
-        | u64::from(key.series) << 48;
-    [
-        word(&a[..8]),
-        word(&a[8..]),
-        word(&b[..8]),
-        word(&b[8..]),
-        rest,
-    ]
 }
 
 #[cfg(test)]
@@ -265,16 +220,20 @@ mod tests {
     fn many_flows_are_sorted_by_counting_as_by_comparing() {
         for spread_bits in [0, 5, 20, 29, 44, 60] {
             let mut state = 7_u64;
-            let mut order: Vec<(TimeNs, u32)> = (0..20_000)
+            let mut order: Vec<Placed> = (0..20_000)
                 .map(|place| {
                     state = state
                         .wrapping_mul(6_364_136_223_846_793_005)
                         .wrapping_add(1);
-                    ((1 << 60) + (state >> 3 & ((1 << spread_bits) - 1)), place)
+                    (
+                        (1 << 60) + (state >> 3 & ((1 << spread_bits) - 1)),
+                        0,
+                        place,
+                    )
                 })
                 .collect();
             let mut wanted = order.clone();
-            wanted.sort_unstable();
+            wanted.sort();
             by_time(&mut order, &mut Vec::new());
             assert_eq!(order, wanted, "{spread_bits} bits");
         }
@@ -288,7 +247,7 @@ mod tests {
         fn parts_become_whole_and_stand_in_order(
             packets in prop::collection::vec((0_u8..12, 0_u64..5), 0..200)
         ) {
-            let mut read = Read::default();
+            let mut tables = Vec::new();
             let mut expected: BTreeMap<FlowKey, FlowCounters> = BTreeMap::new();
             let mut time = 1_700_000_000_000_000_000;
             for stretch in packets.chunks(packets.len() / 3 + 1) {
@@ -299,15 +258,14 @@ mod tests {
                     account::add(table.entry(packet.key).or_insert(FlowCounters::EMPTY), &packet, time);
                     account::add(expected.entry(packet.key).or_insert(FlowCounters::EMPTY), &packet, time);
                 }
-                // Tables are read in no order that means anything.
-                for (key, counters) in table.into_iter().rev() {
-                    read.keys.push(key);
-                    read.counters.push(counters);
-                }
+                // The order in a table means nothing.
+                let table = table.into_iter().rev();
+                tables.push(table.map(|(key, counters)| Entry { key, counters }).collect::<Vec<_>>());
             }
-            let mut flows = Vec::new();
-            Assembly::default().assemble(&mut read, true, &mut flows);
-            prop_assert_eq!(read.len(), 0);
+            let (mut flows, mut seen) = (Vec::new(), 0);
+            let mut slices: Vec<_> = tables.iter_mut().map(Vec::as_mut_slice).collect();
+            Assembly::default().assemble(&mut slices, |counters| seen += counters.packets(), &mut flows);
+            prop_assert_eq!(seen, packets.len() as u64);
             let mut wanted: Vec<_> = expected.into_iter().collect();
             wanted.sort_by_key(|(key, counters)| (counters.first(), *key));
             prop_assert_eq!(flows, wanted);

@@ -1,24 +1,18 @@
-//! The few `bpf(2)` commands that aya has no call for: creating a table, swapping tables and emptying them in
-//! batches, and running a program on a frame of ours. Structures as in `include/uapi/linux/bpf.h`.
+//! The few `bpf(2)` commands that aya has no call for: waiting for programs, attaching without replacing, and running a
+//! program on a frame of ours. Structures as in `include/uapi/linux/bpf.h`.
 
 use std::{
     io,
     os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
 };
 
-use sensor_ebpf::{
-    flow::{FlowCounters, FlowKey},
-    maps::FLOW_TABLE_FLAGS,
-};
-
 const BPF_MAP_CREATE: libc::c_long = 0;
 const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
 const BPF_PROG_TEST_RUN: libc::c_long = 10;
-const BPF_MAP_LOOKUP_AND_DELETE_BATCH: libc::c_long = 25;
-const BPF_MAP_UPDATE_BATCH: libc::c_long = 26;
 const BPF_LINK_CREATE: libc::c_long = 28;
 
-const BPF_MAP_TYPE_HASH: u32 = 1;
+const BPF_MAP_TYPE_ARRAY: u32 = 2;
+const BPF_MAP_TYPE_ARRAY_OF_MAPS: u32 = 12;
 /// Have the frames of a test run go where the program's verdict sends them.
 const BPF_F_TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
 
@@ -60,71 +54,21 @@ struct MapCreate {
     map_name: [u8; 16],
 }
 
-/// Creates an empty flow table.
-pub(super) fn create_flow_table(flows_max: u32) -> io::Result<OwnedFd> {
+fn create_map(map_type: u32, name: [u8; 16], inner: Option<&OwnedFd>) -> io::Result<OwnedFd> {
     let mut fields = MapCreate {
-        map_type: BPF_MAP_TYPE_HASH,
-        key_size: size_of::<FlowKey>() as u32,
-        value_size: size_of::<FlowCounters>() as u32,
-        max_entries: flows_max,
-        map_flags: FLOW_TABLE_FLAGS,
-        inner_map_fd: 0,
+        map_type,
+        key_size: 4,
+        value_size: 4,
+        max_entries: 1,
+        map_flags: 0,
+        inner_map_fd: inner.map_or(0, |inner| inner.as_raw_fd() as u32),
         numa_node: 0,
-        map_name: *b"flow_table\0\0\0\0\0\0",
+        map_name: name,
     };
     let fd = call(BPF_MAP_CREATE, &mut fields)?;
     // SAFETY: a file descriptor the kernel has just made for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Batch {
-    in_batch: u64,
-    out_batch: u64,
-    keys: u64,
-    values: u64,
-    count: u32,
-    map_fd: u32,
-    elem_flags: u64,
-    flags: u64,
-}
-
-/// Puts `tables` into the slots of an array of maps, all at once: the kernel waits a single time until no program
-/// uses what they replace (kernel/bpf/syscall.c, `bpf_map_do_batch` and `maybe_wait_bpf_programs`).
-pub(super) fn swap_tables(
-    array: BorrowedFd<'_>,
-    slots: &[u32],
-    tables: &[OwnedFd],
-) -> io::Result<()> {
-    assert_eq!(slots.len(), tables.len());
-    let mut fds: Vec<u32> = tables
-        .iter()
-        .map(|table| table.as_raw_fd() as u32)
-        .collect();
-    let mut fields = Batch {
-        in_batch: 0,
-        out_batch: 0,
-        keys: slots.as_ptr() as u64,
-        values: fds.as_mut_ptr() as u64,
-        count: slots.len() as u32,
-        map_fd: array.as_raw_fd() as u32,
-        elem_flags: 0,
-        flags: 0,
-    };
-    match call(BPF_MAP_UPDATE_BATCH, &mut fields) {
-        Ok(_) => Ok(()),
-        // Before Linux 5.19 arrays of maps have no batch operations: then one by one, with a wait for each.
-        Err(error) if error.raw_os_error() == Some(ENOTSUPP) => slots
-            .iter()
-            .zip(&fds)
-            .try_for_each(|(slot, fd)| put_table(array, slot, fd)),
-        Err(error) => Err(error),
-    }
-}
-
-/// The kernel's own "not supported", which is not the C library's (include/linux/errno.h).
-const ENOTSUPP: i32 = 524;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -136,15 +80,39 @@ struct Element {
     flags: u64,
 }
 
-fn put_table(array: BorrowedFd<'_>, slot: &u32, fd: &u32) -> io::Result<()> {
-    let mut fields = Element {
-        map_fd: array.as_raw_fd() as u32,
-        pad: 0,
-        key: std::ptr::from_ref(slot) as u64,
-        value: std::ptr::from_ref(fd) as u64,
-        flags: 0,
-    };
-    call(BPF_MAP_UPDATE_ELEM, &mut fields).map(|_| ())
+/// What to wait for programs by.
+///
+/// The kernel promises that an update of a map of maps returns only when no program runs any more that ran before
+/// (kernel/bpf/syscall.c, `maybe_wait_bpf_programs`): who might have seen the old map. That is also who might have seen
+/// anything else that was changed before, so a map of maps that no program knows will do.
+pub(super) struct Grace {
+    maps: OwnedFd,
+    inner: OwnedFd,
+}
+
+impl Grace {
+    pub(super) fn new() -> io::Result<Self> {
+        let inner = create_map(BPF_MAP_TYPE_ARRAY, *b"nothing\0\0\0\0\0\0\0\0\0", None)?;
+        let maps = create_map(
+            BPF_MAP_TYPE_ARRAY_OF_MAPS,
+            *b"grace\0\0\0\0\0\0\0\0\0\0\0",
+            Some(&inner),
+        )?;
+        Ok(Self { maps, inner })
+    }
+
+    /// Returns when every program that runs now has ended.
+    pub(super) fn wait(&self) -> io::Result<()> {
+        let (slot, inner) = (0_u32, self.inner.as_raw_fd());
+        let mut fields = Element {
+            map_fd: self.maps.as_raw_fd() as u32,
+            pad: 0,
+            key: &raw const slot as u64,
+            value: &raw const inner as u64,
+            flags: 0,
+        };
+        call(BPF_MAP_UPDATE_ELEM, &mut fields).map(drop)
+    }
 }
 
 /// A hook that a link can be made to (`enum bpf_attach_type`), with the flags of making it.
@@ -199,80 +167,6 @@ pub(super) fn link(program: BorrowedFd<'_>, interface: u32, to: LinkTo) -> io::R
     let fd = call(BPF_LINK_CREATE, &mut fields)?;
     // SAFETY: a file descriptor the kernel has just made for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
-}
-
-/// Elements per call: the kernel holds no lock longer than for one bucket, so few calls are better than many.
-const BATCH_LENGTH: usize = 1 << 15;
-
-/// Flows read from tables: keys and counters apart, as the kernel hands them over.
-#[derive(Default)]
-pub(super) struct Read {
-    pub(super) keys: Vec<FlowKey>,
-    pub(super) counters: Vec<FlowCounters>,
-}
-
-impl Read {
-    /// Moves all elements of a table that no program uses any more behind what is here; the table is empty after.
-    /// Gives the number of calls it took.
-    pub(super) fn empty(&mut self, table: BorrowedFd<'_>) -> io::Result<u32> {
-        let (mut position, mut next) = (0u32, 0u32);
-        let mut begun = false;
-        let mut calls = 0;
-        let mut room = BATCH_LENGTH;
-        loop {
-            self.keys.reserve(room);
-            self.counters.reserve(room);
-            let mut fields = Batch {
-                in_batch: if begun { &raw mut position as u64 } else { 0 },
-                out_batch: &raw mut next as u64,
-                keys: self.keys.spare_capacity_mut().as_mut_ptr() as u64,
-                values: self.counters.spare_capacity_mut().as_mut_ptr() as u64,
-                count: room as u32,
-                map_fd: table.as_raw_fd() as u32,
-                elem_flags: 0,
-                flags: 0,
-            };
-            calls += 1;
-            let result = call(BPF_MAP_LOOKUP_AND_DELETE_BATCH, &mut fields);
-            let errno = result.as_ref().err().and_then(io::Error::raw_os_error);
-            match errno {
-                None | Some(libc::ENOENT) => {
-                    let count = fields.count as usize;
-                    assert!(count <= room, "the kernel says it wrote behind the buffer");
-                    let (keys, counters) = (self.keys.len() + count, self.counters.len() + count);
-                    // SAFETY: room for `room` elements was reserved, and the kernel has written `count`: plain numbers.
-                    unsafe { self.keys.set_len(keys) };
-                    // SAFETY: as above.
-                    unsafe { self.counters.set_len(counters) };
-                    if errno.is_some() {
-                        return Ok(calls);
-                    }
-                    position = next;
-                    begun = true;
-                }
-                // A bucket holds more elements than there is room for: a whole bucket must fit
-                // (kernel/bpf/hashtab.c, `__htab_map_lookup_and_delete_batch`).
-                Some(libc::ENOSPC) => room *= 2,
-                Some(libc::EINTR | libc::EAGAIN) => {}
-                Some(_) => return result.map(|_| calls),
-            }
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.keys.len()
-    }
-
-    /// Moves what another holds behind what is here.
-    pub(super) fn append(&mut self, other: &mut Self) {
-        self.keys.append(&mut other.keys);
-        self.counters.append(&mut other.counters);
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.keys.clear();
-        self.counters.clear();
-    }
 }
 
 #[repr(C)]

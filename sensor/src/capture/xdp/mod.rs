@@ -8,7 +8,9 @@ pub(super) mod clock;
 mod error;
 mod evidence;
 mod interface;
+mod mapped;
 mod probe;
+mod shape;
 mod tables;
 mod taps;
 mod watched;
@@ -35,6 +37,7 @@ use sensor_ebpf::{
     flow::{EPOCH_SHIFT, FlowKey, epoch_of},
     maps::{self, Hook, Ledger},
 };
+use shape::Shape;
 pub use tables::DrainReport;
 use tables::Tables;
 pub(super) use tables::merge;
@@ -50,6 +53,9 @@ pub struct Settings {
     pub interfaces: Vec<String>,
     /// Flows that a flow table of one CPU has room for. A table that fills is emptied before its epoch is over.
     pub flows_per_table: u32,
+    /// Flows of an epoch that tables may be emptied of before it is over. Beyond that a full table stays full until then, and what
+    /// finds no room is in [`Ledger::overflow_full`]: memory must not follow the number of an attacker's sources.
+    pub early_flows_max: usize,
     /// Those of them that are taps (mirror ports): what arrives is counted, or handed over to sockets, and then dropped.
     pub taps: Vec<String>,
     /// Which packets are copied to the agent while they pass, if any.
@@ -71,7 +77,8 @@ impl Settings {
     pub fn on(interfaces: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
             interfaces: interfaces.into_iter().map(Into::into).collect(),
-            flows_per_table: Tables::default_flows(cpus().unwrap_or(1), memory_bytes()),
+            flows_per_table: shape::default_flows(cpus().unwrap_or(1), memory_bytes()),
+            early_flows_max: 1 << 19,
             taps: Vec::new(),
             evidence: None,
             inside_tunnels: false,
@@ -187,8 +194,15 @@ impl Xdp {
             clock::offset()
         };
         let evidence = evidence_constants(settings.evidence);
+        let shape = Shape::of(cpus, settings.flows_per_table);
+        let secrets = shape::secrets();
         let mut object = EbpfLoader::new()
-            .map_max_entries(maps::FLOW_TABLES, cpus * 2)
+            .map_max_entries(maps::FLOW_SLOTS, shape.slots())
+            .map_max_entries(maps::FLOW_INDEX, shape.lines())
+            .map_max_entries(maps::FLOW_FILLS, shape.tables())
+            .map_max_entries(maps::FLOWS, shape.entries())
+            .override_global(maps::TABLE_SIZE, &shape.size, true)
+            .override_global(maps::TABLE_SECRETS, secrets.as_slice(), true)
             .override_global(maps::CLOCK_OFFSET, &clock_offset, true)
             .override_global(
                 maps::CLOCK_FROM_FRAME,
@@ -204,14 +218,10 @@ impl Xdp {
                 &u64::from(evidence.first_packets),
                 true,
             )
-            .override_global(
-                maps::BELL_MASK,
-                &Tables::bell_mask(settings.flows_per_table),
-                true,
-            )
+            .override_global(maps::BELL_MASK, &shape.bell_mask(), true)
             .load(sensor_ebpf::OBJECT)
             .map_err(XdpError::of_object)?;
-        let tables = Tables::new(&mut object, cpus, settings.flows_per_table)?;
+        let tables = Tables::new(&mut object, shape, settings.early_flows_max)?;
         let stop = Stop::default();
         let bell = Bell::new(&mut object, stop.clone())?;
         let evidence = Evidence::new(&mut object)?;
@@ -440,7 +450,7 @@ fn cpus() -> Result<u32, XdpError> {
     })?;
     Ok(u32::try_from(cpus)
         .unwrap_or(u32::MAX)
-        .min(maps::TABLES_MAX as u32 / 2))
+        .min(maps::SLOTS_MAX as u32 / 2))
 }
 
 /// Memory of this machine; a gigabyte where it cannot be known.

@@ -1,33 +1,31 @@
 //! The kernel's flow tables seen from the agent: two per CPU, and a spare for each CPU.
 //!
-//! An epoch that is over is drained in three steps. Empty spares go into the slots of its parity, by a call that
-//! returns once no program uses the old tables any more. Then the old tables and the ledgers of that parity stand
-//! still, and are read and emptied. Then they are the spares. Packets of the running epoch, which have the other
-//! parity, never notice.
+//! An epoch that is over is drained in three steps. Empty spares go into the slots of its parity. Once no program
+//! runs that might have seen the old tables there, they and the ledgers of that parity stand still, and are read where
+//! they lie, in memory that kernel and agent share. Then they are the spares: what is in them counts for nothing in the
+//! generation that they are given next. Packets of the running epoch, which have the other parity, never notice.
 //!
 //! A table that fills before its epoch is over is swapped and read early; what it held waits for the rest of the epoch. The
 //! parts merge exactly, because the packets of one CPU lie in one part or the other, earlier and later.
 
 use std::{
-    os::fd::{AsFd as _, OwnedFd},
+    os::fd::AsFd as _,
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
 use aya::{
-    Ebpf,
+    Ebpf, Pod,
     maps::{Map, MapData, PerCpuArray},
 };
 use sensor_ebpf::{
     account,
     flow::{FlowCounters, FlowKey, epoch_of, quality},
     maps::{self, Hook, HookState, Ledger, hook_index, table_index},
+    table::{Entry, Fill, Slotted},
 };
 
-use super::{
-    Copies, XdpError,
-    assembly::{Assembly, gather},
-    bpf,
-};
+use super::{Copies, XdpError, assembly::Assembly, bpf::Grace, mapped::Mapped, shape::Shape};
 use crate::capture::Epoch;
 
 /// How a drain went.
@@ -37,8 +35,6 @@ pub struct DrainReport {
     pub entries: u64,
     /// Flows in the fullest table.
     pub fullest: u64,
-    /// System calls for reading.
-    pub batches: u32,
     /// Flows whose table had been drained an epoch late.
     pub late: u64,
     /// Packets in no counter; 0, or a defect.
@@ -49,18 +45,20 @@ pub struct DrainReport {
     pub took: Duration,
 }
 
-/// The tables, the array they are slotted into and the ledgers.
+/// The tables, what says which of them are in use, and the ledgers.
 pub(super) struct Tables {
-    array: MapData,
+    shape: Shape,
+    slots: Mapped<u64>,
+    fills: Mapped<Fill>,
+    flows: Mapped<Entry>,
+    grace: Grace,
     states: PerCpuArray<MapData, HookState>,
-    /// In the slots, by [`table_index`].
-    slotted: Vec<OwnedFd>,
-    /// One for each CPU, empty.
-    spares: Vec<OwnedFd>,
-    cpus: u32,
-    read: bpf::Read,
-    /// Of the other tables, where they are read at the same time.
-    reads: Vec<bpf::Read>,
+    /// What is in the slots, by [`table_index`].
+    slotted: Vec<Slotted>,
+    /// One for each CPU, at rest.
+    spares: Vec<u32>,
+    /// The last that was begun.
+    generation: u32,
     assembly: Assembly,
     /// What the ledgers said at the last drain, by [`hook_index`].
     before: [Ledger; maps::HOOK_STATES_LENGTH],
@@ -68,99 +66,76 @@ pub(super) struct Tables {
     /// What the ledgers and the flows of each parity differed by when a late drain read them while packets were
     /// being counted into them. The next drain that finds them at rest has to make up for it.
     carried: [i64; 2],
-    flows_max: u32,
     /// What was read early, by parity.
     pending: [Pending; 2],
+    /// How many flows that may be.
+    early_flows_max: usize,
 }
 
 /// Flows of an epoch that is not over, read because their table filled.
 #[derive(Default)]
 struct Pending {
-    flows: bpf::Read,
+    flows: Vec<Entry>,
     /// How often.
     times: u32,
-    batches: u32,
-    /// What [`HookState::inserted`] said of each CPU when its table was last empty.
-    inserted: Vec<u64>,
 }
 
-/// One for each parity, and a spare.
-const TABLES_PER_CPU: u64 = 3;
-
-/// Tables full of flows that may wait for the end of their epoch, for each CPU. Beyond, the kernel counts overflow: memory must not
-/// follow the number of an attacker's sources.
-const PENDING_TABLES: usize = 8;
+/// A table that no program uses any more.
+#[derive(Clone, Copy, Debug)]
+struct AtRest {
+    table: u32,
+    /// Entries in use.
+    count: u32,
+}
 
 impl Tables {
-    /// When the program rings: after each eighth of a table. Two hooks fill a table, so that five eighths are noticed at
-    /// three quarters.
-    pub(super) const fn bell_mask(flows_max: u32) -> u64 {
-        let eighth = flows_max as u64 / 8;
-        let power = if eighth == 0 {
-            0
-        } else {
-            63 - eighth.leading_zeros()
-        };
-        (1 << power) - 1
-    }
-
-    /// Flows one table has room for by default: as many as the kernel program declares, but such that all tables together, which
-    /// are allocated from the beginning, take at most a sixteenth of this machine's memory.
-    pub(super) fn default_flows(cpus: u32, memory_bytes: u64) -> u32 {
-        /// The kernel's part of a hash element (`struct htab_elem`) and its bucket.
-        const OVERHEAD_BYTES: u64 = 48 + 16;
-        const FEWEST: u64 = 1024;
-        let flow = (size_of::<FlowKey>() + size_of::<FlowCounters>()) as u64 + OVERHEAD_BYTES;
-        let room = memory_bytes / 16 / (flow * u64::from(cpus) * TABLES_PER_CPU);
-        room.clamp(FEWEST, maps::FLOWS_PER_TABLE as u64) as u32
-    }
-
-    pub(super) fn new(object: &mut Ebpf, cpus: u32, flows_max: u32) -> Result<Self, XdpError> {
-        let Some(Map::ArrayOfMaps(array)) = object.take_map(maps::FLOW_TABLES) else {
-            return Err(XdpError::Object {
-                what: "the array of flow tables is missing",
-            });
-        };
+    pub(super) fn new(
+        object: &mut Ebpf,
+        shape: Shape,
+        early_flows_max: usize,
+    ) -> Result<Self, XdpError> {
         let states = object
             .take_map(maps::HOOK_STATES)
             .and_then(|map| PerCpuArray::try_from(map).ok())
             .ok_or(XdpError::Object {
                 what: "the ledgers are missing",
             })?;
-        let create = |count: u32| {
-            (0..count)
-                .map(|_| bpf::create_flow_table(flows_max))
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(failed("create a flow table"))
-        };
-        let slotted = create(cpus * 2)?;
-        let spares = create(cpus)?;
-        let slots: Vec<u32> = (0..cpus * 2).collect();
-        bpf::swap_tables(array.fd().as_fd(), &slots, &slotted)
-            .map_err(failed("put flow tables into their slots"))?;
-        Ok(Self {
-            array,
+        // The index is the program's alone.
+        let mut tables = Self {
+            slots: mapped(object, maps::FLOW_SLOTS, shape.slots())?,
+            fills: mapped(object, maps::FLOW_FILLS, shape.tables())?,
+            flows: mapped(object, maps::FLOWS, shape.entries())?,
+            grace: Grace::new().map_err(failed("create what to wait for programs by"))?,
             states,
-            slotted,
-            spares,
-            cpus,
-            read: bpf::Read::default(),
-            reads: Vec::new(),
+            slotted: Vec::new(),
+            spares: Vec::new(),
+            generation: 1,
             assembly: Assembly::default(),
             before: [Ledger::default(); maps::HOOK_STATES_LENGTH],
             totals: [Ledger::default(); Hook::ALL.len()],
             carried: [0; 2],
-            flows_max,
-            pending: [(); 2].map(|()| Pending {
-                inserted: vec![0; cpus as usize],
-                ..Pending::default()
-            }),
-        })
+            pending: Default::default(),
+            early_flows_max,
+            shape,
+        };
+        for cpu in 0..shape.cpus() {
+            let first = cpu * maps::TABLES_PER_CPU as u32;
+            for parity in 0..2 {
+                tables
+                    .slotted
+                    .push(Slotted::new(first + parity, tables.generation));
+            }
+            tables.spares.push(first + 2);
+        }
+        for (slot, slotted) in tables.slotted.iter().enumerate() {
+            tables.put(slot, *slotted);
+        }
+        Ok(tables)
     }
 
     /// Flows a table has room for.
     pub(super) fn flows_max(&self) -> u32 {
-        self.flows_max
+        self.shape.size.entries
     }
 
     /// Where all packets drained so far went.
@@ -180,31 +155,32 @@ impl Tables {
         let mut report = DrainReport::default();
         into.index = epoch;
         into.flows.clear();
-        let pending = &mut self.pending[(epoch & 1) as usize];
-        self.read.clear();
-        std::mem::swap(&mut self.read, &mut pending.flows);
-        report.early = std::mem::take(&mut pending.times);
-        report.batches = std::mem::take(&mut pending.batches);
-        let mut parts = u32::from(self.read.len() > 0);
-        self.swap(epoch)?;
-        let held = self.held(epoch)?;
-        let found = gather(&self.spares, held, &mut self.read, &mut self.reads);
-        for (entries, calls) in found.map_err(failed(READ))? {
-            report.batches += calls;
-            report.fullest = report.fullest.max(entries);
-            parts += u32::from(entries > 0);
-        }
-        report.entries = self.read.len() as u64;
+        let tables = self.swap(epoch)?;
+        let Pending { flows, times } = std::mem::take(&mut self.pending[(epoch & 1) as usize]);
+        let mut early = flows;
+        report.early = times;
+        report.fullest = tables
+            .iter()
+            .map(|table| u64::from(table.count))
+            .max()
+            .unwrap_or(0);
         let mut counted = 0;
-        for counters in &mut self.read.counters {
+        let look = |counters: &mut FlowCounters| {
             counted += counters.packets();
+            report.entries += 1;
             if epoch_of(counters.first()) != epoch || epoch_of(counters.last()) != epoch {
                 counters.quality |= quality::LATE;
                 report.late += 1;
             }
-        }
-        self.assembly
-            .assemble(&mut self.read, parts > 1, &mut into.flows);
+        };
+        let mut parts: Vec<&mut [Entry]> = vec![&mut early];
+        let flows_max = self.flows_max();
+        parts.extend(
+            tables
+                .iter()
+                .map(|table| entries(&self.flows, flows_max, *table)),
+        );
+        self.assembly.assemble(&mut parts, look, &mut into.flows);
         into.ledger = self.read_ledgers(epoch)?;
         let carried = &mut self.carried[(epoch & 1) as usize];
         *carried += into.ledger.unaccounted() + into.ledger.counted as i64 - counted as i64;
@@ -216,71 +192,65 @@ impl Tables {
     }
 
     /// Puts the spares into the slots of an epoch's parity, and waits until what was there is at rest: the spares now.
-    fn swap(&mut self, epoch: u64) -> Result<(), XdpError> {
-        let slots: Vec<u32> = (0..self.cpus).map(|cpu| table_index(cpu, epoch)).collect();
-        bpf::swap_tables(self.array.fd().as_fd(), &slots, &self.spares)
-            .map_err(failed("swap flow tables"))?;
-        for (slot, spare) in slots.iter().zip(&mut self.spares) {
-            std::mem::swap(&mut self.slotted[*slot as usize], spare);
+    fn swap(&mut self, epoch: u64) -> Result<Vec<AtRest>, XdpError> {
+        // 0 is what the arrays begin with.
+        self.generation = self.generation.checked_add(1).unwrap_or(1);
+        let mut old = Vec::with_capacity(self.spares.len());
+        for cpu in 0..self.shape.cpus() {
+            let slot = table_index(cpu, epoch) as usize;
+            let new = Slotted::new(self.spares[cpu as usize], self.generation);
+            self.put(slot, new);
+            let over = std::mem::replace(&mut self.slotted[slot], new);
+            self.spares[cpu as usize] = over.table();
+            old.push(over);
         }
-        Ok(())
+        self.grace
+            .wait()
+            .map_err(failed("wait until flow tables are at rest"))?;
+        let at_rest = |over: Slotted| {
+            let fill = self.fills.place(over.table() as usize);
+            // SAFETY: an element of the mapping. Programs have ended that wrote to it, and new ones use other tables.
+            let fill = unsafe { fill.read_volatile() };
+            AtRest {
+                table: over.table(),
+                count: fill.entries(over.generation()).min(self.flows_max()),
+            }
+        };
+        Ok(old.into_iter().map(at_rest).collect())
+    }
+
+    fn put(&self, slot: usize, slotted: Slotted) {
+        // SAFETY: an element of the mapping, aligned as every element of 8 bytes is; programs read it in one piece.
+        let place = unsafe { AtomicU64::from_ptr(self.slots.place(slot).as_ptr()) };
+        place.store(slotted.word(), Ordering::Release);
     }
 
     /// Empties the tables of the running `epoch` if one of them is five eighths full, so that it does not overflow.
     pub(super) fn relieve(&mut self, epoch: u64) -> Result<(), XdpError> {
         let parity = (epoch & 1) as usize;
-        let now = self.inserted(epoch)?;
-        let fullest = now
-            .iter()
-            .zip(&self.pending[parity].inserted)
-            .map(|(now, empty)| now.saturating_sub(*empty))
-            .max()
-            .unwrap_or(0);
-        let room = PENDING_TABLES * self.flows_max as usize * self.cpus as usize;
-        if fullest < u64::from(self.flows_max) * 5 / 8 || self.pending[parity].flows.len() >= room {
+        let (mut fullest, mut all) = (0, 0);
+        for cpu in 0..self.shape.cpus() {
+            let slotted = self.slotted[table_index(cpu, epoch) as usize];
+            let fill = self.fills.place(slotted.table() as usize);
+            // SAFETY: an element of the mapping. A program may be writing to it: then the numbers are older or newer.
+            let count = unsafe { fill.read_volatile() }.entries(slotted.generation());
+            fullest = fullest.max(count);
+            all += count as usize;
+        }
+        let is_full = u64::from(fullest) >= u64::from(self.flows_max()) * 5 / 8;
+        if !is_full || self.pending[parity].flows.len() + all > self.early_flows_max {
             return Ok(());
         }
-        self.swap(epoch)?;
+        let tables = self.swap(epoch)?;
+        let flows_max = self.flows_max();
         let pending = &mut self.pending[parity];
-        for table in &self.spares {
-            let calls = pending.flows.empty(table.as_fd());
-            pending.batches += calls.map_err(failed(READ))?;
+        for table in tables {
+            pending
+                .flows
+                .extend_from_slice(entries(&self.flows, flows_max, table));
         }
         pending.times += 1;
-        // As read before the swap: what was added since is told too early, which only wakes too early.
-        pending.inserted = now;
         Ok(())
-    }
-
-    /// Flows that the tables at rest of an epoch's parity hold together, which are empty from now on.
-    fn held(&mut self, epoch: u64) -> Result<u64, XdpError> {
-        let now = self.inserted(epoch)?;
-        let before = &mut self.pending[(epoch & 1) as usize].inserted;
-        let held = now
-            .iter()
-            .zip(&*before)
-            .map(|(now, before)| now.saturating_sub(*before))
-            .sum();
-        *before = now;
-        Ok(held)
-    }
-
-    /// Flows added on each CPU to its tables of an epoch's parity, by all hooks.
-    fn inserted(&self, epoch: u64) -> Result<Vec<u64>, XdpError> {
-        let mut sums = vec![0; self.cpus as usize];
-        for hook in Hook::ALL {
-            let values = self
-                .states
-                .get(&hook_index(hook, epoch), 0)
-                .map_err(|error| XdpError::Map {
-                    what: "read what was added to the flow tables",
-                    error,
-                })?;
-            for (sum, state) in sums.iter_mut().zip(values.iter()) {
-                *sum += state.inserted;
-            }
-        }
-        Ok(sums)
     }
 
     fn read_ledgers(&mut self, epoch: u64) -> Result<Ledger, XdpError> {
@@ -342,7 +312,26 @@ fn failed(what: &'static str) -> impl FnOnce(std::io::Error) -> XdpError {
     move |source| XdpError::System { what, source }
 }
 
-const READ: &str = "read a flow table";
+/// The entries of a table, of which a drain asks once.
+#[expect(
+    clippy::mut_from_ref,
+    reason = "the tables of a drain are read together, and each is another"
+)]
+fn entries(flows: &Mapped<Entry>, flows_max: u32, at_rest: AtRest) -> &mut [Entry] {
+    let first = at_rest.table as usize * flows_max as usize;
+    // SAFETY: no program uses the table, and its slice is gone before the next drain.
+    unsafe { flows.at_rest(first, at_rest.count as usize) }
+}
+
+/// Maps an array of the loaded object. It stays there too: programs are yet to be loaded, and refer to it.
+fn mapped<T: Pod>(object: &Ebpf, name: &'static str, length: u32) -> Result<Mapped<T>, XdpError> {
+    let Some(Map::Array(array)) = object.map(name) else {
+        return Err(XdpError::Object {
+            what: "an array of the flow tables is missing",
+        });
+    };
+    Mapped::new(array.fd().as_fd(), length).map_err(failed("map the flow tables"))
+}
 
 /// Merges the parts that several CPUs counted of the same flow, earlier part first.
 pub(in crate::capture) fn merge(flows: &mut Vec<(FlowKey, FlowCounters)>) {
@@ -356,29 +345,4 @@ pub(in crate::capture) fn merge(flows: &mut Vec<(FlowKey, FlowCounters)>) {
         }
         same
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tables_fit_the_memory() {
-        const GIB: u64 = 1 << 30;
-        assert_eq!(Tables::default_flows(2, 24 * GIB), 65_536);
-        let small = Tables::default_flows(4, GIB);
-        assert!((8_000..16_000).contains(&small), "{small}");
-        assert_eq!(Tables::default_flows(512, GIB), 1024);
-    }
-
-    #[test]
-    fn the_bell_rings_before_a_table_is_full() {
-        for flows in [1, 7, 8, 1000, 1024, 15_000, 65_536] {
-            let every = Tables::bell_mask(flows) + 1;
-            assert!(
-                every.is_power_of_two() && every <= u64::from(flows).div_ceil(8).max(1),
-                "{flows}"
-            );
-        }
-    }
 }

@@ -26,7 +26,7 @@ const LEDGER = [
   ['counted', 'in flows', 'calm'], ['not_ip', 'not IP', 'usual'], ['probe', 'own probes', 'usual'],
   ['counted_before', 'counted where they arrived', 'usual'], ['sampled_out', 'sampled out', 'low'],
   ['malformed', 'malformed', 'medium'], ['lost_at_socket', 'lost at socket', 'critical'],
-  ['overflow_full', 'no room: table full', 'high'], ['overflow_memory', 'no room: memory', 'high'], ['overflow_other', 'no room: other', 'high'],
+  ['overflow_full', 'no room: table full', 'high'], ['overflow_other', 'no room: other', 'high'],
   ['overflow', 'no room', 'high'],
 ];
 
