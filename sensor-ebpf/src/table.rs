@@ -137,8 +137,8 @@ pub fn hash(key: &FlowKey, secret: impl Fn(usize) -> u64) -> u32 {
     let mut sum = secret(SECRETS - 1);
     let mut at = 0;
     while at < words.len() {
-        let left = secret(at).wrapping_add(words[at + 1] as u64);
-        let right = secret(at + 1).wrapping_add(words[at] as u64);
+        let left = secret(at).wrapping_add(u64::from(words[at + 1]));
+        let right = secret(at + 1).wrapping_add(u64::from(words[at]));
         sum = sum.wrapping_add(left.wrapping_mul(right));
         at += 2;
     }

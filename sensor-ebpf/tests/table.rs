@@ -188,7 +188,7 @@ fn neighbours_are_spread() {
     let mut lines = vec![0_u32; LINES];
     for number in 0..LINES as u32 * 4 {
         let hash = table::hash(&key(number), |at| arrays.secrets[at]);
-        lines[(u64::from(hash) * LINES as u64 >> 32) as usize] += 1;
+        lines[((u64::from(hash) * LINES as u64) >> 32) as usize] += 1;
     }
     // Thrown at random, four to a line on average, some 75 lines stay empty, and none gets twenty.
     let most = lines.iter().max().copied();

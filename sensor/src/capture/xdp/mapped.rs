@@ -29,7 +29,7 @@ impl<T: Pod> Mapped<T> {
             assert!(
                 size_of::<T>().is_multiple_of(8),
                 "as the kernel spaces the elements of an array"
-            )
+            );
         };
         let length = length as usize;
         // SAFETY: no address is asked for, and the result is checked.
@@ -81,8 +81,9 @@ impl<T: Pod> Mapped<T> {
             "{count} elements from {first} of {}",
             self.length
         );
+        let start = self.at.as_ptr().wrapping_add(first);
         // SAFETY: inside of the mapping, which lives as long as `self`; exclusive by the caller's promise.
-        unsafe { slice::from_raw_parts_mut(self.at.add(first).as_ptr(), count) }
+        unsafe { slice::from_raw_parts_mut(start, count) }
     }
 }
 
