@@ -181,10 +181,20 @@ impl Tables {
                 .map(|table| entries(&self.flows, flows_max, *table)),
         );
         self.assembly.assemble(&mut parts, look, &mut into.flows);
-        into.ledger = self.read_ledgers(epoch)?;
+        let mut ledgers = self.read_ledgers(epoch)?;
+        let is_at_rest = at_rest();
+        into.ledger = Ledger::default();
+        for (hook, delta) in Hook::ALL.into_iter().zip(&mut ledgers) {
+            let index = hook_index(hook, epoch) as usize;
+            if !is_at_rest {
+                leave_for_later(delta, &mut self.before[index]);
+            }
+            self.totals[hook as usize].add(delta);
+            into.ledger.add(delta);
+        }
         let carried = &mut self.carried[(epoch & 1) as usize];
         *carried += into.ledger.unaccounted() + into.ledger.counted as i64 - counted as i64;
-        if at_rest() {
+        if is_at_rest {
             report.unaccounted = std::mem::take(carried);
         }
         report.took = begun.elapsed();
@@ -253,9 +263,10 @@ impl Tables {
         Ok(())
     }
 
-    fn read_ledgers(&mut self, epoch: u64) -> Result<Ledger, XdpError> {
-        let mut sum = Ledger::default();
-        for hook in Hook::ALL {
+    /// What the ledger of each hook says since it was read last.
+    fn read_ledgers(&mut self, epoch: u64) -> Result<[Ledger; Hook::ALL.len()], XdpError> {
+        let mut deltas = [Ledger::default(); Hook::ALL.len()];
+        for (hook, delta) in Hook::ALL.into_iter().zip(&mut deltas) {
             let index = hook_index(hook, epoch);
             let values = self.states.get(&index, 0).map_err(|error| XdpError::Map {
                 what: "read a ledger",
@@ -265,12 +276,10 @@ impl Tables {
             for state in values.iter() {
                 now.add(&state.ledger);
             }
-            let delta = now.since(&self.before[index as usize]);
+            *delta = now.since(&self.before[index as usize]);
             self.before[index as usize] = now;
-            self.totals[hook as usize].add(&delta);
-            sum.add(&delta);
         }
-        Ok(sum)
+        Ok(deltas)
     }
 
     /// Packets copied for evidence so far, and those lost.
@@ -306,6 +315,14 @@ impl Tables {
         }
         Ok(now)
     }
+}
+
+/// A ledger that is read while a packet is on its way through says that the packet was seen, and not yet where it went: it is
+/// left for the next reading, which says both.
+fn leave_for_later(delta: &mut Ledger, before: &mut Ledger) {
+    let on_its_way = delta.unaccounted();
+    delta.seen = delta.seen.wrapping_sub_signed(on_its_way);
+    before.seen = before.seen.wrapping_sub_signed(on_its_way);
 }
 
 fn failed(what: &'static str) -> impl FnOnce(std::io::Error) -> XdpError {
@@ -345,4 +362,29 @@ pub(in crate::capture) fn merge(flows: &mut Vec<(FlowKey, FlowCounters)>) {
         }
         same
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Readings of a ledger that others write to balance each by itself, and together say what it says in the end.
+    #[test]
+    fn a_packet_on_its_way_is_left_for_the_next_reading() {
+        let said = |seen, counted| Ledger {
+            seen,
+            counted,
+            ..Ledger::default()
+        };
+        let (mut before, mut sum) = (Ledger::default(), Ledger::default());
+        // Two are on their way; one of them, and one whose place was read before that it was seen; none.
+        for now in [said(100, 98), said(150, 151), said(200, 200)] {
+            let mut delta = now.since(&before);
+            before = now;
+            leave_for_later(&mut delta, &mut before);
+            assert_eq!(delta.unaccounted(), 0);
+            sum.add(&delta);
+        }
+        assert_eq!((sum.seen, sum.counted, before.seen), (200, 200, 200));
+    }
 }
