@@ -5,8 +5,9 @@ use super::{ConfigError, Layers, Origin};
 /// Bytes of a live flow at most: its place in the table and in the index, its record and its row of features when all end
 /// at once. Measured, see docs/sizing.md.
 const FLOW_BYTES: u64 = 1200;
-/// Bytes of a flow of the epoch that is being counted: key, counters, and its place in their order.
-const EPOCH_FLOW_BYTES: u64 = 344;
+/// Bytes of a flow of the epoch that is being counted: key and counters as they were read early, again in their order, and
+/// what that is found by.
+const EPOCH_FLOW_BYTES: u64 = 640;
 /// Flows of one epoch at most where no memory is named.
 const EPOCH_FLOWS: u32 = 1 << 20;
 /// And where one is, in flows that may live.
