@@ -3,7 +3,10 @@
 //! Replay, libpcap and AF_XDP all count through this, with the very functions the kernel program is made of. The
 //! table holds one epoch only, so on ordinary traffic it stays in the cache.
 
-use std::hash::{BuildHasher, RandomState};
+use std::{
+    hash::{BuildHasher, RandomState},
+    iter,
+};
 
 use sensor_ebpf::{
     account,
@@ -227,7 +230,9 @@ impl Accountant {
             return None;
         }
         let index = self.entries.len();
-        self.entries.push((*key, FlowCounters::EMPTY));
+        // Made where it stays: `push` would make it on the stack and copy its 288 bytes.
+        self.entries
+            .extend(iter::once_with(|| (*key, FlowCounters::EMPTY)));
         self.places.push(at);
         self.slots[at] = tag | (index as u64 + 1);
         if self.entries.len() * 2 > self.slots.len() {
@@ -283,7 +288,8 @@ impl Accountant {
         self.places.clear();
         self.latest = 0;
         into.index = index;
-        into.ledger = std::mem::take(&mut self.ledger);
+        into.ledger = Ledger::default();
+        std::mem::swap(&mut into.ledger, &mut self.ledger);
         into.flows.clear();
         std::mem::swap(&mut into.flows, &mut self.entries);
         super::sort(&mut into.flows);

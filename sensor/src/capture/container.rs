@@ -240,4 +240,16 @@ impl Endian {
             Self::Big => u32::from_be_bytes(bytes),
         }
     }
+
+    /// The four numbers of 32 bits that a pcap record begins with. One decision for all of them: four cost a tenth of what
+    /// reading a record does.
+    #[inline(always)]
+    pub(super) fn words(self, bytes: &[u8; 16]) -> [u32; 4] {
+        let (words, _) = bytes.as_chunks();
+        let words: [[u8; 4]; 4] = [words[0], words[1], words[2], words[3]];
+        match self {
+            Self::Little => words.map(u32::from_le_bytes),
+            Self::Big => words.map(u32::from_be_bytes),
+        }
+    }
 }

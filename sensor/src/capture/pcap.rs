@@ -102,8 +102,8 @@ impl Header {
             record_bytes,
             ..
         } = self.order;
-        let header = window.first_chunk::<RECORD_BYTES>()?;
-        let captured = endian.u32(header, 8);
+        let words = endian.words(window.first_chunk()?);
+        let [.., captured, wire_length] = words;
         let length = record_bytes + captured as usize;
         if self.lengths != Lengths::CapturedFirst
             || captured > FRAME_MAX_BYTES
@@ -111,18 +111,15 @@ impl Header {
         {
             return None;
         }
-        Some(self.span(header, captured, endian.u32(header, 12)))
+        Some(self.span(words, captured, wire_length))
     }
 
     /// A record whose header has been read and believed.
     #[inline(always)]
-    fn span(&self, header: &[u8], captured: u32, wire_length: u32) -> Span {
+    fn span(&self, [seconds, fraction, ..]: [u32; 4], captured: u32, wire_length: u32) -> Span {
         let Order {
-            endian,
-            unit,
-            record_bytes,
+            unit, record_bytes, ..
         } = self.order;
-        let (seconds, fraction) = (endian.u32(header, 0), endian.u32(header, 4));
         Span {
             time: u64::from(seconds) * 1_000_000_000 + u64::from(fraction) * unit,
             link: self.link,
@@ -151,7 +148,8 @@ impl Header {
                 Ending::Damage(damage(blocks, what))
             }));
         }
-        let (mut captured, mut wire_length) = (endian.u32(header, 8), endian.u32(header, 12));
+        let words = endian.words(header.first_chunk().expect("as long as a record's header"));
+        let [.., mut captured, mut wire_length] = words;
         if self.lengths == Lengths::WireFirst
             || (self.lengths == Lengths::Unsure && captured > wire_length)
         {
@@ -171,6 +169,6 @@ impl Header {
             );
             return Ok(Err(Ending::Damage(damage(blocks, what))));
         }
-        Ok(Ok(self.span(window, captured, wire_length)))
+        Ok(Ok(self.span(words, captured, wire_length)))
     }
 }

@@ -1,5 +1,7 @@
 //! The decisions that are taken at the end of an epoch: which flows have ended, which are due while they live.
 
+use std::iter;
+
 use sensor_ebpf::flow::{EPOCH_SHIFT, TimeNs};
 
 use super::{
@@ -9,6 +11,9 @@ use super::{
 
 /// Boundaries after its first packet at which a flow first becomes due: 1.07 s to 1.61 s old.
 const FIRST_CHECKPOINT_EPOCHS: u64 = 2;
+
+/// No boundary: epochs are times divided by 2^29, so none has this number.
+const NEVER: u64 = u64::MAX;
 
 /// Something due at this boundary that is still in its slot.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +35,7 @@ impl Table {
     pub fn advance(&mut self, epoch: u64, due: &mut Vec<FlowRecord>) -> Option<u64> {
         self.notes.clear();
         loop {
-            let next = self.next_boundary()?.max(self.now);
+            let next = self.next_boundary().max(self.now);
             if next >= epoch {
                 return None;
             }
@@ -87,29 +92,28 @@ impl Table {
         }
     }
 
-    /// The earliest boundary at which something may be due.
-    fn next_boundary(&self) -> Option<u64> {
-        let ends = |list: usize, after: Option<u64>| {
-            let (_, touched) = self.lists.front(list)?;
-            Some(touched.saturating_add(after?))
+    /// The earliest boundary at which something may be due; [`NEVER`] where nothing waits.
+    fn next_boundary(&self) -> u64 {
+        let ends = |list: usize, after: Option<u64>| match (self.lists.front(list), after) {
+            (Some((_, touched)), Some(after)) => touched.saturating_add(after),
+            _ => NEVER,
         };
-        let fresh = self
-            .fresh
-            .front()
-            .map(|&(began, ..)| began + FIRST_CHECKPOINT_EPOCHS);
+        let fresh = match self.fresh.front() {
+            Some(&(began, ..)) => began + FIRST_CHECKPOINT_EPOCHS,
+            None => NEVER,
+        };
         // Under pressure each epoch's end decides something, whether packets came or not.
-        let pressed = self.is_pressed().then(|| self.now.saturating_add(1));
-        [
-            ends(OPEN, self.idle_epochs),
-            ends(HALF_OPEN, self.idle_epochs),
-            ends(CLOSING, self.linger_epochs),
-            ends(REFUSED, self.linger_epochs),
-            fresh,
-            pressed,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let pressed = if self.is_pressed() {
+            self.now.saturating_add(1)
+        } else {
+            NEVER
+        };
+        ends(OPEN, self.idle_epochs)
+            .min(ends(HALF_OPEN, self.idle_epochs))
+            .min(ends(CLOSING, self.linger_epochs))
+            .min(ends(REFUSED, self.linger_epochs))
+            .min(fresh)
+            .min(pressed)
     }
 
     /// Takes the decisions of the end of epoch `self.now`.
@@ -224,7 +228,8 @@ impl Table {
                 continue;
             }
             let DueSlot { slot, end, .. } = self.due[entry];
-            due.push(self.record(slot, end));
+            // Made where it stays, not made and then moved.
+            due.extend(iter::once_with(|| self.record(slot, end)));
             self.notes.push(self.note(slot));
             if end.is_some() {
                 self.free.push(slot);
