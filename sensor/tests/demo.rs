@@ -70,6 +70,22 @@ fn every_planted_attack_is_among_the_top_incidents() {
     }
 }
 
+/// Sentences are put together from parts: no comma may stand where a part ended and nothing follows.
+#[test]
+fn sentences_are_well_formed() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let summary = run(folder.path());
+    for incident in summary["incidents"]
+        .as_array()
+        .expect("a list of incidents")
+    {
+        let sentence = incident["sentence"].as_str().expect("a sentence");
+        for wrong in [",)", ",,", " ,", "  ", "()"] {
+            assert!(!sentence.contains(wrong), "{wrong:?} in {sentence:?}");
+        }
+    }
+}
+
 /// Ordinary work is not called an attack of these kinds: the confounders that the recording has on purpose (a
 /// monitoring host, mistyped passwords, uploads to a cloud service).
 #[test]

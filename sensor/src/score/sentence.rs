@@ -29,16 +29,16 @@ impl Incident {
             ),
             Kind::ServiceProbing => format!(
                 "{host} opened {flows} connection{s} to {} of {peer} {over} and hung up without a word",
-                self.port()
+                self.port_of()
             ),
             Kind::PasswordSpraying => format!(
                 "{host} made short logins at {} of {} hosts {over}",
-                self.port(),
+                self.port_of(),
                 self.peers.text()
             ),
             Kind::LateralMovement => format!(
                 "{host} talked to {} of {peer} {over}, which hardly anybody does here: {} sent, {} fetched",
-                self.port(),
+                self.port_of(),
                 bytes(self.sent as f64),
                 bytes(self.received as f64)
             ),
@@ -63,7 +63,7 @@ impl Incident {
             ),
             Kind::PortScanHorizontal => format!(
                 "{host} tried {} of {} host{} {over}; {} of {flows} attempts failed",
-                self.port(),
+                self.port_of(),
                 self.peers.text(),
                 if self.peers.distinct() == 1 { "" } else { "s" },
                 self.failed_words()
@@ -71,7 +71,7 @@ impl Incident {
             Kind::PasswordGuessing => format!(
                 "{host} made {} short logins at {} of {peer} {over}, one every {}, each with the same little exchange",
                 count(self.tries()),
-                self.port(),
+                self.port_of(),
                 time::words(self.pace())
             ),
             Kind::Exfiltration => format!(
@@ -82,19 +82,19 @@ impl Incident {
             ),
             Kind::Beaconing if self.failed * 2 > self.flows => format!(
                 "{host} called {} of {peer} {} times {over}, one every {}; {} of {flows} calls got no answer",
-                self.port(),
+                self.port_of(),
                 count(self.tries()),
                 time::words(f64::from(self.gap)),
                 self.failed_words()
             ),
             Kind::Beaconing if self.flows == 1 && self.gap.is_nan() => format!(
                 "{host} kept a connection to {} of {peer} {over} and spoke at even intervals, like a clock: {} packets",
-                self.port(),
+                self.port_of(),
                 count(self.packets as f64)
             ),
             Kind::Beaconing => format!(
                 "{host} came back to {} of {peer} every {}, like a clock: {} times {over}",
-                self.port(),
+                self.port_of(),
                 time::words(f64::from(self.gap)),
                 count(self.tries())
             ),
@@ -186,12 +186,15 @@ impl Incident {
             (1, Some((0, _))) | (0, _) => protocol,
             (1, Some((port, _))) => format!("{protocol} port {port}"),
             (_, Some((port, _))) => {
-                format!(
-                    "{} {protocol} ports, most of all {port},",
-                    self.ports.text()
-                )
+                format!("{} {protocol} ports, most of all {port}", self.ports.text())
             }
             _ => protocol,
         }
+    }
+
+    /// [`Self::port`] where " of" the host follows: an aside ends with a comma.
+    fn port_of(&self) -> String {
+        let port = self.port();
+        if port.contains(',') { port + "," } else { port }
     }
 }
