@@ -20,6 +20,7 @@ use sensor_ebpf::{
 use super::{
     Epoch,
     container::Record,
+    fragments::{FragmentCounts, Fragments, Home},
     link::{self, LinkType},
 };
 
@@ -44,6 +45,31 @@ pub struct Accountant {
     last: TimeNs,
     late_packets: u64,
     inside_tunnels: bool,
+    /// First fragments, where later ones are counted with them.
+    fragments: Option<Box<Fragments>>,
+    /// Whether either of these makes a packet more than what stands on the wire.
+    looks_further: bool,
+}
+
+/// What [`Accountant::parse`] found in a frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    parsed: Parsed,
+    /// Tunnels entered to find it.
+    entered: u32,
+    /// Where the first of its fragments was counted.
+    home: Option<Home>,
+}
+
+impl Found {
+    /// The flow it counts in, if it is of one.
+    pub const fn key(&self) -> Option<&FlowKey> {
+        match (&self.home, &self.parsed) {
+            (Some(home), _) => Some(&home.key),
+            (None, Parsed::Flow(packet)) => Some(&packet.key),
+            _ => None,
+        }
+    }
 }
 
 const SLOTS_MIN: usize = 1 << 10;
@@ -65,6 +91,8 @@ impl Accountant {
             last: TimeNs::MAX,
             late_packets: 0,
             inside_tunnels: false,
+            fragments: None,
+            looks_further: false,
         }
     }
 
@@ -72,6 +100,15 @@ impl Accountant {
     #[must_use]
     pub fn inside_tunnels(mut self, inside: bool) -> Self {
         self.inside_tunnels = inside;
+        self.looks_further |= inside;
+        self
+    }
+
+    /// Whether later fragments count in the flow of their first ([`super::fragments`]) and not by address pair.
+    #[must_use]
+    pub fn following_fragments(mut self, follow: bool) -> Self {
+        self.fragments = follow.then(Box::default);
+        self.looks_further |= follow;
         self
     }
 
@@ -97,47 +134,64 @@ impl Accountant {
     /// Parses and counts one captured frame, and marks the flow if the frame was cut.
     #[inline(always)]
     pub(super) fn count_frame(&mut self, record: &Record<'_>) {
-        if self.inside_tunnels {
-            return self.count_inside(record);
+        if self.looks_further {
+            let found = self.parse(record);
+            return self.count_found(&found, record.time, cut(record));
         }
         if record.link != LinkType::ETHERNET {
-            return self.count_record(record, link::parse(record.link, record.frame));
+            return self.count_marked(
+                link::parse(record.link, record.frame),
+                record.time,
+                cut(record),
+            );
         }
         let frame = Cursor::from_slice(record.frame);
         // Parsed to where it is counted from: no copy of the packet in between.
         let mut packet = Packet::EMPTY;
         let outcome = parse_ethernet_into(frame, frame.remaining() as u32, &mut packet);
-        self.count_outcome(outcome, &packet, record.time, cut(record));
+        self.count_outcome(outcome, &packet.key, &packet, record.time, cut(record));
     }
 
+    /// Parses one frame as this accountant wants it: inside of tunnels or not, with its first fragment or not. To be called once for
+    /// each frame, in the order in which they came.
     #[inline(never)]
-    fn count_inside(&mut self, record: &Record<'_>) {
-        let (parsed, entered) = link::parse_inside(record.link, record.frame);
-        self.count_record(record, parsed);
-        self.ledger.inside_tunnels += u64::from(entered != 0);
-    }
-
-    /// Counts what the parser made of one captured frame, and marks the flow if the frame was cut.
-    #[inline]
-    pub fn count_record(&mut self, record: &Record<'_>, parsed: Parsed) {
-        self.count_marked(parsed, record.time, cut(record));
-    }
-
-    /// Parses one frame as this accountant wants it, inside of tunnels or not: the packet, and how many tunnels were entered.
-    #[inline]
-    pub fn parse(&self, link: LinkType, frame: &[u8]) -> (Parsed, u32) {
-        if self.inside_tunnels {
-            link::parse_inside(link, frame)
+    pub fn parse(&mut self, record: &Record<'_>) -> Found {
+        let (parsed, entered) = if self.inside_tunnels {
+            link::parse_inside(record.link, record.frame)
         } else {
-            (link::parse(link, frame), 0)
+            (link::parse(record.link, record.frame), 0)
+        };
+        let mut home = None;
+        if let (Some(fragments), Parsed::Flow(packet)) = (&mut self.fragments, &parsed) {
+            if entered > 0 {
+                fragments.pass(packet);
+            } else {
+                home = fragments.follow(record, packet);
+            }
+        }
+        Found {
+            parsed,
+            entered,
+            home,
         }
     }
 
-    /// Counts what [`Self::parse`] made of one frame.
+    /// Counts what [`Self::parse`] found in one frame.
     #[inline]
-    pub fn count_parsed(&mut self, (parsed, entered): (Parsed, u32), time: TimeNs) {
-        self.count(parsed, time);
-        self.ledger.inside_tunnels += u64::from(entered != 0);
+    pub fn count_parsed(&mut self, found: &Found, time: TimeNs) {
+        self.count_found(found, time, 0);
+    }
+
+    fn count_found(&mut self, found: &Found, time: TimeNs, quality: u16) {
+        match (&found.home, found.parsed) {
+            (Some(home), Parsed::Flow(mut packet)) => {
+                packet.sender = home.sender;
+                // Under the first one's key, but as the fragment that it is: what would be its flags is payload.
+                self.count_outcome(Ok(()), &home.key, &packet, time, quality);
+            }
+            (_, parsed) => self.count_marked(parsed, time, quality),
+        }
+        self.ledger.inside_tunnels += u64::from(found.entered != 0);
     }
 
     /// Counts what the parser made of one frame.
@@ -154,13 +208,14 @@ impl Accountant {
             Parsed::Probe => (Err(NoFlow::Probe), Packet::EMPTY),
             Parsed::Malformed(reason) => (Err(NoFlow::Malformed(reason)), Packet::EMPTY),
         };
-        self.count_outcome(outcome, &packet, time, quality);
+        self.count_outcome(outcome, &packet.key, &packet, time, quality);
     }
 
     #[inline(always)]
     fn count_outcome(
         &mut self,
         outcome: Result<(), NoFlow>,
+        key: &FlowKey,
         packet: &Packet,
         time: TimeNs,
         quality: u16,
@@ -171,7 +226,7 @@ impl Accountant {
         self.late_packets += u64::from(time < self.first);
         self.ledger.seen += 1;
         match outcome {
-            Ok(()) => self.count_packet(packet, time, quality),
+            Ok(()) => self.count_packet(key, packet, time, quality),
             Err(NoFlow::NotIp) => self.ledger.not_ip += 1,
             Err(NoFlow::Probe) => self.ledger.probe += 1,
             Err(NoFlow::Malformed(reason)) => self.reject(reason),
@@ -183,8 +238,8 @@ impl Accountant {
     }
 
     #[inline(always)]
-    fn count_packet(&mut self, packet: &Packet, time: TimeNs, quality: u16) {
-        match self.entry(&packet.key) {
+    fn count_packet(&mut self, key: &FlowKey, packet: &Packet, time: TimeNs, quality: u16) {
+        match self.entry(key) {
             Some(counters) => {
                 account::add(counters, packet, time);
                 counters.quality |= quality;
@@ -290,6 +345,10 @@ impl Accountant {
         into.index = index;
         into.ledger = Ledger::default();
         std::mem::swap(&mut into.ledger, &mut self.ledger);
+        into.fragments = match &mut self.fragments {
+            Some(fragments) => fragments.take_counts(),
+            None => FragmentCounts::default(),
+        };
         into.flows.clear();
         std::mem::swap(&mut into.flows, &mut self.entries);
         super::sort(&mut into.flows);
@@ -308,57 +367,4 @@ fn cut(record: &Record<'_>) -> u16 {
 }
 
 #[cfg(test)]
-mod tests {
-    use sensor_ebpf::{bounds::Cursor, frame::parse_ip};
-
-    use super::*;
-
-    fn udp(host: u32) -> Parsed {
-        let mut packet = vec![0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1];
-        packet.extend(host.to_be_bytes());
-        packet.extend([0, 1, 0, 2, 0, 8, 0, 0]);
-        parse_ip(Cursor::from_slice(&packet), 0)
-    }
-
-    #[test]
-    fn a_small_epoch_after_a_large_one_starts_clean() {
-        let mut accountant = Accountant::new(1 << 20);
-        let mut epoch = Epoch::default();
-        for flows in [50_000u32, 100, 1, 3_000] {
-            for _ in 0..2 {
-                for host in 0..flows {
-                    accountant.count(udp(host), 7);
-                }
-            }
-            assert!(accountant.finish(&mut epoch));
-            assert_eq!(epoch.flows.len(), flows as usize);
-            assert!(
-                epoch
-                    .flows
-                    .iter()
-                    .all(|(_, counters)| counters.packets() == 2)
-            );
-            assert_eq!(epoch.ledger.unaccounted(), 0);
-        }
-        assert!(!accountant.finish(&mut epoch));
-    }
-
-    #[test]
-    fn flows_beyond_the_bound_overflow_and_are_counted() {
-        let mut accountant = Accountant::new(10);
-        let mut epoch = Epoch::default();
-        for host in 0..25 {
-            accountant.count(udp(host), 7);
-        }
-        assert!(accountant.finish(&mut epoch));
-        assert_eq!(
-            (
-                epoch.flows.len(),
-                epoch.ledger.overflow_full,
-                epoch.ledger.overflow_bytes
-            ),
-            (10, 15, 15 * 28)
-        );
-        assert_eq!(epoch.ledger.unaccounted(), 0);
-    }
-}
+mod tests;

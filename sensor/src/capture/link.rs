@@ -16,7 +16,7 @@ impl LinkType {
 }
 
 /// What stands behind a link header, and where it begins.
-enum Start<'a> {
+pub(super) enum Start<'a> {
     /// An Ethernet frame.
     Frame(Cursor<'a>),
     /// What an EtherType says.
@@ -52,7 +52,7 @@ pub fn parse_inside(link: LinkType, frame: &[u8]) -> (Parsed, u32) {
 }
 
 #[inline]
-fn start(link: LinkType, frame: &[u8]) -> Start<'_> {
+pub(super) fn start(link: LinkType, frame: &[u8]) -> Start<'_> {
     let cursor = Cursor::from_slice(frame);
     match link.0 {
         1 => Start::Frame(cursor),

@@ -5,6 +5,7 @@ mod accountant;
 mod blocks;
 mod container;
 mod copies;
+mod fragments;
 pub mod frames;
 pub mod input;
 pub mod libpcap;
@@ -22,9 +23,10 @@ pub mod xdp;
 #[cfg(target_os = "linux")]
 pub mod xsk;
 
-pub use accountant::Accountant;
+pub use accountant::{Accountant, Found};
 pub use container::{Damage, Record};
 pub use copies::{Copies, CopyCounts, CopySettings};
+pub use fragments::{FragmentCounts, Fragments, Home};
 use sensor_ebpf::{
     flow::{FlowCounters, FlowKey},
     maps::Ledger,
@@ -41,6 +43,8 @@ pub struct Epoch {
     pub flows: Vec<(FlowKey, FlowCounters)>,
     /// Where the packets of this epoch went (a delta, not a running total).
     pub ledger: Ledger,
+    /// What became of later fragments, where they are followed (a delta too).
+    pub fragments: FragmentCounts,
 }
 
 /// Puts deltas into the order an [`Epoch`] promises. Sources that count in time order mostly have it already.

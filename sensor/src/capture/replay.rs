@@ -3,7 +3,8 @@
 use std::{fmt, path::PathBuf};
 
 use super::{
-    Accountant, Capture, CaptureError, Epoch, Progress, container::Damage, input, merge::Merge,
+    Accountant, Capture, CaptureError, Epoch, FragmentCounts, Progress, container::Damage, input,
+    merge::Merge,
 };
 
 /// Bounds of a replay.
@@ -13,6 +14,8 @@ pub struct Settings {
     pub flows_per_epoch: usize,
     /// Whether flows are those inside of tunnels ([`sensor_ebpf::frame::tunnel`]) and not those on the wire.
     pub inside_tunnels: bool,
+    /// Whether later fragments count in the flow of their first ([`super::Fragments`]), and not by address pair.
+    pub follow_fragments: bool,
 }
 
 impl Default for Settings {
@@ -20,6 +23,7 @@ impl Default for Settings {
         Self {
             flows_per_epoch: 4 << 20,
             inside_tunnels: false,
+            follow_fragments: false,
         }
     }
 }
@@ -33,6 +37,8 @@ pub struct Report {
     pub bytes: u64,
     /// Frames whose time lay before the epoch they were counted in: the capture was out of order.
     pub late_packets: u64,
+    /// What became of later fragments, where they are followed.
+    pub fragments: FragmentCounts,
     /// Files that ended early. What was read until there is counted.
     pub losses: Vec<Loss>,
 }
@@ -106,7 +112,8 @@ impl Replay {
         Ok(Self {
             merge: Merge::open(input::expand(inputs)?)?,
             accountant: Accountant::new(settings.flows_per_epoch)
-                .inside_tunnels(settings.inside_tunnels),
+                .inside_tunnels(settings.inside_tunnels)
+                .following_fragments(settings.follow_fragments),
             report: Report::default(),
         })
     }
@@ -147,10 +154,12 @@ impl Capture for Replay {
             })?;
             if is_due {
                 accountant.finish(epoch);
+                self.report.fragments.add(&epoch.fragments);
                 return Ok(Progress::Epoch);
             }
         }
         Ok(if self.accountant.finish(epoch) {
+            self.report.fragments.add(&epoch.fragments);
             Progress::Epoch
         } else {
             Progress::End

@@ -18,7 +18,7 @@ use super::{
     fault::{Fault, code},
 };
 use crate::{
-    config::{Config, Layers, Shape},
+    config::{Config, FragmentsBy, Layers, Shape},
     context, features, flow, pipeline,
     score::{
         self,
@@ -175,6 +175,7 @@ impl Setup {
                 conversations: context.conversations,
             },
             inside_tunnels: self.config.capture.decap,
+            follow_fragments: self.config.capture.fragments == FragmentsBy::Follow,
             epoch_flows: self.config.limits.epoch_flows as usize,
             hold_rate: self.config.score.hold_rate,
             alerts: self.alerts(),
@@ -297,6 +298,15 @@ impl Setup {
     pub(super) fn damage(&self, pass: &pipeline::Pass) {
         for warning in pass.replay.warnings() {
             self.note(&format!("warning: {warning}"));
+        }
+        let fragments = pass.replay.fragments;
+        if fragments.later() > 0 {
+            self.note(&format!(
+                "{} later fragments: {} counted in the flow of their first, {} by address pair (capture.fragments)",
+                fragments.later(),
+                fragments.followed,
+                fragments.later() - fragments.followed
+            ));
         }
         let aggregated = pass.flows.aggregated;
         if aggregated.packets > 0 {

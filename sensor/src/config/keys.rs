@@ -96,6 +96,7 @@ keys! {
     "capture.mode", Text, "auto", "How: auto, xdp, af-xdp or libpcap (live).";
     "capture.frames", Integer, "16384", "Frames of memory for each receive queue of a tap, 2 KB each: what may arrive while the sensor is busy (live).";
     "capture.decap", Flag, "false", "Flows are those inside of tunnels (GRE, VXLAN, Geneve, GTP-U, IP in IP, MPLS, PPPoE), not those on the wire.";
+    "capture.fragments", Text, "pair", "Later fragments, which have no ports: pair counts them between the two addresses, as the kernel does; follow in the flow of their first (files, libpcap, AF_XDP).";
     "capture.count", Text, "first-hook", "How often a packet counts that is forwarded between two interfaces: first-hook, both or per-interface (live).";
     "capture.busy_poll", Flag, "false", "AF_XDP never sleeps: less latency for a whole CPU for each receive queue of a tap (live).";
 

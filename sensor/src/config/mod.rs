@@ -118,6 +118,8 @@ pub struct Capture {
     pub busy_poll: bool,
     /// Whether flows are those inside of tunnels.
     pub decap: bool,
+    /// Which flow later fragments count in, where packets come to user space.
+    pub fragments: FragmentsBy,
     /// How often a packet counts that is forwarded.
     pub count: Count,
     /// Flows counted in one epoch; packets of further ones go to the overflow counters.
@@ -150,6 +152,15 @@ pub enum Count {
 
 /// How packets are taken from an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+/// Which flow the later fragments of a packet count in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FragmentsBy {
+    /// One of their own between the two addresses, as in the kernel.
+    Pair,
+    /// That of their first fragment.
+    Follow,
+}
+
 pub enum CaptureMode {
     /// The best there is: AF_XDP on taps, XDP, TCX, libpcap where it is built in.
     Auto,
@@ -321,6 +332,10 @@ impl Config {
                 decap: layers.flag_of("capture.decap")?,
                 epoch_flows: limits.epoch_flows,
                 count: layers.choice(
+                fragments: layers.choice(
+                    "capture.fragments",
+                    &[("pair", FragmentsBy::Pair), ("follow", FragmentsBy::Follow)],
+                )?,
                     "capture.count",
                     &[
                         ("first-hook", Count::FirstHook),

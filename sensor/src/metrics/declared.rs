@@ -192,6 +192,8 @@ metrics! {
     IpBytesTotal, "anomaly_detect_ip_bytes_total", Counter, ["protocol": PROTOCOLS], "IP bytes counted in flows, by IP protocol.";
     OverflowBytesTotal, "anomaly_detect_overflow_bytes_total", Counter, [], "IP bytes of packets that found no room in a table.";
     SocketLossesTotal, "anomaly_detect_socket_lost_packets_total", Counter, ["reason": &["ring_full", "no_frame", "other"]], "Packets that AF_XDP sockets lost, by the kernel's own counters; together the packets with verdict lost_at_socket.";
+    LaterFragmentsTotal, "anomaly_detect_later_fragments_total", Counter, ["counted": &["followed", "without_first", "inside_tunnels"]], "Later fragments, where they are followed (capture.fragments): counted in the flow of their first, or by address pair because that was not seen or stands inside of a tunnel.";
+    FragmentsPushedOutTotal, "anomaly_detect_fragments_pushed_out_total", Counter, [], "First fragments forgotten before their time, because too many came.";
     TunnelPacketsTotal, "anomaly_detect_tunnel_packets_total", Counter, [], "Packets found inside of a tunnel and counted there (capture.decap).";
     DroppedPacketsTotal, "anomaly_detect_dropped_packets_total", Counter, ["by": &["kernel", "interface"]], "Packets lost before libpcap could hand them over.";
 

@@ -27,7 +27,7 @@ use sensor_ebpf::{
 use super::Settings;
 use crate::{
     capture::{
-        Record,
+        Fragments, Record,
         frames::{self, FramesError},
         link,
         pcapng_writer::PcapngWriter,
@@ -100,16 +100,23 @@ struct Slice<'a> {
     kept: Kept,
 }
 
-/// Flows that a frame is of: inside of tunnels, and, where that is another, on the wire.
-fn keys(record: &Record<'_>) -> Vec<FlowKey> {
+/// Flows that a frame is of: inside of tunnels, and, where that is another, on the wire; there, of a later fragment, that of its first if
+/// `fragments` are followed.
+fn keys(record: &Record<'_>, fragments: Option<&mut Fragments>) -> Vec<FlowKey> {
     let (inside, entered) = link::parse_inside(record.link, record.frame);
-    let on_the_wire = (entered > 0).then(|| link::parse(record.link, record.frame));
-    let both = [Some(inside), on_the_wire].into_iter().flatten();
-    both.filter_map(|parsed| match parsed {
-        Parsed::Flow(packet) => Some(packet.key),
-        _ => None,
-    })
-    .collect()
+    let on_the_wire = match entered {
+        0 => inside,
+        _ => link::parse(record.link, record.frame),
+    };
+    let mut keys = Vec::with_capacity(2);
+    if let (1.., Parsed::Flow(packet)) = (entered, inside) {
+        keys.push(packet.key);
+    }
+    if let Parsed::Flow(packet) = on_the_wire {
+        let home = fragments.and_then(|fragments| fragments.follow(record, &packet));
+        keys.push(home.map_or(packet.key, |home| home.key));
+    }
+    keys
 }
 
 impl Slice<'_> {
@@ -182,7 +189,8 @@ pub fn keep(
             kept,
         });
     }
-    cut(inputs, &mut slices)?;
+    let fragments = settings.follow_fragments.then(Fragments::default);
+    cut(inputs, fragments, &mut slices)?;
     let mut written = Written::default();
     for (incident, slice) in incidents.iter().zip(slices) {
         let kept = slice.kept;
@@ -210,7 +218,11 @@ fn timeouts(settings: &flow::Settings) -> Timeouts {
 }
 
 /// Goes through the captures once and offers each packet to the slices that may want it.
-fn cut(inputs: &[PathBuf], slices: &mut [Slice<'_>]) -> Result<(), FramesError> {
+fn cut(
+    inputs: &[PathBuf],
+    mut fragments: Option<Fragments>,
+    slices: &mut [Slice<'_>],
+) -> Result<(), FramesError> {
     let mut by_flow: HashMap<FlowKey, Vec<usize>> = HashMap::new();
     let mut by_host: HashMap<[u8; 16], Vec<usize>> = HashMap::new();
     for (at, slice) in slices.iter().enumerate() {
@@ -223,7 +235,7 @@ fn cut(inputs: &[PathBuf], slices: &mut [Slice<'_>]) -> Result<(), FramesError> 
     }
     let mut wanting = Vec::new();
     frames::each(inputs, &mut |record| {
-        let keys = keys(record);
+        let keys = keys(record, fragments.as_mut());
         let of_hosts =
             (keys.iter().flat_map(|key| &key.addresses)).filter_map(|address| by_host.get(address));
         let of_flows = keys.iter().filter_map(|key| by_flow.get(key));
@@ -258,7 +270,8 @@ pub enum ExtractError {
 /// Flows whose Community ID is remembered while looking for one.
 const KNOWN_MAX: usize = 1 << 20;
 
-/// Writes the packets of the flow with this Community ID, whichever its times, to `out`: how many there were.
+/// Writes the packets of the flow with this Community ID, whichever its times, to `out`, with the later fragments of them, which a person
+/// wants to see put together: how many there were.
 ///
 /// # Errors
 /// The captures or the output; no such packet.
@@ -271,6 +284,7 @@ pub fn extract_flow(
     let comments = [format!("flow {community_id}")];
     let mut out = PcapngWriter::new(out, &comments).map_err(FramesError::Output)?;
     let mut found = 0;
+    let mut fragments = Fragments::default();
     let report = frames::each(inputs, &mut |record| {
         if known.len() >= KNOWN_MAX {
             known.clear();
@@ -283,7 +297,7 @@ pub fn extract_flow(
                     .any(|side| flow::community_id::v1(key, *side) == community_id)
             })
         };
-        if keys(record).iter().any(&mut is_it) {
+        if keys(record, Some(&mut fragments)).iter().any(&mut is_it) {
             found += 1;
             let comment = (found == 1).then_some(community_id);
             out.packet(

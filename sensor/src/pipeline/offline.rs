@@ -162,6 +162,7 @@ fn batches(
 ) -> Result<Pass, Error> {
     let how = replay::Settings {
         inside_tunnels: settings.inside_tunnels,
+        follow_fragments: settings.follow_fragments,
         flows_per_epoch: settings.epoch_flows,
     };
     let mut replay = Replay::open(inputs, how)?;

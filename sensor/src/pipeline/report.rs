@@ -5,7 +5,7 @@ use sensor_ebpf::{flow::EPOCH_SHIFT, frame::Malformed, maps::Ledger};
 
 use super::{Health, Stages};
 use crate::{
-    capture::Epoch,
+    capture::{Epoch, FragmentCounts},
     flow::{self, FlowEndReason},
     metrics::{Id, Metrics},
     score::{Budget, Incidents, Kind, Severity},
@@ -111,6 +111,19 @@ pub(super) fn report_ledger(metrics: &Metrics, ledger: &Ledger) {
     metrics.add(Id::OverflowBytesTotal, &[], ledger.overflow_bytes as f64);
     let unaccounted = ledger.unaccounted().unsigned_abs() as f64;
     metrics.add(Id::UnaccountedPacketsTotal, &[], unaccounted);
+}
+
+/// Adds what became of later fragments in one epoch.
+pub(super) fn report_fragments(metrics: &Metrics, counts: &FragmentCounts) {
+    for (counted, packets) in [
+        ("followed", counts.followed),
+        ("without_first", counts.without_first),
+        ("inside_tunnels", counts.inside_tunnels),
+    ] {
+        metrics.add(Id::LaterFragmentsTotal, &[counted], packets as f64);
+    }
+    let pushed_out = counts.pushed_out as f64;
+    metrics.add(Id::FragmentsPushedOutTotal, &[], pushed_out);
 }
 
 /// How an epoch was drained and gone through.

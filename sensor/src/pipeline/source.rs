@@ -9,7 +9,7 @@ use crate::{
     capture::{
         Capture, CaptureError, CopyCounts, CopySettings, Epoch, Progress, Record, Stop, libpcap,
     },
-    config::{self, CaptureMode},
+    config::{self, CaptureMode, FragmentsBy},
 };
 
 #[cfg(target_os = "linux")]
@@ -163,6 +163,7 @@ impl Source {
                 ..usual
             }
         });
+                follow_fragments: wanted.fragments == FragmentsBy::Follow,
         let capture = xsk::AfXdp::start(xdp::Xdp::start(&settings)?, sockets.as_ref())?;
         if wanted.mode == CaptureMode::AfXdp {
             capture.demand()?;
@@ -211,6 +212,11 @@ impl Source {
                 ));
             }
             if attached.egress == xdp::Mode::Tap
+            if wanted.fragments == FragmentsBy::Follow && sockets.is_none() {
+                notes.push(format!(
+                    "{interface}: warning: counted in the kernel, where later fragments count by address pair (capture.fragments)"
+                ));
+            }
                 && matches!(attached.ingress, xdp::Mode::TcxIngress { .. })
             {
                 notes.push(format!(
@@ -239,6 +245,7 @@ impl Source {
         })?;
         let seen = interfaces.iter().map(|interface| Seen {
             interface: interface.clone(),
+            follow_fragments: wanted.fragments == FragmentsBy::Follow,
             ingress: "libpcap".to_owned(),
             egress: "libpcap".to_owned(),
         });

@@ -21,6 +21,8 @@ pub struct Settings {
     pub context: context::Settings,
     /// Whether captures are read for the flows inside of tunnels, not for those on the wire.
     pub inside_tunnels: bool,
+    /// Whether later fragments in captures count in the flow of their first, and not by address pair.
+    pub follow_fragments: bool,
     /// Flows of captures counted in one epoch; packets of further ones go to the overflow counters.
     pub epoch_flows: usize,
     /// Whether what is called an anomaly is under online control.
@@ -37,6 +39,7 @@ impl Default for Settings {
             flow: flow::Settings::default(),
             context: context::Settings::default(),
             inside_tunnels: false,
+            follow_fragments: false,
             epoch_flows: 1 << 20,
             hold_rate: false,
             alerts: None,

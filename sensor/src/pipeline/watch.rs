@@ -12,8 +12,8 @@ use super::{
     Batch, Coverage, Error, Learning, Listener, Sample, Settings, Stages, Watched,
     evidence::{LiveSettings, Recorder},
     report::{
-        report_drain, report_incidents, report_latency, report_ledger, report_stages,
-        report_traffic,
+        report_drain, report_fragments, report_incidents, report_latency, report_ledger,
+        report_stages, report_traffic,
     },
     retrain::Retrain,
     source::LiveCapture,
@@ -193,6 +193,7 @@ impl<'a> Watch<'a> {
             self.latency
                 .saturating_record((lateness + processing) / 1000);
             report_ledger(self.metrics, &epoch.ledger);
+            report_fragments(self.metrics, &epoch.fragments);
             report_traffic(self.metrics, &epoch);
             report_drain(self.metrics, &health, lateness, processing);
             report_latency(self.metrics, &self.latency);

@@ -7,10 +7,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use sensor_ebpf::{
-    flow::{FlowCounters, FlowKey, TimeNs, epoch_of},
-    maps::Ledger,
-};
+use sensor_ebpf::flow::{FlowCounters, FlowKey, TimeNs, epoch_of};
 
 use super::{
     Row,
@@ -89,11 +86,7 @@ impl Stream {
             held: BinaryHeap::new(),
             next: 0,
             newest: 0,
-            epoch: Epoch {
-                index: 0,
-                flows: Vec::new(),
-                ledger: Ledger::default(),
-            },
+            epoch: Epoch::default(),
             filling: Vec::new(),
             context: Context::new(&context::Settings::default()),
             memory: Memory::new(),

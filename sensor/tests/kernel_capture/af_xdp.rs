@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// A tap on veth-b, with sockets or without.
-fn tap(pair: &Pair, sockets: Option<&xsk::Settings>) -> AfXdp {
+pub(crate) fn tap(pair: &Pair, sockets: Option<&xsk::Settings>) -> AfXdp {
     pair.b.within(|| {
         let settings = Settings {
             taps: vec!["veth-b".to_owned()],
@@ -234,7 +234,7 @@ fn what_a_socket_loses_has_a_name_and_adds_up() {
 }
 
 /// Datagrams of all sizes, in fragments too, and connections that nobody answers.
-fn talk_to_nobody(pair: &Pair) {
+pub(crate) fn talk_to_nobody(pair: &Pair) {
     let address = pair.b.exec(&["cat", "/sys/class/net/veth-b/address"]);
     for host in ["10.77.0.2", "fd77::2"] {
         pair.a.ip(&[
@@ -323,6 +323,7 @@ fn each_way_that_was_passed_over_is_named_with_its_reason() {
         decap: false,
         count: config::Count::FirstHook,
         epoch_flows: 1 << 20,
+        fragments: config::FragmentsBy::Pair,
     };
     type Way = (&'static str, Option<String>);
     fn ways(source: &Source) -> Vec<Way> {

@@ -5,6 +5,7 @@ mod af_xdp;
 mod copies;
 mod exact;
 mod forwarded;
+mod fragments;
 mod links;
 mod manners;
 mod million;

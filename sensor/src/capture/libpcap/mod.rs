@@ -35,6 +35,8 @@ pub struct Settings {
     pub promiscuous: bool,
     /// Whether flows are those inside of tunnels and not those on the wire.
     pub inside_tunnels: bool,
+    /// Whether later fragments count in the flow of their first, and not by address pair.
+    pub follow_fragments: bool,
 }
 
 impl Settings {
@@ -48,6 +50,7 @@ impl Settings {
             copies: None,
             promiscuous: true,
             inside_tunnels: false,
+            follow_fragments: false,
         }
     }
 }

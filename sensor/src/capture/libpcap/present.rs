@@ -4,16 +4,13 @@
 use std::time::Duration;
 
 use pcap::{Active, Device, Error, Packet};
-use sensor_ebpf::{
-    flow::{EPOCH_SHIFT, FlowKey, TimeNs, epoch_of},
-    frame::Parsed,
-};
+use sensor_ebpf::flow::{EPOCH_SHIFT, FlowKey, TimeNs, epoch_of};
 
 use super::{LibpcapError, Report, Settings};
 use crate::{
     capture::{
-        Accountant, Capture, CaptureError, Copies, CopyCounts, Epoch, Progress, Record, Stop,
-        link::LinkType,
+        Accountant, Capture, CaptureError, Copies, CopyCounts, Epoch, Found, Progress, Record,
+        Stop, link::LinkType,
     },
     time,
 };
@@ -33,7 +30,7 @@ struct Source {
     handle: pcap::Capture<Active>,
     link: LinkType,
     /// A packet that belongs to a later epoch than the open one.
-    held: Option<((Parsed, u32), TimeNs)>,
+    held: Option<(Found, TimeNs)>,
     /// Counters of libpcap as last read: they are 32 bits wide and wrap.
     dropped: (u32, u32),
 }
@@ -65,8 +62,9 @@ impl Libpcap {
             .iter()
             .map(|interface| Source::open(interface, settings))
             .collect::<Result<Vec<_>, _>>()?;
-        let mut accountant =
-            Accountant::new(settings.flows_per_epoch).inside_tunnels(settings.inside_tunnels);
+        let mut accountant = Accountant::new(settings.flows_per_epoch)
+            .inside_tunnels(settings.inside_tunnels)
+            .following_fragments(settings.follow_fragments);
         let open = epoch_of(time::now());
         accountant.open(open);
         Ok(Self {
@@ -218,11 +216,11 @@ impl Source {
         open: u64,
         turn: &mut Turn,
     ) -> Result<(), LibpcapError> {
-        if let Some((parsed, time)) = self.held {
+        if let Some((found, time)) = self.held {
             if epoch_of(time) > open {
                 return Ok(());
             }
-            accountant.count_parsed(parsed, time);
+            accountant.count_parsed(&found, time);
             turn.in_time += 1;
             self.held = None;
         }
@@ -234,22 +232,22 @@ impl Source {
             };
             turn.packets += 1;
             let time = time_of(&packet);
-            let parsed = accountant.parse(self.link, packet.data);
-            if let (Some(copies), Parsed::Flow(found)) = (copies.as_deref_mut(), &parsed.0) {
-                let record = Record {
-                    time,
-                    link: self.link,
-                    wire_length: packet.header.len,
-                    frame: packet.data,
-                };
-                copies.offer(&found.key, &record);
+            let record = Record {
+                time,
+                link: self.link,
+                wire_length: packet.header.len,
+                frame: packet.data,
+            };
+            let found = accountant.parse(&record);
+            if let (Some(copies), Some(key)) = (copies.as_deref_mut(), found.key()) {
+                copies.offer(key, &record);
             }
             if epoch_of(time) > open {
-                self.held = Some((parsed, time));
+                self.held = Some((found, time));
                 break;
             }
             turn.in_time += u64::from(epoch_of(time) == open);
-            accountant.count_parsed(parsed, time);
+            accountant.count_parsed(&found, time);
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ use sensor_ebpf::{
 };
 
 use super::{Copies, XdpError, assembly::Assembly, bpf::Grace, mapped::Mapped, shape::Shape};
-use crate::capture::Epoch;
+use crate::capture::{Epoch, FragmentCounts};
 
 /// How a drain went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -184,6 +184,7 @@ impl Tables {
         let mut ledgers = self.read_ledgers(epoch)?;
         let is_at_rest = at_rest();
         into.ledger = Ledger::default();
+        into.fragments = FragmentCounts::default();
         for (hook, delta) in Hook::ALL.into_iter().zip(&mut ledgers) {
             let index = hook_index(hook, epoch) as usize;
             if !is_at_rest {

@@ -47,6 +47,9 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+    /// Whether later fragments count in the flow of their first, and not by address pair. Each queue follows its own: cards and the kernel
+    /// choose the queue of all fragments by addresses alone, the first one's too.
+    pub follow_fragments: bool,
             frames: 16_384,
             copy: false,
             busy_poll: false,
@@ -58,6 +61,7 @@ impl Default for Settings {
 
 /// How frames come to the sockets of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
+            follow_fragments: false,
 pub enum Binding {
     /// The driver writes them into our memory.
     ZeroCopy,
@@ -289,3 +293,4 @@ impl Worker {
         }
     }
 }
+                epoch.fragments.add(&part.fragments);

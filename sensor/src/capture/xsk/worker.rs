@@ -41,8 +41,9 @@ impl Worker {
         settings: &Settings,
         stop: Stop,
     ) -> Self {
-        let mut accountant =
-            Accountant::new(settings.flows_per_epoch).inside_tunnels(settings.inside_tunnels);
+        let mut accountant = Accountant::new(settings.flows_per_epoch)
+            .inside_tunnels(settings.inside_tunnels)
+            .following_fragments(settings.follow_fragments);
         let open = epoch_of(clock::now(offset));
         accountant.open(open);
         Self {

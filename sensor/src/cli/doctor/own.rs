@@ -3,15 +3,48 @@
 use std::{fs, net::TcpListener, path::Path};
 
 use super::{super::setup::Setup, Check};
-use crate::score::store;
+use crate::{
+    config::{Capture, CaptureMode, FragmentsBy},
+    score::store,
+};
 
 pub(super) fn checks(setup: &Setup) -> Vec<Check> {
-    vec![
+    let mut checks = vec![
         libpcap(),
         metrics(setup),
         folder(setup.folder()),
         model(setup),
-    ]
+    ];
+    checks.extend(fragments(&setup.config.capture));
+    checks
+}
+
+/// Where later fragments are wanted in the flow of their first: whether that can be.
+fn fragments(capture: &Capture) -> Option<Check> {
+    if capture.fragments == FragmentsBy::Pair {
+        return None;
+    }
+    let in_kernel: Vec<&str> = (capture.interfaces.iter())
+        .filter(|name| !capture.taps.contains(name))
+        .map(String::as_str)
+        .collect();
+    let by_kernel = match capture.mode {
+        CaptureMode::Libpcap => false,
+        CaptureMode::Xdp => true,
+        CaptureMode::Auto | CaptureMode::AfXdp => !in_kernel.is_empty(),
+    };
+    Some(if by_kernel {
+        Check::limited(
+            "later fragments",
+            format!(
+                "counted by address pair where the kernel counts: {}",
+                in_kernel.join(", ")
+            ),
+            "capture with --capture libpcap, or a mirror port with AF_XDP; or capture.fragments = \"pair\"",
+        )
+    } else {
+        Check::good("later fragments", "counted in the flow of their first")
+    })
 }
 
 fn libpcap() -> Check {

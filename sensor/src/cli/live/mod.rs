@@ -33,7 +33,7 @@ use super::{
 #[cfg(target_os = "linux")]
 use super::{doctor::Fixed, privilege};
 use crate::{
-    config::CaptureMode,
+    config::{CaptureMode, FragmentsBy},
     learn,
     listen::listen,
     metrics::{Id, Metrics, Pulse},
@@ -104,6 +104,12 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
     let path = match &args.model {
         Some(wanted) => Some(setup.model_path(Some(wanted))?),
         None => None,
+    if wanted.mode == CaptureMode::Xdp && wanted.fragments == FragmentsBy::Follow {
+        return Err(Fault::new(
+            code::USAGE,
+            "capture.fragments = follow: programs in the kernel count later fragments by address pair; leave it at pair, or capture with --capture libpcap, or a mirror port (--tap) with AF_XDP",
+        ));
+    }
     };
     let store = setup.store();
     let memory = (!to_stdout).then(|| store.folder().join("memory.bin"));

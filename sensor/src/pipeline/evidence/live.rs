@@ -15,7 +15,8 @@ use sensor_ebpf::{
 
 use super::{Keep, Slice, Wanted, shelf::Shelf, timeouts};
 use crate::{
-    capture::{CopyCounts, Record, link, link::LinkType, pcapng_writer::PcapngWriter},
+    capture::{CopyCounts, Fragments, Record, link, link::LinkType, pcapng_writer::PcapngWriter},
+    flow::key_address,
     metrics::{Id, Metrics},
     pipeline::{LiveCapture, Settings},
     score::{Incident, Scored},
@@ -99,6 +100,8 @@ pub struct Recorder {
     is_failing: bool,
     counts: LiveCounts,
     copies: CopyCounts,
+    /// First fragments among the copies, where later ones count with them.
+    fragments: Option<Fragments>,
 }
 
 impl Recorder {
@@ -117,6 +120,7 @@ impl Recorder {
             is_failing: false,
             counts: LiveCounts::default(),
             copies: CopyCounts::default(),
+            fragments: stages.follow_fragments.then(Fragments::default),
         }
     }
 
@@ -141,11 +145,13 @@ impl Recorder {
             let Parsed::Flow(packet) = link::parse(record.link, record.frame) else {
                 return;
             };
+            let fragments = self.fragments.as_mut();
+            let home = fragments.and_then(|fragments| fragments.follow(record, &packet));
             let packet = Packet {
                 time: record.time,
                 link: record.link,
                 wire_length: record.wire_length,
-                key: packet.key,
+                key: home.map_or(packet.key, |home| home.key),
                 frame: record.frame.into(),
             };
             self.bytes += packet.bytes();

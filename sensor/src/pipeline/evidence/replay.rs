@@ -209,10 +209,13 @@ fn from_packets(folder: &Path, bundle: &Bundle) -> Result<usize, ReplayError> {
     };
     // The record grows by checkpoints; the one that was scored has all the packets of the bundle.
     let mut best: Option<features::Row> = None;
-    // On the wire, or inside of tunnels: a flow is one or the other.
-    for inside_tunnels in [false, true] {
+    // On the wire, or inside of tunnels, with its later fragments or without: a flow is one or the other.
+    for (inside_tunnels, follow_fragments) in
+        [(false, false), (true, false), (false, true), (true, true)]
+    {
         let settings = Settings {
             inside_tunnels,
+            follow_fragments,
             ..settings.clone()
         };
         if best.is_some() {
