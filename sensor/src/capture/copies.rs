@@ -27,6 +27,14 @@ pub struct CopyCounts {
     pub lost: u64,
 }
 
+impl CopyCounts {
+    /// Adds another source.
+    pub fn add(&mut self, other: &Self) {
+        self.copied += other.copied;
+        self.lost += other.lost;
+    }
+}
+
 /// Flows that are watched at once, and flows of one epoch whose packets are counted.
 const FLOWS_MAX: usize = 1 << 16;
 
@@ -37,6 +45,24 @@ struct Copy {
     link: LinkType,
     wire_length: u32,
     frame: Box<[u8]>,
+}
+
+/// Copies that were taken away.
+#[derive(Debug)]
+pub(super) struct Waiting(VecDeque<Copy>);
+
+impl Waiting {
+    /// Hands them on, in the order in which they were made.
+    pub(super) fn each(self, each: &mut dyn FnMut(&Record<'_>)) {
+        for copy in self.0 {
+            each(&Record {
+                time: copy.time,
+                link: copy.link,
+                wire_length: copy.wire_length,
+                frame: &copy.frame,
+            });
+        }
+    }
 }
 
 /// The watch list, and the copies that wait.
@@ -80,6 +106,11 @@ impl Copies {
         self.watched.remove(key);
     }
 
+    /// Whether no packet can be wanted now, so that there is no need to offer any.
+    pub fn is_idle(&self) -> bool {
+        self.settings.first_packets == 0 && self.watched.is_empty()
+    }
+
     /// Looks at a packet and copies it if it is wanted.
     pub fn offer(&mut self, key: &FlowKey, record: &Record<'_>) {
         if !self.is_first(key, record.time) && !self.is_watched(key) {
@@ -102,15 +133,13 @@ impl Copies {
 
     /// Hands on what waits.
     pub fn take(&mut self, each: &mut dyn FnMut(&Record<'_>)) {
+        self.take_out().each(each);
+    }
+
+    /// Takes away what waits, to be looked at when nobody waits for this any more.
+    pub(super) fn take_out(&mut self) -> Waiting {
         self.bytes = 0;
-        for copy in self.waiting.drain(..) {
-            each(&Record {
-                time: copy.time,
-                link: copy.link,
-                wire_length: copy.wire_length,
-                frame: &copy.frame,
-            });
-        }
+        Waiting(std::mem::take(&mut self.waiting))
     }
 
     /// How many so far.
@@ -197,6 +226,16 @@ mod tests {
         assert_eq!(offer(&mut copies, 3, 9 + (1 << EPOCH_SHIFT)), 1);
         assert!(copies.watch(&key(4), 5));
         copies.unwatch(&key(4));
+        assert!(!copies.is_idle(), "the first of each epoch are wanted");
+        let mut watching = Copies::new(CopySettings {
+            bytes: 64,
+            first_packets: 0,
+            waiting_bytes: 64,
+        });
+        assert!(watching.is_idle());
+        assert!(watching.watch(&key(1), 1) && !watching.is_idle());
+        watching.unwatch(&key(1));
+        assert!(watching.is_idle());
         assert_eq!(
             [0, 1].map(|_| offer(&mut copies, 4, 9 + (1 << EPOCH_SHIFT))),
             [1, 0]

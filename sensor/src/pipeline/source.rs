@@ -3,8 +3,6 @@
 
 use sensor_ebpf::flow::FlowKey;
 
-#[cfg(target_os = "linux")]
-use crate::capture::link::LinkType;
 use crate::{
     capture::{
         Capture, CaptureError, CopyCounts, CopySettings, Epoch, Progress, Record, Stop, libpcap,
@@ -165,6 +163,8 @@ impl Source {
         });
                 follow_fragments: wanted.fragments == FragmentsBy::Follow,
         let capture = xsk::AfXdp::start(xdp::Xdp::start(&settings)?, sockets.as_ref())?;
+                follow_fragments: wanted.fragments == FragmentsBy::Follow,
+                copies,
         if wanted.mode == CaptureMode::AfXdp {
             capture.demand()?;
         }
@@ -339,23 +339,7 @@ impl LiveCapture for Source {
     fn copies(&mut self, each: &mut dyn FnMut(&Record<'_>)) -> CopyCounts {
         match &mut self.kind {
             #[cfg(target_os = "linux")]
-            Kind::Kernel(capture) => {
-                let kernel = capture.kernel_mut();
-                kernel.copies(&mut |copied| {
-                    each(&Record {
-                        time: copied.time,
-                        link: LinkType::ETHERNET,
-                        wire_length: copied.frame_length,
-                        frame: copied.bytes,
-                    });
-                });
-                // Once the programs are detached there is nobody to ask, and nothing new.
-                let made = kernel.copies_made().unwrap_or_default();
-                CopyCounts {
-                    copied: made.copied,
-                    lost: made.lost,
-                }
-            }
+            Kind::Kernel(capture) => capture.copies(each),
             Kind::Libpcap(capture) => capture.copies(each),
         }
     }

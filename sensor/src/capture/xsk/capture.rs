@@ -2,11 +2,16 @@
 
 use std::io;
 
-use sensor_ebpf::{flow::epoch_of, maps::Ledger};
+use sensor_ebpf::{
+    flow::{FlowKey, epoch_of},
+    maps::Ledger,
+};
 
 use super::{Binding, Handed, Losses, Settings, Tap, Unbound, balance::Balance};
 use crate::capture::{
-    Capture, CaptureError, Epoch, Progress, Stop, sort,
+    Capture, CaptureError, CopyCounts, Epoch, Progress, Record, Stop,
+    link::LinkType,
+    sort,
     xdp::{Attached, DrainReport, Mode, Xdp, XdpError, clock, interface_index, merge, traits_of},
 };
 
@@ -181,6 +186,48 @@ impl AfXdp {
     /// The kernel side, for what changes it.
     pub fn kernel_mut(&mut self) -> &mut Xdp {
         &mut self.xdp
+    }
+
+    /// Has the next `packets` of a flow copied, wherever they come by: in the kernel, and at each queue of a tap. `false` if a list is
+    /// full.
+    pub fn watch(&mut self, key: &FlowKey, packets: u32) -> bool {
+        let in_kernel = self.xdp.watch(key, packets).is_ok();
+        let at_taps = self.taps.iter().all(|tap| tap.watch(key, packets));
+        if !in_kernel || !at_taps {
+            self.unwatch(key);
+        }
+        in_kernel && at_taps
+    }
+
+    /// Has no more packets of a flow copied.
+    pub fn unwatch(&mut self, key: &FlowKey) {
+        self.xdp.unwatch(key);
+        for tap in &self.taps {
+            tap.unwatch(key);
+        }
+    }
+
+    /// Hands on the packets copied since the last call, of the kernel's and of each queue in the order in which they were made; how many
+    /// there were since the start.
+    pub fn copies(&mut self, each: &mut dyn FnMut(&Record<'_>)) -> CopyCounts {
+        self.xdp.copies(&mut |copied| {
+            each(&Record {
+                time: copied.time,
+                link: LinkType::ETHERNET,
+                wire_length: copied.frame_length,
+                frame: copied.bytes,
+            });
+        });
+        // Once the programs are detached there is nobody to ask, and nothing new.
+        let made = self.xdp.copies_made().unwrap_or_default();
+        let mut counts = CopyCounts {
+            copied: made.copied,
+            lost: made.lost,
+        };
+        for tap in &self.taps {
+            counts.add(&tap.copies(each));
+        }
+        counts
     }
 
     /// A handle that ends this capture.

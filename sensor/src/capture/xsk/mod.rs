@@ -17,7 +17,10 @@ mod worker;
 use std::{
     fmt, io,
     os::fd::BorrowedFd,
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
     thread,
 };
 
@@ -25,7 +28,9 @@ pub use capture::{AfXdp, Bound, Offered, offered};
 use queue::Queue;
 pub use queue::Unbound;
 
-use super::{Epoch, Stop};
+use sensor_ebpf::flow::FlowKey;
+
+use super::{Copies, CopyCounts, CopySettings, Epoch, Record, Stop};
 use crate::capabilities;
 
 /// How sockets are set up.
@@ -42,18 +47,22 @@ pub struct Settings {
     pub flows_per_epoch: usize,
     /// Whether flows are those inside of tunnels and not those on the wire.
     pub inside_tunnels: bool,
+    /// Whether later fragments count in the flow of their first, and not by address pair. Each queue follows its own: cards and the kernel
+    /// choose the queue of all fragments by addresses alone, the first one's too.
+    pub follow_fragments: bool,
+    /// Which packets are copied for evidence, if any. What may wait is shared out among the queues.
+    pub copies: Option<CopySettings>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-    /// Whether later fragments count in the flow of their first, and not by address pair. Each queue follows its own: cards and the kernel
-    /// choose the queue of all fragments by addresses alone, the first one's too.
-    pub follow_fragments: bool,
             frames: 16_384,
             copy: false,
             busy_poll: false,
             inside_tunnels: false,
+            follow_fragments: false,
+            copies: None,
             flows_per_epoch: 1 << 18,
         }
     }
@@ -61,7 +70,6 @@ impl Default for Settings {
 
 /// How frames come to the sockets of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
-            follow_fragments: false,
 pub enum Binding {
     /// The driver writes them into our memory.
     ZeroCopy,
@@ -126,6 +134,11 @@ struct Batch {
     losses: Losses,
 }
 
+/// A thread that panics ends the capture; until that is noticed its copies are as good as any.
+fn locked(copies: &Mutex<Copies>) -> MutexGuard<'_, Copies> {
+    copies.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Epochs that may wait to be taken. A worker that is further ahead waits, and then the ring fills: a loss with a name.
 const BATCHES_AHEAD: usize = 8;
 
@@ -138,12 +151,17 @@ struct Tap {
     workers: Vec<Worker>,
 }
 
+/// The watch list of a worker and its copies: the worker holds the lock while it goes through a batch of frames, and never while it waits
+/// for anything.
+type Shared = Arc<Mutex<Copies>>;
+
 struct Worker {
     batches: Receiver<Batch>,
     /// Epochs that were merged: their memory goes back.
     spent: SyncSender<Epoch>,
     /// Of an epoch that is not due yet.
     held: Option<Batch>,
+    copies: Option<Shared>,
     thread: Option<thread::JoinHandle<io::Result<()>>>,
 }
 
@@ -191,10 +209,18 @@ impl Tap {
         settings: &Settings,
         stop: &Stop,
     ) -> io::Result<()> {
+        let queues = self.idle.len() as u32;
         for queue in self.idle.drain(..) {
+            let copies = settings.copies.map(|all| {
+                Arc::new(Mutex::new(Copies::new(CopySettings {
+                    waiting_bytes: all.waiting_bytes / queues,
+                    ..all
+                })))
+            });
             let (batches_to, batches) = sync_channel(BATCHES_AHEAD);
             let (spent, spent_to) = sync_channel(BATCHES_AHEAD);
-            let worker = worker::Worker::new(queue, index, offset, settings, stop.clone());
+            let worker =
+                worker::Worker::new(queue, index, offset, settings, stop.clone(), copies.clone());
             let thread = thread::Builder::new()
                 .name(format!("tap-{}", self.workers.len()))
                 .spawn(move || {
@@ -208,10 +234,48 @@ impl Tap {
                 batches,
                 spent,
                 held: None,
+                copies,
                 thread: Some(thread),
             });
         }
         Ok(())
+    }
+
+    /// Has the next packets of a flow copied, of those that come by each queue; `false` if a list is full or there is none.
+    fn watch(&self, key: &FlowKey, packets: u32) -> bool {
+        self.workers.iter().all(|worker| {
+            let copies = worker.copies.as_ref();
+            copies.is_some_and(|copies| locked(copies).watch(key, packets))
+        })
+    }
+
+    /// Has no more packets of a flow copied.
+    fn unwatch(&self, key: &FlowKey) {
+        for copies in self
+            .workers
+            .iter()
+            .filter_map(|worker| worker.copies.as_ref())
+        {
+            locked(copies).unwatch(key);
+        }
+    }
+
+    /// Hands on the packets copied since the last call; how many there were since the start.
+    fn copies(&self, each: &mut dyn FnMut(&Record<'_>)) -> CopyCounts {
+        let mut counts = CopyCounts::default();
+        for copies in self
+            .workers
+            .iter()
+            .filter_map(|worker| worker.copies.as_ref())
+        {
+            let waiting = {
+                let mut copies = locked(copies);
+                counts.add(&copies.counts());
+                copies.take_out()
+            };
+            waiting.each(each);
+        }
+        counts
     }
 
     /// Adds what the workers counted in `epoch.index` to it, and gives what was lost meanwhile. Waits for workers that are not through
@@ -231,6 +295,7 @@ impl Tap {
                 handed.received += part.ledger.seen;
                 handed.losses.add(&losses);
                 epoch.ledger.add(&part.ledger);
+                epoch.fragments.add(&part.fragments);
                 if !part.flows.is_empty() {
                     handed.parts += 1;
                     epoch.flows.append(&mut part.flows);
@@ -293,4 +358,3 @@ impl Worker {
         }
     }
 }
-                epoch.fragments.add(&part.fragments);

@@ -9,7 +9,7 @@ use std::{
 use sensor_ebpf::flow::{EPOCH_SHIFT, epoch_of};
 
 use super::{
-    Batch, Losses, Queue, Settings,
+    Batch, Losses, Queue, Settings, Shared, locked,
     queue::{Taken, Told},
 };
 use crate::capture::{Accountant, Epoch, Stop, container::Record, link::LinkType, xdp::clock};
@@ -31,6 +31,8 @@ pub(super) struct Worker {
     open: u64,
     losses: Losses,
     stop: Stop,
+    /// Where packets are copied to, where any are.
+    copies: Option<Shared>,
 }
 
 impl Worker {
@@ -40,6 +42,7 @@ impl Worker {
         offset: u64,
         settings: &Settings,
         stop: Stop,
+        copies: Option<Shared>,
     ) -> Self {
         let mut accountant = Accountant::new(settings.flows_per_epoch)
             .inside_tunnels(settings.inside_tunnels)
@@ -54,6 +57,7 @@ impl Worker {
             open,
             losses: Losses::default(),
             stop,
+            copies,
         }
     }
 
@@ -107,11 +111,15 @@ impl Worker {
             interface,
             open,
             losses,
+            copies,
             ..
         } = self;
         let (mut is_wanted, mut failed) = (true, None);
+        // Held from the first frame on; not while an epoch waits to be taken, for who takes it wants the copies too.
+        let mut held = None;
         let taken = queue.take(room, |time, frame, told| {
             if accountant.is_due(time) && is_wanted {
+                held = None;
                 // The first packet of a later epoch: packets of a queue come in the order of their times. A worker that has more to do than
                 // time for it comes by here only, and what its socket lost must be told with the epoch.
                 let lost = since_last(told, losses).unwrap_or_else(|error| {
@@ -122,12 +130,24 @@ impl Worker {
                 *open = epoch_of(time);
                 accountant.open(*open);
             }
-            accountant.count_frame(&Record {
+            let record = Record {
                 time,
                 link: LinkType::ETHERNET,
                 wire_length: frame.len() as u32,
                 frame,
-            });
+            };
+            if let Some(copies) = copies.as_deref()
+                && let copies = held.get_or_insert_with(|| locked(copies))
+                && !copies.is_idle()
+            {
+                let found = accountant.parse(&record);
+                if let Some(key) = found.key() {
+                    copies.offer(key, &record);
+                }
+                accountant.count_parsed(&found, time);
+            } else {
+                accountant.count_frame(&record);
+            }
         })?;
         match failed {
             Some(error) => Err(error),
