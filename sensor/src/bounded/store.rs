@@ -66,6 +66,15 @@ impl<const K: usize, V> Store<K, V> {
         Some(&self.slots[slot as usize].value)
     }
 
+    /// The same, to change it; it does not count as use.
+    #[inline]
+    pub(crate) fn get_mut(&mut self, key: &[u64; K]) -> Option<&mut V> {
+        let slot = self.index.find(self.seed.hash(key), |slot| {
+            self.slots[slot as usize].key == *key
+        })?;
+        Some(&mut self.slots[slot as usize].value)
+    }
+
     /// Asks the cache for what `key` will need.
     #[inline]
     pub(crate) fn prefetch_slot(&self, key: &[u64; K]) {

@@ -13,6 +13,7 @@ mod state;
 mod table;
 
 pub(crate) use boundary::end_of;
+pub(crate) use pressure::network;
 pub use pressure::{Aggregate, Aggregated, Prefix};
 pub use progress::{Change, change};
 pub use record::{FlowEndReason, FlowRecord, Note, ip_address, key_address, protocol_name};

@@ -257,7 +257,7 @@ fn host_hash(address: &[u8; 16]) -> u64 {
 }
 
 /// The network of an address: /24 of IPv4, /64 of IPv6.
-fn network(address: &[u8; 16]) -> [u8; 16] {
+pub(crate) fn network(address: &[u8; 16]) -> [u8; 16] {
     const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
     let mut network = *address;
     let from = if address.starts_with(&MAPPED) { 15 } else { 8 };

@@ -82,7 +82,7 @@ impl Wanted {
         Self {
             flow: Some(record.key),
             flow_time: [record.start(), record.last()],
-            host: Some(incident.subject.address),
+            host: Some(incident.witness()),
             host_time: [incident.first, incident.last],
         }
     }

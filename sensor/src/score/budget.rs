@@ -151,7 +151,7 @@ impl Budget {
     }
 
     fn is_muted(&self, incident: &Incident) -> bool {
-        let host = incident.subject.address.to_string();
+        let host = incident.subject.to_string();
         let kind = incident.kind.name();
         self.mutes.of(&host, kind, incident.last).is_some()
     }

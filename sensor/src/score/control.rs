@@ -115,10 +115,7 @@ mod tests {
     const MINUTE: TimeNs = 60_000_000_000;
 
     fn subject(number: u32) -> Subject {
-        Subject {
-            address: IpAddr::V4(Ipv4Addr::from(number)),
-            role: Role::Actor,
-        }
+        Subject::host(IpAddr::V4(Ipv4Addr::from(number)), Role::Actor)
     }
 
     fn is(under_way: &UnderWay, number: u32, now: TimeNs) -> bool {

@@ -39,6 +39,8 @@ pub struct Incident {
     pub first: TimeNs,
     /// Last packet.
     pub last: TimeNs,
+    /// Hosts of the network that it is about; none where it is about one host.
+    pub hosts: Tally<IpAddr>,
     /// Hosts on the other side.
     pub peers: Tally<IpAddr>,
     /// Responder ports.
@@ -113,6 +115,7 @@ impl Incident {
             anomalous: 0,
             first: scored.record.start(),
             last: scored.record.last(),
+            hosts: Tally::new(DISTINCT),
             peers: Tally::new(DISTINCT),
             ports: Tally::new(DISTINCT),
             failed: 0,
@@ -147,8 +150,20 @@ impl Incident {
     pub fn id(&self) -> String {
         let bits = u128::from_be_bytes(self.subject.key_address());
         let [high, low] = [bits >> 64, bits].map(|half| half as u64);
-        let what = (self.kind as u64) << 1 | u64::from(self.subject.role == Role::Victim);
+        let what = u64::from(self.subject.is_network()) << 32
+            | (self.kind as u64) << 1
+            | u64::from(self.subject.role == Role::Victim);
         format!("{:016x}", fixed_hash(&[what, high, low, self.began]))
+    }
+
+    /// The host whose packets show it: that it is about, or of a network the one that its most anomalous flow went to.
+    pub fn witness(&self) -> IpAddr {
+        let (record, _) = &*self.worst.evidence;
+        match (self.subject.is_network(), record.orig().packets) {
+            (false, _) => self.subject.address,
+            (true, 0) => record.source(),
+            (true, _) => record.destination(),
+        }
     }
 
     /// Whether it is not news for the first time.
@@ -176,6 +191,29 @@ impl Incident {
             self.measure = found.measure;
         }
         is_rarer
+    }
+
+    /// Takes in an incident of a host that turned out to be part of what its network goes through.
+    pub(super) fn take_in(&mut self, part: &Self) {
+        self.hosts.add_many(part.subject.address, part.flows);
+        self.peers.merge(&part.peers);
+        self.ports.merge(&part.ports);
+        self.flows += part.flows;
+        self.anomalous += part.anomalous;
+        self.failed += part.failed;
+        self.sent += part.sent;
+        self.received += part.received;
+        self.packets += part.packets;
+        self.first = self.first.min(part.first);
+        self.last = self.last.max(part.last);
+        self.explained += part.explained;
+        if part.worst.score > self.worst.score {
+            self.worst = part.worst.clone();
+        }
+        if part.p_value < self.p_value {
+            // The host's number is not the network's.
+            self.p_value = part.p_value;
+        }
     }
 
     /// Whether there is enough that is new to tell it again.

@@ -1,6 +1,8 @@
 //! All incidents: anomalies of one kind by one host are one, updated as it goes on. Bounded and deterministic: a
 //! function of the scored flows in their order.
 
+mod fringe;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use model::{Model, OnlineQuantile};
@@ -12,9 +14,8 @@ use super::{
     control::Control,
     incident::{Worst, evidence},
     judge,
-    kind::Role,
     rest::{self, Rest},
-    share::{Share, add, other_side},
+    share::{Share, add, other_side, own_side},
 };
 use crate::flow::Aggregate;
 
@@ -112,6 +113,10 @@ impl Incidents {
         if began && self.all.len() >= self.settings.incidents {
             self.forget();
         }
+        let parts = match began && at.1.is_network() {
+            true => self.take_hosts_of(at, scored.record.start()),
+            false => Vec::new(),
+        };
         let incident = self
             .all
             .entry(at)
@@ -119,8 +124,16 @@ impl Incidents {
         if began {
             self.begun += 1;
             incident.serial = self.begun;
-            if let Some(aggregate) = self.rest.claim(at) {
+            for aggregate in self.rest.claim(at) {
                 rest::add(incident, &aggregate);
+            }
+            for (place, part) in &parts {
+                incident.take_in(part);
+                for share in self.open.values_mut() {
+                    if share.at == *place && share.serial == part.serial {
+                        (share.at, share.serial) = (at, incident.serial);
+                    }
+                }
             }
         }
         let entry = add(incident, scored, at, anomalous);
@@ -151,6 +164,9 @@ impl Incidents {
         if !scored.record.is_final() {
             self.open.insert(id, entry);
         }
+        for (_, part) in parts {
+            self.leave(Incident { flows: 0, ..part });
+        }
         began
     }
 
@@ -158,12 +174,12 @@ impl Incidents {
     /// all of it.
     pub fn absorb_rest(&mut self, aggregates: impl IntoIterator<Item = Aggregate>) {
         for aggregate in aggregates {
-            let Some(host) = rest::host(&aggregate) else {
+            let Some(victim) = rest::victim(&aggregate) else {
                 continue;
             };
-            let at = rest::KINDS.map(|kind| (kind, rest::subject(host)));
-            let Some(at) = at.into_iter().find(|at| self.all.contains_key(at)) else {
-                self.rest.keep(host, &aggregate);
+            let at = rest::places(victim).find(|at| self.all.contains_key(at));
+            let Some(at) = at else {
+                self.rest.keep(victim, &aggregate);
                 continue;
             };
             if let Some(incident) = self.all.get_mut(&at) {
@@ -192,6 +208,10 @@ impl Incidents {
         let (peer, port) = other_side(before.at.1.role, scored);
         incident.peers.remove(&peer);
         incident.ports.remove(&port);
+        if before.at.1.is_network() {
+            let host = own_side(before.at.1.role, scored);
+            incident.hosts.remove(&host);
+        }
         if incident.flows == 0
             && let Some(incident) = self.all.remove(&before.at)
         {
@@ -326,37 +346,6 @@ impl Incidents {
     /// Hosts and pairs that behaviour detectors had to forget for want of room.
     pub const fn forgotten_hosts(&self) -> u64 {
         self.behaviour.forgotten()
-    }
-
-    /// Whether single unusual flows are the fringe of something larger: what a flooded host got before it was a
-    /// flood, what a scanner sent to its victim before it was a scan.
-    pub(super) fn is_fringe(&self, incident: &Incident) -> bool {
-        const MARGIN_NS: u64 = 60_000_000_000;
-        let (Kind::UnusualFlow, 1, Some((peer, _))) = (
-            incident.kind,
-            incident.peers.distinct(),
-            incident.peers.most(),
-        ) else {
-            return false;
-        };
-        let near = |larger: &&Incident| {
-            incident.first <= larger.last.saturating_add(MARGIN_NS)
-                && incident.last.saturating_add(MARGIN_NS) >= larger.first
-        };
-        let victim = |address| Subject {
-            address,
-            role: Role::Victim,
-        };
-        let floods = [peer, incident.subject.address]
-            .into_iter()
-            .flat_map(|host| [Kind::Flood, Kind::Amplification].map(|kind| (kind, host)))
-            .filter_map(|(kind, host)| self.get(kind, victim(host)));
-        let scans = Kind::ALL[Kind::PortScanVertical as usize..Kind::LateralMovement as usize]
-            .iter()
-            .copied()
-            .filter_map(|kind| self.get(kind, incident.subject))
-            .filter(|scan| scan.peers.contains(&peer));
-        floods.chain(scans).any(|larger| near(&larger))
     }
 
     /// All of them, most evidence first; single flows at the fringe of a larger incident are left out.

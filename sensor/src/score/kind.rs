@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use crate::flow::key_address;
+use crate::flow::{ip_address, key_address, network};
 
 /// What happened. Strongest first: a flow that fits two is called by the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,18 +112,82 @@ impl Role {
     }
 }
 
-/// The host an incident is about.
+/// Whether an incident is about one host or about the network it is in. A network comes first: what is part of it is not told of its hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Extent {
+    /// All of a network: /24 of IPv4, /64 of IPv6, what a pressed flow table sums by too.
+    Network,
+    /// One host.
+    Host,
+}
+
+/// Whom an incident is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subject {
-    /// Its address.
+    /// A host, or its network.
+    pub extent: Extent,
+    /// The host's address, or the network's first.
     pub address: IpAddr,
     /// Its side.
     pub role: Role,
 }
 
 impl Subject {
-    /// The host's address as keys of flows hold it.
+    /// One host.
+    pub const fn host(address: IpAddr, role: Role) -> Self {
+        Self {
+            extent: Extent::Host,
+            address,
+            role,
+        }
+    }
+
+    /// The network that a host is in.
+    pub fn network(address: IpAddr, role: Role) -> Self {
+        Self {
+            extent: Extent::Network,
+            address: ip_address(&network(&key_address(address))),
+            role,
+        }
+    }
+
+    /// Whether it is about a network.
+    pub const fn is_network(&self) -> bool {
+        matches!(self.extent, Extent::Network)
+    }
+
+    /// The address as keys of flows hold it.
     pub const fn key_address(&self) -> [u8; 16] {
         key_address(self.address)
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.extent, self.address) {
+            (Extent::Host, address) => write!(f, "{address}"),
+            (Extent::Network, IpAddr::V4(address)) => write!(f, "{address}/24"),
+            (Extent::Network, IpAddr::V6(address)) => write!(f, "{address}/64"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_named_by_its_prefix_and_comes_before_its_hosts() {
+        for (host, prefix) in [
+            ("10.1.2.77", "10.1.2.0/24"),
+            ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ] {
+            let address = host.parse().expect("an address");
+            let network = Subject::network(address, Role::Victim);
+            assert_eq!(network.to_string(), prefix);
+            assert_eq!(Subject::network(network.address, Role::Victim), network);
+            let host = Subject::host(address, Role::Victim);
+            assert!(network < host && host.to_string() == address.to_string());
+        }
     }
 }

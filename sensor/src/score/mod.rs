@@ -29,7 +29,7 @@ pub use self::{
     incident::Incident,
     incidents::{Incidents, Settings as IncidentSettings},
     judge::{Judge, explain},
-    kind::{Kind, Role, Subject},
+    kind::{Extent, Kind, Role, Subject},
     mute::{HostMatch, Mute, MuteBoard, Mutes},
     phrase::{amount, bytes, count},
     stage::Stage,

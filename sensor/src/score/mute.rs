@@ -86,14 +86,25 @@ impl HostMatch {
         })
     }
 
-    /// Whether the host of an incident, as it is named, is meant.
+    /// Whether the host of an incident, as it is named, is meant; of a network, all of it.
     pub fn matches(&self, host: &str) -> bool {
         match self {
             Self::Name(name) => host.to_lowercase() == *name,
-            Self::Range { low, high } => host.parse::<IpAddr>().is_ok_and(|address| {
-                let key = key_address(address.to_canonical());
-                *low <= key && key <= *high
-            }),
+            Self::Range { low, high } => match Self::parse(host) {
+                Ok(Self::Range {
+                    low: first,
+                    high: last,
+                }) => *low <= first && last <= *high,
+                _ => false,
+            },
+        }
+    }
+
+    /// The first address meant, where addresses are.
+    pub const fn first(&self) -> Option<&[u8; 16]> {
+        match self {
+            Self::Name(_) => None,
+            Self::Range { low, .. } => Some(low),
         }
     }
 }
@@ -196,6 +207,9 @@ mod tests {
             ("10.0.0.5", "10.0.0.5", "10.0.0.6"),
             ("10.0.0.0/8", "10.255.255.255", "11.0.0.0"),
             ("192.0.2.128/25", "192.0.2.200", "192.0.2.127"),
+            // A network that something happened to is meant where all of it is.
+            ("10.0.0.0/8", "10.9.8.0/24", "0.0.0.0/0"),
+            ("10.9.8.0/24", "10.9.8.0/24", "10.9.8.0/23"),
             ("2001:db8::/32", "2001:db8:ffff::1", "2001:db9::"),
             ("0.0.0.0/0", "198.51.100.7", "2001:db8::1"),
             ("dc01.example.org", "DC01.example.org", "dc02.example.org"),

@@ -6,12 +6,27 @@ use crate::{features::TABLE, flow::protocol_name, time};
 impl Incident {
     /// One plain sentence with numbers.
     pub fn sentence(&self) -> String {
-        let host = self.subject.address;
+        let host = self.subject;
         let flows = count(self.flows as f64);
         let s = if self.flows == 1 { "" } else { "s" };
         let over = self.over();
         let peer = self.peer();
         let what = match self.kind {
+            Kind::Flood if self.subject.is_network() => format!(
+                "{host} got {flows} flows spread over {} of its hosts from {} source{} {over}{}; {} of them without success",
+                self.hosts.text(),
+                self.peers.text(),
+                if self.peers.distinct() == 1 { "" } else { "s" },
+                self.rate(),
+                self.failed_words()
+            ),
+            Kind::Amplification if self.subject.is_network() => format!(
+                "{host} was sent {} in answers that {} of its hosts did not ask for, by {} hosts, {over}{}",
+                bytes(self.received.max(self.sent) as f64),
+                self.hosts.text(),
+                self.peers.text(),
+                self.rate()
+            ),
             Kind::Flood => format!(
                 "{host} got {flows} flows from {} sources {over}; {} of them without success",
                 self.peers.text(),
@@ -135,6 +150,17 @@ impl Incident {
         match time::between(self.first, self.last) {
             seconds if seconds < 1e-6 => "at once".to_owned(),
             seconds => format!("in {}", time::words(seconds)),
+        }
+    }
+
+    /// Flows a second, where there was a second.
+    fn rate(&self) -> String {
+        match time::between(self.first, self.last) {
+            seconds if seconds < 1.0 => String::new(),
+            seconds => format!(
+                ", {} a second",
+                count((self.flows as f64 / seconds).round())
+            ),
         }
     }
 

@@ -33,6 +33,16 @@ pub(super) fn other_side(role: Role, scored: &Scored) -> (IpAddr, u16) {
     (peer, record.destination_port())
 }
 
+/// The host on the incident's own side of it.
+pub(super) fn own_side(role: Role, scored: &Scored) -> IpAddr {
+    let record = &scored.record;
+    match role {
+        Role::Actor => record.source(),
+        Role::Victim if record.orig().packets == 0 => record.source(),
+        Role::Victim => record.destination(),
+    }
+}
+
 /// Adds a flow to an incident, and answers what it added.
 pub(super) fn add(
     incident: &mut Incident,
@@ -61,6 +71,9 @@ pub(super) fn add(
     let (peer, port) = other_side(at.1.role, scored);
     incident.peers.add(peer);
     incident.ports.add(port);
+    if at.1.is_network() {
+        incident.hosts.add(own_side(at.1.role, scored));
+    }
     let gap = scored.row[PAIR_GAP_MEAN];
     if !gap.is_nan() {
         incident.gap = gap;

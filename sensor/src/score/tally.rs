@@ -22,10 +22,23 @@ impl<T: Ord + Copy> Tally<T> {
 
     /// Counts one.
     pub fn add(&mut self, thing: T) {
+        self.add_many(thing, 1);
+    }
+
+    /// Counts what another counted.
+    pub fn merge(&mut self, other: &Self) {
+        for (thing, count) in &other.seen {
+            self.add_many(*thing, *count);
+        }
+        self.full |= other.full;
+    }
+
+    /// Counts so many of one.
+    pub fn add_many(&mut self, thing: T, many: u64) {
         if let Some(count) = self.seen.get_mut(&thing) {
-            *count += 1;
+            *count += many;
         } else if self.seen.len() < self.bound {
-            self.seen.insert(thing, 1);
+            self.seen.insert(thing, many);
         } else {
             self.full = true;
         }
@@ -44,6 +57,16 @@ impl<T: Ord + Copy> Tally<T> {
     /// Whether it is remembered.
     pub fn contains(&self, thing: &T) -> bool {
         self.seen.contains_key(thing)
+    }
+
+    /// How often it was seen; 0 for what is not remembered.
+    pub fn count(&self, thing: &T) -> u64 {
+        self.seen.get(thing).copied().unwrap_or(0)
+    }
+
+    /// What is remembered.
+    pub fn things(&self) -> impl Iterator<Item = &T> {
+        self.seen.keys()
     }
 
     /// Distinct things remembered.
@@ -99,6 +122,11 @@ mod tests {
         assert_eq!(tally.text(), "3");
         tally.add(9);
         assert_eq!(tally.text(), "more than 3");
+        let mut both = Tally::new(4);
+        both.add_many(2, 7);
+        both.merge(&tally);
+        assert_eq!((both.distinct(), both.most()), (3, Some((2, 8))));
+        assert!(both.is_full(), "nobody knows what the other left out");
         tally.remove(&5);
         tally.remove(&5);
         assert_eq!(tally.most(), Some((1, 1)));

@@ -301,11 +301,7 @@ impl Alert {
             ports: Seen::of(&incident.ports),
             protocol: incident.protocol,
             flow: Some(WorstFlow::of(incident)),
-            ..Self::of(
-                Source::Flows,
-                incident.id(),
-                incident.subject.address.to_string(),
-            )
+            ..Self::of(Source::Flows, incident.id(), incident.subject.to_string())
         }
     }
 

@@ -117,7 +117,7 @@ pub fn incident(incident: &Incident) -> Value {
         "severity": incident.severity().name(),
         "techniques": techniques(&incident.techniques()),
         "p_value": incident.p_value,
-        "host": incident.subject.address.to_string(),
+        "host": incident.subject.to_string(),
         "role": incident.subject.role.name(),
         "sentence": incident.sentence(),
         "evidence": (incident.evidence() * 100.0).round() / 100.0,

@@ -57,7 +57,7 @@ impl Told<'_> {
     /// The host it is about: an address, or a name where a log gives no more.
     pub fn host(&self) -> String {
         match self {
-            Self::Flows(incident, _) => incident.subject.address.to_string(),
+            Self::Flows(incident, _) => incident.subject.to_string(),
             Self::Log(finding) => finding.actor.clone(),
         }
     }

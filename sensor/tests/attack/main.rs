@@ -1,6 +1,7 @@
 //! A SYN flood from invented sources: memory stays bounded, every packet is accounted for, a scan in its middle is told, and
 //! all is as before once it is over.
 
+mod carpet;
 mod sensor_under_attack;
 mod traffic;
 

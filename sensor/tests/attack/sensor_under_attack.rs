@@ -11,7 +11,7 @@ use sensor::{
     features,
     flow::{FlowEndReason, Stats},
     pipeline::{Batch, Sample, Settings, Stages},
-    score::{IncidentSettings, Incidents, Judge, Kind, Scored},
+    score::{Incident, IncidentSettings, Incidents, Judge, Kind, Scored},
 };
 use sensor_ebpf::maps::Ledger;
 
@@ -134,6 +134,11 @@ impl<'a> Attacked<'a> {
                 (address.to_bits(), incident.flows)
             })
             .collect()
+    }
+
+    /// All incidents, in the order of their evidence.
+    pub(crate) fn incidents(&self) -> Vec<&Incident> {
+        self.incidents.ranked()
     }
 
     /// Of everything that was decided, in order.

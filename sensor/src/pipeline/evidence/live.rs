@@ -270,7 +270,7 @@ impl Recorder {
             host_time: [incident.first, TimeNs::MAX],
             ..Wanted::of(incident)
         };
-        let host = incident.subject.key_address();
+        let host = key_address(incident.witness());
         let mut packets: Vec<&Packet> = (self.packets.iter())
             .filter(|packet| packet.key == flow || packet.key.addresses.contains(&host))
             .collect();

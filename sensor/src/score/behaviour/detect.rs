@@ -41,7 +41,7 @@ const SOURCE: [[Known; 3]; 2] = [
 /// Distinct ports or hosts below which nothing is called a scan, however quiet the baseline.
 const LEAST_BREADTH: f32 = 6.0;
 /// What the shape of a scan or a flood is worth at most, where the baseline does not confirm that it is unusual.
-const BY_SHAPE: f64 = 1e-6;
+pub(super) const BY_SHAPE: f64 = 1e-6;
 /// Hosts below which logins at many hosts are no spraying.
 const SPRAYED: f32 = 5.0;
 /// Share of the source's flows that go to the service it sprays.
@@ -59,7 +59,7 @@ const QUERIES: f32 = 20.0;
 
 /// Far more than one host can want, or answers it did not ask for; with the victim.
 pub(super) fn flood(record: &FlowRecord, row: &Row, model: &Model) -> Option<(Evidence, IpAddr)> {
-    if !rule::scans_amid_flood(record, row)
+    if !rule::scans_amid_flood(record, row, DST_FLOWS_10S.of(row))
         && let Some(victim) = rule::flooded(record, row)
     {
         let p = fisher(

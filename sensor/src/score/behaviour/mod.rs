@@ -6,6 +6,7 @@
 //! all detectors and the forest by Bonferroni's ([`combined`]), so that one alert budget governs them all.
 
 mod at;
+mod carpet;
 mod census;
 mod detect;
 mod null;
@@ -17,11 +18,12 @@ use model::Model;
 
 pub(super) use self::rule::{PAIR_FLOWS, PAIR_GAP_MEAN, PAIR_GAP_VARIATION};
 pub use self::{at::Measure, rule::is_attack};
-use self::{census::Census, source::Sources, visits::Visits};
+use self::{carpet::Carpets, census::Census, source::Sources, visits::Visits};
 use super::{Kind, Role, Scored, Subject};
 
 /// Tests made of one row besides the forest's: what Bonferroni's correction multiplies by. A detector that takes the
-/// better of several windows corrects for that itself.
+/// better of several windows corrects for that itself. That of networks
+/// ([`carpet`]) is not among them: what it answers is far above what its null model says.
 const DETECTORS: f64 = 12.0;
 
 /// A detector's p-value up to which it names a flow.
@@ -78,6 +80,7 @@ pub(super) struct Behaviour {
     visits: Visits,
     sources: Sources,
     census: Census,
+    carpets: Carpets,
 }
 
 impl Behaviour {
@@ -86,21 +89,19 @@ impl Behaviour {
             visits: Visits::new(),
             sources: Sources::new(),
             census: Census::new(),
+            carpets: Carpets::new(),
         }
     }
 
     /// Hosts and pairs forgotten for want of room.
     pub(super) const fn forgotten(&self) -> u64 {
-        self.visits.forgotten() + self.sources.forgotten()
+        self.visits.forgotten() + self.sources.forgotten() + self.carpets.forgotten()
     }
 
     /// What this flow is part of, and which host that is about; `None` for nothing remarkable.
     pub(super) fn judge(&mut self, scored: &Scored, model: &Model) -> Option<Finding> {
         let (record, row) = (&scored.record, &scored.row);
-        let actor = Subject {
-            address: record.source(),
-            role: Role::Actor,
-        };
+        let actor = Subject::host(record.source(), Role::Actor);
         let mut named: Option<(Evidence, Subject)> = None;
         let mut strongest = 1.0_f64;
         let mut weigh = |evidence: Evidence, subject: Subject| {
@@ -112,14 +113,19 @@ impl Behaviour {
                 named = Some((evidence, subject));
             }
         };
+        if let Some((evidence, network)) = self.carpets.see(record, row) {
+            weigh(evidence, network);
+        }
         if let Some((evidence, victim)) = detect::flood(record, row, model) {
-            let role = Role::Victim;
+            let victim = self.carpets.victim(victim, record.due);
+            // The host's number says nothing of its network.
+            let measure = evidence.measure.filter(|_| !victim.is_network());
             weigh(
-                evidence,
-                Subject {
-                    address: victim,
-                    role,
+                Evidence {
+                    measure,
+                    ..evidence
                 },
+                victim,
             );
         }
         let found = [

@@ -27,33 +27,33 @@ const SRC_FAILED_600S: usize = at("src_failed_share_600s");
 pub(super) const SRC_SAME_SERVICE: usize = at("src_same_service_share");
 pub(super) const SRC_PRIVATE: usize = at("src_private");
 pub(super) const DST_PRIVATE: usize = at("dst_private");
-const DST_GROUP: usize = at("dst_group");
+pub(super) const DST_GROUP: usize = at("dst_group");
 const PCR: usize = at("producer_consumer_ratio");
 pub(in crate::score) const PAIR_FLOWS: usize = at("pair_flows");
 pub(in crate::score) const PAIR_GAP_MEAN: usize = at("pair_gap_mean");
 pub(in crate::score) const PAIR_GAP_VARIATION: usize = at("pair_gap_variation");
 
 /// The numbers of the rules. Windows as in the names of the features.
-mod limit {
+pub(super) mod limit {
     /// Flows to one host in 10 s, most of them without success: 200 a second.
-    pub(super) const FLOOD_FLOWS: f32 = 2_000.0;
+    pub(in crate::score::behaviour) const FLOOD_FLOWS: f32 = 2_000.0;
     /// Share of them that failed or stayed half open.
-    pub(super) const FLOOD_FAILED: f32 = 0.7;
+    pub(in crate::score::behaviour) const FLOOD_FAILED: f32 = 0.7;
     /// A scan of one host asks for a new port nearly each time: above this share of ports to flows from one source
     /// it is a scan, up to the rate at which it is a flood whatever it wants.
-    pub(super) const FLOOD_PORT_SHARE: f32 = 0.5;
+    pub(in crate::score::behaviour) const FLOOD_PORT_SHARE: f32 = 0.5;
     /// Flows to one host in 10 s at which even a scan is a flood: 5,000 a second.
-    pub(super) const FLOOD_ANYWAY: f32 = 50_000.0;
+    pub(in crate::score::behaviour) const FLOOD_ANYWAY: f32 = 50_000.0;
     /// Share of a flood up to which one of its sources may be a scanner who uses the occasion.
-    pub(super) const AMID_FLOOD: f32 = 0.02;
+    pub(in crate::score::behaviour) const AMID_FLOOD: f32 = 0.02;
     /// Nanoseconds after which a scanner may repeat a probe.
     pub(super) const PROBE_RETRY_NS: u64 = 500_000_000;
     /// Hosts that send one host answers it did not ask for, in 10 s.
-    pub(super) const REFLECTORS: f32 = 25.0;
+    pub(in crate::score::behaviour) const REFLECTORS: f32 = 25.0;
     /// Distinct ports one source asked for in 60 s.
     pub(super) const SCAN_PORTS: f32 = 15.0;
     /// Distinct hosts one source contacted in 60 s.
-    pub(super) const SCAN_PEERS: f32 = 20.0;
+    pub(in crate::score::behaviour) const SCAN_PEERS: f32 = 20.0;
     /// Share of its flows that failed or stayed half open.
     pub(super) const SCAN_FAILED: f32 = 0.5;
     /// Logins of one source at one service of one host.
@@ -89,14 +89,19 @@ pub fn is_attack(record: &FlowRecord, row: &Row) -> bool {
         || exfiltrates(record, row, 1.0)
 }
 
-/// Whether a flow to a flooded host belongs to its source's own scan of ports rather than to the flood: the source asks for
-/// a new port nearly each time, and hardly adds to what pours in.
-pub(super) fn scans_amid_flood(record: &FlowRecord, row: &Row) -> bool {
+/// Whether a flow to a flooded host, or network, belongs to its source's own scan of ports rather than to the flood: the source asks for
+/// a new port nearly each time, and hardly adds to what pours in, `poured` flows in 10 s.
+pub(super) fn scans_amid_flood(record: &FlowRecord, row: &Row, poured: f32) -> bool {
     let (flows, ports) = (row[SRC_FLOWS_60S], row[SRC_PORTS_60S]);
     is_probe(record, row)
         && scans(row)
         && ports >= flows * limit::FLOOD_PORT_SHARE
-        && row[SRC_FLOWS_10S] <= row[DST_FLOWS_10S] * limit::AMID_FLOOD
+        && row[SRC_FLOWS_10S] <= poured * limit::AMID_FLOOD
+}
+
+/// A scanner sends a probe once and repeats it after a second or so; a flooder fires bursts.
+pub(super) fn probes_once(record: &FlowRecord) -> bool {
+    record.orig().packets == 1 || record.last() - record.start() > limit::PROBE_RETRY_NS
 }
 
 pub(super) fn flooded(record: &FlowRecord, row: &Row) -> Option<IpAddr> {
@@ -104,11 +109,9 @@ pub(super) fn flooded(record: &FlowRecord, row: &Row) -> Option<IpAddr> {
     let failed = in_vain(row);
     if flows >= limit::FLOOD_FLOWS && failed >= limit::FLOOD_FAILED && has_failed(record) {
         let port_share = row[DST_PORTS_10S] / flows;
-        // A scanner sends a probe once and repeats it after a second or so; a flooder fires bursts.
-        let probes_once =
-            record.orig().packets == 1 || record.last() - record.start() > limit::PROBE_RETRY_NS;
-        let scanned =
-            port_share >= limit::FLOOD_PORT_SHARE && row[DST_PEERS_10S] < 3.0 && probes_once;
+        let scanned = port_share >= limit::FLOOD_PORT_SHARE
+            && row[DST_PEERS_10S] < 3.0
+            && probes_once(record);
         if !scanned || flows >= limit::FLOOD_ANYWAY {
             return Some(record.destination());
         }
@@ -124,18 +127,25 @@ pub(super) fn in_vain(row: &Row) -> f32 {
 /// The host that answers pour in on that it did not ask for.
 pub(super) fn amplified(record: &FlowRecord, row: &Row) -> Option<IpAddr> {
     // Fragments, or answers of services that amplify, that pour in from many hosts and get no word back.
-    let amplified = record.resp().packets == 0
-        && (record.key.later_fragment == 1
-            || (record.key.protocol == 17 && AMPLIFIERS.contains(&record.source_port())))
-        && row[DST_PEERS_10S] >= limit::REFLECTORS;
+    let amplified = is_answer(record) && row[DST_PEERS_10S] >= limit::REFLECTORS;
     if amplified {
         return Some(record.destination());
     }
-    // Answers that nobody asked for, from many hosts at once: the "originator" (by port) never sent a packet.
-    let reflected = record.orig().packets == 0
-        && matches!(record.key.protocol, 1 | 17)
-        && row[SRC_PEERS_10S] >= limit::REFLECTORS;
+    // Answers that nobody asked for, from many hosts at once.
+    let reflected = is_unasked(record) && row[SRC_PEERS_10S] >= limit::REFLECTORS;
     reflected.then(|| record.source())
+}
+
+/// Fragments, or what services that amplify send, without a word back.
+pub(super) fn is_answer(record: &FlowRecord) -> bool {
+    record.resp().packets == 0
+        && (record.key.later_fragment == 1
+            || (record.key.protocol == 17 && AMPLIFIERS.contains(&record.source_port())))
+}
+
+/// An answer to nothing: the "originator" (by port) never sent a packet.
+pub(super) fn is_unasked(record: &FlowRecord) -> bool {
+    record.orig().packets == 0 && matches!(record.key.protocol, 1 | 17)
 }
 
 /// UDP services whose answers are larger than the questions (US-CERT alert TA14-017A): chargen, QOTD, DNS, portmap,

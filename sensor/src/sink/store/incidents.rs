@@ -1,7 +1,5 @@
 //! Incidents, with what became of them.
 
-use std::net::IpAddr;
-
 use rusqlite::{Connection, OptionalExtension, params};
 use sensor_ebpf::flow::TimeNs;
 
@@ -14,7 +12,6 @@ use super::{
     suppressions,
 };
 use crate::{
-    flow::key_address,
     score::{HostMatch, Mute, Mutes, Severity},
     sink::alert::{Alert, Stage},
 };
@@ -204,8 +201,9 @@ pub(super) fn hear(
         .optional()?;
     let text = serde_json::to_string(alert)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-    let key = alert.host.parse::<IpAddr>().ok();
-    let key = key.map(|address| key_address(address.to_canonical()));
+    // Of a network the first address: filters by prefix find it.
+    let host = HostMatch::parse(&alert.host).ok();
+    let key = host.as_ref().and_then(HostMatch::first);
     connection
         .prepare_cached(
             "INSERT INTO incidents (id, source, kind, severity, host, host_key, evidence, first_ns, last_ns, count, told, over,
