@@ -4,6 +4,7 @@
 mod af_xdp;
 mod copies;
 mod exact;
+mod fix;
 mod forwarded;
 mod fragments;
 mod links;

@@ -12,7 +12,7 @@ use std::{
 
 use crate::netns::{Pair, pause};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_anomaly-detect");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_anomaly-detect");
 
 /// A folder that goes when the test does.
 pub(crate) struct Folder(pub(crate) PathBuf);

@@ -16,7 +16,7 @@ use std::io::Write;
 use serde_json::{Value, json};
 
 #[cfg(target_os = "linux")]
-pub(super) use self::fix::Fixed;
+pub(super) use self::fix::{Fixed, HeldSignals};
 use super::{
     args::Doctor,
     fault::{Fault, code},
@@ -80,11 +80,15 @@ pub(super) fn run(args: &Doctor) -> Result<u8, Fault> {
         args.printed.format
     };
     let setup = Setup::new(&args.common, &Flags::default().format(format))?;
+    let configured = setup.config.capture.all_interfaces();
     let wanted = if args.interfaces.is_empty() {
-        &setup.config.capture.interfaces
+        &configured
     } else {
         &args.interfaces
     };
+    // A signal that comes while something is switched off ends this when it has been put back.
+    #[cfg(target_os = "linux")]
+    let held = args.fix.then(HeldSignals::hold).transpose()?;
     #[cfg(target_os = "linux")]
     let fixed = args.fix.then(|| {
         let (fixed, notes) = Fixed::apply(wanted);
@@ -98,6 +102,8 @@ pub(super) fn run(args: &Doctor) -> Result<u8, Fault> {
     checks.extend(own::checks(&setup));
     #[cfg(target_os = "linux")]
     drop(fixed);
+    #[cfg(target_os = "linux")]
+    drop(held);
     let worst_is_bad = checks.iter().any(|check| check.state == State::Bad);
     tell(args, setup.config.output.format, &checks)?;
     Ok(if worst_is_bad { code::FAILED } else { 0 })

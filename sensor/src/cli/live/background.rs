@@ -1,6 +1,6 @@
 //! What a live sensor has beside its packets: a thread for HTTP, signals and the end of the time.
 
-use std::{net::TcpListener, thread, time::Duration};
+use std::{io, net::TcpListener, thread, time::Duration};
 
 use tokio::sync::oneshot;
 
@@ -24,11 +24,17 @@ impl Background {
         stop: Stop,
         duration: Option<Duration>,
     ) -> Result<Self, Fault> {
-        let failed = |error| Fault::new(code::FAILED, format!("cannot begin to serve: {error}"));
+        let failed =
+            |error: io::Error| Fault::new(code::FAILED, format!("cannot begin to serve: {error}"));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(failed)?;
+        // From here on a signal is noticed, whenever the thread comes to look.
+        let signals = {
+            let _entered = runtime.enter();
+            Signals::new().map_err(failed)?
+        };
         let (end, ended) = oneshot::channel();
         let thread = thread::Builder::new()
             .name("http".to_owned())
@@ -45,7 +51,7 @@ impl Background {
                             }
                         });
                     }
-                    tokio::spawn(until_told(stop, duration));
+                    tokio::spawn(until_told(stop, duration, signals));
                     // An error means that the sender is gone: the end too.
                     let _ = ended.await;
                 });
@@ -64,22 +70,27 @@ impl Background {
 /// A handle that the first signal triggers, or the end of the time, so that a look in progress comes to its end; a
 /// second signal ends the process.
 pub(in crate::cli) fn told_to_stop(duration: Option<Duration>) -> Result<Stop, Fault> {
-    let failed = |error| Fault::new(code::FAILED, format!("cannot wait for signals: {error}"));
+    let failed =
+        |error: io::Error| Fault::new(code::FAILED, format!("cannot wait for signals: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(failed)?;
+    let signals = {
+        let _entered = runtime.enter();
+        Signals::new().map_err(failed)?
+    };
     let stop = Stop::default();
     let told = stop.clone();
     thread::Builder::new()
         .name("signals".to_owned())
-        .spawn(move || runtime.block_on(until_told(told, duration)))
+        .spawn(move || runtime.block_on(until_told(told, duration, signals)))
         .map_err(failed)?;
     Ok(stop)
 }
 
 /// Asks the capture to end at the first signal or when the time is over; a second signal ends the process.
-async fn until_told(stop: Stop, duration: Option<Duration>) {
+async fn until_told(stop: Stop, duration: Option<Duration>, mut signals: Signals) {
     let over = async {
         match duration {
             Some(duration) => tokio::time::sleep(duration).await,
@@ -88,31 +99,50 @@ async fn until_told(stop: Stop, duration: Option<Duration>) {
     };
     tokio::select! {
         () = over => {}
-        () = signalled() => {}
+        () = signals.next() => {}
     }
     stop.stop();
-    signalled().await;
+    signals.next().await;
     std::process::exit(130);
 }
 
+/// Signals that ask for the end.
 #[cfg(unix)]
-async fn signalled() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    ) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+struct Signals([tokio::signal::unix::Signal; 2]);
+
+#[cfg(unix)]
+impl Signals {
+    /// Inside of a runtime. From then on these signals do nothing by themselves.
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self([
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        ]))
+    }
+
+    async fn next(&mut self) {
+        let [interrupt, terminate] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
     }
 }
 
+/// Asks for the end.
 #[cfg(not(unix))]
-async fn signalled() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }

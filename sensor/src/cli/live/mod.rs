@@ -31,7 +31,10 @@ use super::{
     swap,
 };
 #[cfg(target_os = "linux")]
-use super::{doctor::Fixed, privilege};
+use super::{
+    doctor::{Fixed, HeldSignals},
+    privilege,
+};
 use crate::{
     config::{CaptureMode, FragmentsBy},
     learn,
@@ -101,15 +104,15 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
             "AF_XDP takes packets away from the stack, so it is for mirror ports only: name one with --tap",
         ));
     }
-    let path = match &args.model {
-        Some(wanted) => Some(setup.model_path(Some(wanted))?),
-        None => None,
     if wanted.mode == CaptureMode::Xdp && wanted.fragments == FragmentsBy::Follow {
         return Err(Fault::new(
             code::USAGE,
             "capture.fragments = follow: programs in the kernel count later fragments by address pair; leave it at pair, or capture with --capture libpcap, or a mirror port (--tap) with AF_XDP",
         ));
     }
+    let path = match &args.model {
+        Some(wanted) => Some(setup.model_path(Some(wanted))?),
+        None => None,
     };
     let store = setup.store();
     let memory = (!to_stdout).then(|| store.folder().join("memory.bin"));
@@ -136,10 +139,13 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
         Some(address) => Some(listen("metrics", address)?),
         None => None,
     };
+    // Until signals are waited for, so that none ends this with an interface changed.
+    #[cfg(target_os = "linux")]
+    let held = args.fix.then(HeldSignals::hold).transpose()?;
     // Put back when this returns, whether it goes well or not.
     #[cfg(target_os = "linux")]
     let fixed = args.fix.then(|| {
-        let (fixed, notes) = Fixed::apply(&setup.config.capture.interfaces);
+        let (fixed, notes) = Fixed::apply(&setup.config.capture.all_interfaces());
         for note in notes {
             setup.note(&note);
         }
@@ -205,6 +211,8 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
         source.stop_handle(),
         duration,
     )?;
+    #[cfg(target_os = "linux")]
+    drop(held);
     let learning = Learning {
         training: setup.training(),
         flows: setup.config.live.learn_flows,
