@@ -40,8 +40,11 @@ pub(super) fn check(args: &ConfigArgs) -> Result<u8, Fault> {
         let limits = config.limits;
         if limits.memory_bytes.is_some() {
             let follows = format!(
-                "limits.memory leaves room for {} flows, {} hosts and {} conversations at once",
-                limits.flows, limits.hosts, limits.conversations
+                "limits.memory leaves room for {} flows, {} hosts and {} conversations at once, and {} MiB for the kernel's flow tables",
+                limits.flows,
+                limits.hosts,
+                limits.conversations,
+                limits.table_bytes.unwrap_or(0) >> 20
             );
             writeln!(out)?;
             wrapped(&mut out, &follows, "")?;

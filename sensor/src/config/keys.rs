@@ -110,7 +110,7 @@ keys! {
     "context.hosts", Integer, "65536", "Hosts remembered in each role, source and destination.";
     "context.conversations", Integer, "131072", "Conversations (source, destination, service) remembered.";
 
-    "limits.memory", Integer, "0", "Memory of the program at most, for example 512Mi, beside the flow tables it shares with the kernel: flow.capacity, context.hosts and context.conversations follow from it unless they are set; 0 leaves them as they are.";
+    "limits.memory", Integer, "0", "Memory of the program at most, for example 512Mi, with the flow tables it shares with the kernel: flow.capacity, context.hosts and context.conversations follow from it unless they are set; 0 leaves them as they are.";
 
     "model.trees", Integer, "100", "Trees in the forest.";
     "model.subsample", Integer, "256", "Rows drawn for each tree.";

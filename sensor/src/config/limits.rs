@@ -19,6 +19,10 @@ const CONVERSATION_BYTES: u64 = 192;
 /// Bytes of all else: the program, the model and the training of the next one, queues of sinks, the store's cache. What
 /// copied packets may take (`evidence.memory_bytes`) comes on top.
 const FIXED_BYTES: u64 = 128 << 20;
+/// Part of the memory that the kernel's flow tables may take, which the agent has in its own ([`Limits::table_bytes`]). Whether there are any
+/// and for how many CPUs is not asked here: what follows for the other tables decides which flows are seen, and that is to be the same on
+/// every machine, in a replay too.
+const TABLE_SHARE: u64 = 8;
 /// Flows, hosts and conversations are in this proportion where they follow from the memory: that of the defaults.
 const SHARES: [u64; 3] = [4, 1, 2];
 /// Fewer hosts than this are of no use, nor the flows and conversations that go with them.
@@ -37,6 +41,8 @@ pub struct Limits {
     pub conversations: u32,
     /// Flows counted in one epoch; packets of further ones go to the overflow counters.
     pub epoch_flows: u32,
+    /// Bytes that the kernel's flow tables may take, of all CPUs; nothing where no memory is named.
+    pub table_bytes: Option<u64>,
 }
 
 impl Limits {
@@ -54,6 +60,8 @@ impl Limits {
             ("context.hosts", 1 << 26, HOST_BYTES),
             ("context.conversations", 1 << 26, CONVERSATION_BYTES),
         ];
+        let tables = memory / TABLE_SHARE;
+        let room = memory - tables;
         let mut taken = FIXED_BYTES + copies;
         // Bytes of one host and of what goes with it, of those capacities that follow.
         let mut together = 0;
@@ -67,12 +75,12 @@ impl Limits {
                 together += SHARES[at] * bytes;
             }
         }
-        let hosts = memory
+        let hosts = room
             .saturating_sub(taken)
             .checked_div(together)
             .unwrap_or(0);
-        if memory > 0 && (taken > memory || together > 0 && hosts < LEAST_HOSTS) {
-            let needed = taken + LEAST_HOSTS * together;
+        if memory > 0 && (taken > room || together > 0 && hosts < LEAST_HOSTS) {
+            let needed = (taken + LEAST_HOSTS * together) * TABLE_SHARE / (TABLE_SHARE - 1) + 1;
             return layers.refused(
                 "limits.memory",
                 format!(
@@ -96,6 +104,7 @@ impl Limits {
             hosts: number(1),
             conversations: number(2),
             epoch_flows,
+            table_bytes: (memory > 0).then_some(tables),
         })
     }
 }
@@ -127,7 +136,7 @@ mod tests {
     #[test]
     fn without_a_memory_the_capacities_say() {
         let limits = limits(&[("flow.capacity", "5000")]).expect("valid");
-        assert_eq!(limits.memory_bytes, None);
+        assert_eq!((limits.memory_bytes, limits.table_bytes), (None, None));
         assert_eq!(
             [limits.flows, limits.hosts, limits.conversations],
             [5000, 1 << 16, 1 << 17]
@@ -150,7 +159,7 @@ mod tests {
     proptest! {
         /// What follows from a memory fits into it, uses it, and leaves alone what was set.
         #[test]
-        fn capacities_fit_into_the_memory(mebibytes in 160_u64..65_536, conversations in prop::option::of(1_u32..100_000)) {
+        fn capacities_fit_into_the_memory(mebibytes in 180_u64..65_536, conversations in prop::option::of(1_u32..100_000)) {
             let memory = format!("{mebibytes}Mi");
             let set = conversations.map(|number| number.to_string());
             let mut settings = vec![("limits.memory", memory.as_str())];
@@ -163,7 +172,8 @@ mod tests {
                 + u64::from(limits.flows) * FLOW_BYTES
                 + u64::from(limits.epoch_flows) * EPOCH_FLOW_BYTES
                 + u64::from(limits.hosts) * HOST_BYTES
-                + u64::from(limits.conversations) * CONVERSATION_BYTES;
+                + u64::from(limits.conversations) * CONVERSATION_BYTES
+                + limits.table_bytes.expect("a memory was named");
             let memory = mebibytes << 20;
             prop_assert!(used <= memory);
             prop_assert!(used + (1 << 20) > memory);

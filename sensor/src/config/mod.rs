@@ -124,6 +124,8 @@ pub struct Capture {
     pub count: Count,
     /// Flows counted in one epoch; packets of further ones go to the overflow counters.
     pub epoch_flows: u32,
+    /// Bytes that the kernel's flow tables may take; nothing for what suits the machine.
+    pub table_bytes: Option<u64>,
 }
 
 impl Capture {
@@ -150,8 +152,6 @@ pub enum Count {
     PerInterface,
 }
 
-/// How packets are taken from an interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 /// Which flow the later fragments of a packet count in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FragmentsBy {
@@ -161,6 +161,8 @@ pub enum FragmentsBy {
     Follow,
 }
 
+/// How packets are taken from an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum CaptureMode {
     /// The best there is: AF_XDP on taps, XDP, TCX, libpcap where it is built in.
     Auto,
@@ -330,12 +332,13 @@ impl Config {
                 frames: layers.integer("capture.frames", 64, 1 << 20)? as u32,
                 busy_poll: layers.flag_of("capture.busy_poll")?,
                 decap: layers.flag_of("capture.decap")?,
-                epoch_flows: limits.epoch_flows,
-                count: layers.choice(
                 fragments: layers.choice(
                     "capture.fragments",
                     &[("pair", FragmentsBy::Pair), ("follow", FragmentsBy::Follow)],
                 )?,
+                epoch_flows: limits.epoch_flows,
+                table_bytes: limits.table_bytes,
+                count: layers.choice(
                     "capture.count",
                     &[
                         ("first-hook", Count::FirstHook),

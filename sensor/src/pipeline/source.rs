@@ -89,7 +89,9 @@ impl Source {
                 Err(error) => {
                     let hopeless = matches!(
                         error,
-                        xdp::XdpError::NoInterface { .. } | xdp::XdpError::Permission
+                        xdp::XdpError::NoInterface { .. }
+                            | xdp::XdpError::Permission
+                            | xdp::XdpError::Memory { .. }
                     );
                     let only = matches!(wanted.mode, CaptureMode::Xdp | CaptureMode::AfXdp);
                     if only || hopeless || !cfg!(feature = "libpcap") {
@@ -151,20 +153,23 @@ impl Source {
             },
             ..xdp::Settings::on(interfaces)
         };
+        let settings = match wanted.table_bytes {
+            Some(bytes) => settings.within(bytes)?,
+            None => settings,
+        };
         let sockets = (wanted.mode != CaptureMode::Xdp).then(|| {
             let usual = xsk::Settings::default();
             xsk::Settings {
                 frames: wanted.frames,
                 busy_poll: wanted.busy_poll,
                 inside_tunnels: wanted.decap,
+                follow_fragments: wanted.fragments == FragmentsBy::Follow,
+                copies,
                 flows_per_epoch: usual.flows_per_epoch.min(wanted.epoch_flows as usize),
                 ..usual
             }
         });
-                follow_fragments: wanted.fragments == FragmentsBy::Follow,
         let capture = xsk::AfXdp::start(xdp::Xdp::start(&settings)?, sockets.as_ref())?;
-                follow_fragments: wanted.fragments == FragmentsBy::Follow,
-                copies,
         if wanted.mode == CaptureMode::AfXdp {
             capture.demand()?;
         }
@@ -206,17 +211,17 @@ impl Source {
                 "{interface}: arriving packets by {how}, leaving packets by {}",
                 attached.egress
             ));
+            if wanted.fragments == FragmentsBy::Follow && sockets.is_none() {
+                notes.push(format!(
+                    "{interface}: warning: counted in the kernel, where later fragments count by address pair (capture.fragments)"
+                ));
+            }
             if let Some(Err(unbound)) = bound.map(|bound| &bound.binding) {
                 notes.push(format!(
                     "{interface}: no AF_XDP, counted in the kernel and dropped: {unbound}"
                 ));
             }
             if attached.egress == xdp::Mode::Tap
-            if wanted.fragments == FragmentsBy::Follow && sockets.is_none() {
-                notes.push(format!(
-                    "{interface}: warning: counted in the kernel, where later fragments count by address pair (capture.fragments)"
-                ));
-            }
                 && matches!(attached.ingress, xdp::Mode::TcxIngress { .. })
             {
                 notes.push(format!(
@@ -239,13 +244,13 @@ impl Source {
     ) -> Result<Self, CaptureError> {
         let capture = libpcap::Libpcap::open(&libpcap::Settings {
             inside_tunnels: wanted.decap,
+            follow_fragments: wanted.fragments == FragmentsBy::Follow,
             flows_per_epoch: wanted.epoch_flows as usize,
             copies,
             ..libpcap::Settings::on(interfaces)
         })?;
         let seen = interfaces.iter().map(|interface| Seen {
             interface: interface.clone(),
-            follow_fragments: wanted.fragments == FragmentsBy::Follow,
             ingress: "libpcap".to_owned(),
             egress: "libpcap".to_owned(),
         });
@@ -323,7 +328,7 @@ impl LiveCapture for Source {
     fn watch(&mut self, key: &FlowKey, packets: u32) -> bool {
         match &mut self.kind {
             #[cfg(target_os = "linux")]
-            Kind::Kernel(capture) => capture.kernel_mut().watch(key, packets).is_ok(),
+            Kind::Kernel(capture) => capture.watch(key, packets),
             Kind::Libpcap(capture) => capture.watch(key, packets),
         }
     }
@@ -331,7 +336,7 @@ impl LiveCapture for Source {
     fn unwatch(&mut self, key: &FlowKey) {
         match &mut self.kind {
             #[cfg(target_os = "linux")]
-            Kind::Kernel(capture) => capture.kernel_mut().unwatch(key),
+            Kind::Kernel(capture) => capture.unwatch(key),
             Kind::Libpcap(capture) => capture.unwatch(key),
         }
     }

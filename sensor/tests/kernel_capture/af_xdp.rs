@@ -324,6 +324,7 @@ fn each_way_that_was_passed_over_is_named_with_its_reason() {
         count: config::Count::FirstHook,
         epoch_flows: 1 << 20,
         fragments: config::FragmentsBy::Pair,
+        table_bytes: None,
     };
     type Way = (&'static str, Option<String>);
     fn ways(source: &Source) -> Vec<Way> {

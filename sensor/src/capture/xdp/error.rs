@@ -79,6 +79,21 @@ pub enum XdpError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// The memory named is less than the smallest tables take.
+    #[error(
+        "limits.memory: too little for the flow tables of {cpus} CPUs in the kernel: the smallest take {} KiB, its eighth for them is {} KiB; at least {}Mi are needed, or --capture libpcap",
+        least / 1024,
+        bytes / 1024,
+        (least * 8).div_ceil(1 << 20)
+    )]
+    Memory {
+        /// CPUs, each of which has tables of its own.
+        cpus: u32,
+        /// Bytes the smallest take.
+        least: u64,
+        /// Bytes they may take.
+        bytes: u64,
+    },
     /// A system call failed.
     #[error("{what}: {source}")]
     System {
@@ -98,10 +113,11 @@ pub enum XdpError {
 }
 
 impl XdpError {
-    /// What the program exits with (sysexits.h): 77 without permission, otherwise 69.
+    /// What the program exits with (sysexits.h): 77 without permission, 78 where the configuration says what cannot be, otherwise 69.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Permission => 77,
+            Self::Memory { .. } => 78,
             _ => 69,
         }
     }
@@ -114,6 +130,7 @@ impl XdpError {
             Self::NotEthernet { .. } => "not Ethernet",
             Self::Occupied { .. } => "another program has the hook",
             Self::NoSockets { .. } => "no sockets",
+            Self::Memory { .. } => "too little memory for its tables",
             Self::Attach { .. } => "the kernel or the driver has none",
             Self::NotRunning { .. } => "attached and does not run",
             Self::Load { .. } | Self::Ebpf(_) => "the kernel refused the program",

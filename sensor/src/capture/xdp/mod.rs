@@ -88,6 +88,21 @@ impl Settings {
             instead_tcx: false,
         }
     }
+
+    /// With flow tables that take at most so many bytes, on all CPUs together.
+    ///
+    /// # Errors
+    /// [`XdpError::Memory`] with what the smallest tables take.
+    pub fn within(mut self, bytes: u64) -> Result<Self, XdpError> {
+        let cpus = cpus().unwrap_or(1);
+        let flows = shape::flows_within(cpus, bytes);
+        let least = shape::table_bytes(cpus, flows);
+        if least > bytes {
+            return Err(XdpError::Memory { cpus, least, bytes });
+        }
+        self.flows_per_table = self.flows_per_table.min(flows);
+        Ok(self)
+    }
 }
 
 /// After the end of an epoch, how long until it is drained. A program that read the clock just before may still be

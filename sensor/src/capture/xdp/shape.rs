@@ -63,15 +63,32 @@ pub(super) fn secrets() -> [u64; SECRETS] {
     std::array::from_fn(|_| Seed::random().0)
 }
 
+/// Flows that share a line of an index.
+const LINE_FLOWS: u64 = 2;
+const _: () = assert!(Size::of(2).lines == 1 && Size::of(3).lines == 2);
+/// Bytes that one flow of room takes in all tables of a CPU: three entries, and of the two slots' indexes, in which flows share lines.
+const FLOW_BYTES: u64 =
+    size_of::<Entry>() as u64 * maps::TABLES_PER_CPU as u64 + size_of::<Line>() as u64 / 2 * 2;
+/// Tables with room for fewer are emptied again and again.
+const FEWEST: u64 = 1024;
+
 /// Flows one table has room for by default: as many as the kernel program declares, but such that all tables together, which
 /// are allocated from the beginning, take at most a sixteenth of this machine's memory.
 pub(super) fn default_flows(cpus: u32, memory_bytes: u64) -> u32 {
-    const FEWEST: u64 = 1024;
-    const ENTRIES_BYTES: u64 = size_of::<Entry>() as u64 * maps::TABLES_PER_CPU as u64;
-    /// Of the two slots' indexes: two flows share a line.
-    const INDEX_BYTES: u64 = size_of::<Line>() as u64 / 2 * 2;
-    let room = memory_bytes / 16 / ((ENTRIES_BYTES + INDEX_BYTES) * u64::from(cpus));
+    flows_within(cpus, memory_bytes / 16)
+}
+
+/// The same, with so many bytes for all tables; those of many CPUs may take more than very few.
+pub(super) fn flows_within(cpus: u32, bytes: u64) -> u32 {
+    let room = bytes / (FLOW_BYTES * u64::from(cpus));
+    // Whole lines.
+    let room = room - room % LINE_FLOWS;
     room.clamp(FEWEST, maps::FLOWS_PER_TABLE as u64) as u32
+}
+
+/// Bytes that tables of this many flows take on so many CPUs.
+pub(super) fn table_bytes(cpus: u32, flows: u32) -> u64 {
+    FLOW_BYTES * u64::from(cpus) * u64::from(flows)
 }
 
 #[cfg(test)]
@@ -85,6 +102,15 @@ mod tests {
         let small = default_flows(4, GIB);
         assert!((8_000..20_000).contains(&small), "{small}");
         assert_eq!(default_flows(512, GIB), 1024);
+        for (cpus, bytes) in [(1, GIB), (2, GIB / 8), (2, GIB / 32), (16, GIB / 8)] {
+            let flows = flows_within(cpus, bytes);
+            let shape = Shape::of(cpus, flows);
+            let taken = u64::from(shape.entries()) * size_of::<Entry>() as u64
+                + u64::from(shape.lines()) * size_of::<Line>() as u64;
+            assert!(taken <= bytes, "{flows} flows on {cpus} CPUs take {taken}");
+            assert!(taken > bytes / 2 || flows == 65_536, "{flows}: {taken}");
+            assert_eq!(table_bytes(cpus, flows), taken);
+        }
     }
 
     #[test]
