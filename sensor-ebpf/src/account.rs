@@ -90,7 +90,7 @@ pub fn add_segments(
     if packet.ttl > half.ttl_max {
         half.ttl_max = packet.ttl;
     }
-    if packet.key.protocol == protocol::TCP && packet.key.later_fragment == 0 {
+    if packet.key.protocol == protocol::TCP && packet.key.is_whole() {
         add_flags(half, packet, segments);
     } else if packet.payload_length > 0 {
         half.seen |= seen::DATA;

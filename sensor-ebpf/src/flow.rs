@@ -30,7 +30,7 @@ pub type Side = usize;
 /// Bidirectional flow key in canonical order: endpoint 0 is the smaller `(address, port)`, bytes compared big-endian.
 ///
 /// IPv4 addresses are v4-mapped IPv6 (`::ffff:a.b.c.d`, RFC 4291 §2.5.5.2), so one map holds both families.
-/// For ICMP and ICMPv6 the ports hold type and counterpart type or code, as Zeek does. 40 bytes.
+/// For ICMP and ICMPv6 the ports hold type and counterpart type or code, as Zeek does, and for ARP likewise its operation. 40 bytes.
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlowKey {
@@ -38,10 +38,11 @@ pub struct FlowKey {
     pub addresses: [[u8; 16]; 2],
     /// Ports of the two endpoints, host byte order; 0 where the protocol has none.
     pub ports: [u16; 2],
-    /// IP protocol number (IANA), after IPv6 extension headers.
+    /// IP protocol number (IANA), after IPv6 extension headers; 0 for ARP.
     pub protocol: u8,
-    /// 1 for later fragments, whose ports are unknown: they are counted by address pair and protocol.
-    pub later_fragment: u8,
+    /// What is counted under this key, a [`form`]. An IP packet may bear any protocol number, so what is not an IP packet
+    /// with ports is told apart here.
+    pub form: u8,
     /// 0; or, where each interface's flows are counted apart, the lower half of its index. (No padding: the kernel hashes
     /// every byte.)
     pub series: u16,
@@ -51,18 +52,47 @@ impl FlowKey {
     /// Sets everything but the addresses, in one store: the kernel hashes the key at once, word by word, and a processor
     /// must wait before it can read a word that was just written in pieces.
     #[inline(always)]
-    pub fn set_ports(&mut self, ports: [u16; 2], protocol: u8, later_fragment: u8) {
+    pub fn set_ports(&mut self, ports: [u16; 2], protocol: u8, form: u8) {
         let [[a, b], [c, d]] = [ports[0].to_ne_bytes(), ports[1].to_ne_bytes()];
-        let word = u64::from_ne_bytes([a, b, c, d, protocol, later_fragment, 0, 0]);
+        let word = u64::from_ne_bytes([a, b, c, d, protocol, form, 0, 0]);
         let end = (&raw mut *self).cast::<u64>().wrapping_add(4);
         // SAFETY: the last 8 of the key's 40 bytes, aligned to 8 as the key is; any value is valid for its fields.
         unsafe { end.write(word) };
     }
+
+    /// Whether these are IP packets, of which the transport header was read.
+    #[inline(always)]
+    pub const fn is_whole(&self) -> bool {
+        self.form == form::WHOLE
+    }
+
+    /// Whether these are later fragments.
+    #[inline(always)]
+    pub const fn is_later_fragment(&self) -> bool {
+        self.form == form::LATER_FRAGMENT
+    }
+
+    /// Whether these are ARP packets.
+    #[inline(always)]
+    pub const fn is_arp(&self) -> bool {
+        self.form == form::ARP
+    }
+}
+
+/// Values of [`FlowKey::form`].
+pub mod form {
+    /// IP packets, with the ports of their transport header.
+    pub const WHOLE: u8 = 0;
+    /// Later fragments of IP packets, whose ports are unknown: they are counted by address pair and protocol.
+    pub const LATER_FRAGMENT: u8 = 1;
+    /// ARP packets that ask for an IPv4 address over Ethernet or tell one (RFC 826): between the sender's protocol address and the
+    /// target's.
+    pub const ARP: u8 = 2;
 }
 
 const _: () = assert!(core::mem::offset_of!(FlowKey, ports) == 32);
 const _: () = assert!(core::mem::offset_of!(FlowKey, protocol) == 36);
-const _: () = assert!(core::mem::offset_of!(FlowKey, later_fragment) == 37);
+const _: () = assert!(core::mem::offset_of!(FlowKey, form) == 37);
 
 /// Index of a TCP flag in [`Half::flags`]: its bit number in the TCP header (RFC 9293 §3.1).
 pub mod tcp_flag {
@@ -115,7 +145,7 @@ pub struct Half {
     pub packets: u64,
     /// Time of the last packet; 0 while there is none.
     pub last: TimeNs,
-    /// IP bytes: IP header and everything behind it, without link header, tags and padding.
+    /// IP bytes: IP header and everything behind it, without link header, tags and padding. (Of ARP, the packet.)
     pub ip_bytes: u64,
     /// Bytes behind the transport header.
     pub payload_bytes: u64,
@@ -137,7 +167,7 @@ pub struct Half {
     pub length_max: u16,
     /// OR of [`seen`] bits.
     pub seen: u16,
-    /// Smallest TTL or hop limit; `u8::MAX` while there is no packet.
+    /// Smallest TTL or hop limit, 0 for ARP; `u8::MAX` while there is no packet.
     pub ttl_min: u8,
     /// Largest TTL or hop limit.
     pub ttl_max: u8,

@@ -9,10 +9,12 @@ use crate::{
     flow::{FlowKey, Side, tcp_flag},
 };
 
+mod arp;
 mod network;
 mod transport;
 pub mod tunnel;
 
+pub use arp::{ARP_BYTES, ARP_REQUEST, arp_ports};
 pub use network::IPV6_EXTENSIONS_MAX;
 pub use transport::icmp_ports;
 
@@ -24,13 +26,13 @@ pub struct Packet {
     pub key: FlowKey,
     /// Side of the key that sent the packet.
     pub sender: Side,
-    /// IP length in bytes, from the IP header (not the frame).
+    /// IP length in bytes, from the IP header (not the frame); the length of the packet for ARP.
     pub ip_length: u32,
     /// Bytes behind the transport header, by the IP length.
     pub payload_length: u32,
     /// TCP flags as in the header, 0 for other protocols.
     pub tcp_flags: u8,
-    /// TTL or hop limit.
+    /// TTL or hop limit, 0 for ARP.
     pub ttl: u8,
     /// TCP window, unscaled; 0 for other protocols.
     pub window: u16,
@@ -47,7 +49,7 @@ impl Packet {
             addresses: [[0; 16]; 2],
             ports: [0; 2],
             protocol: 0,
-            later_fragment: 0,
+            form: 0,
             series: 0,
         },
         sender: 0,
@@ -64,13 +66,13 @@ impl Packet {
 /// Three-way result of parsing a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parsed {
-    /// An IP packet that belongs to a flow.
+    /// An IP or ARP packet that belongs to a flow.
     Flow(Packet),
-    /// A well-formed frame that carries no IP (ARP, LLDP, ...).
+    /// A well-formed frame that carries neither IP nor ARP for it (LLDP, spanning tree, ...).
     NotIp,
     /// One of the sensor's own probe frames.
     Probe,
-    /// A frame that claims to be IP and is not, or is cut.
+    /// A frame that claims to be IP or ARP and is not, or is cut.
     Malformed(Malformed),
 }
 
@@ -110,6 +112,8 @@ pub enum Malformed {
     TransportTruncated = 5,
     /// A capture file's link type that the sensor does not read. Never counted by the kernel programs.
     LinkType = 6,
+    /// Cut inside an ARP packet, or its address lengths are not those of Ethernet and IPv4, which it says it is about.
+    Arp = 7,
 }
 
 impl Malformed {
@@ -122,6 +126,7 @@ impl Malformed {
         Self::Ipv6Extensions,
         Self::TransportTruncated,
         Self::LinkType,
+        Self::Arp,
     ];
 
     /// The reason as metrics and messages name it.
@@ -134,12 +139,13 @@ impl Malformed {
             Self::Ipv6Extensions => "ipv6_extensions",
             Self::TransportTruncated => "transport_truncated",
             Self::LinkType => "link_type",
+            Self::Arp => "arp",
         }
     }
 }
 
 /// Number of [`Malformed`] reasons.
-pub const MALFORMED_REASONS: usize = 7;
+pub const MALFORMED_REASONS: usize = 8;
 
 /// EtherTypes (IEEE 802 numbers) the parser acts on.
 pub mod ether_type {
@@ -147,6 +153,8 @@ pub mod ether_type {
     pub const IPV4: u16 = 0x0800;
     /// IPv6
     pub const IPV6: u16 = 0x86dd;
+    /// ARP (RFC 826)
+    pub const ARP: u16 = 0x0806;
     /// IEEE 802.1Q customer tag
     pub const VLAN: u16 = 0x8100;
     /// IEEE 802.1ad service tag
@@ -343,7 +351,7 @@ const fn is_tag(kind: u16) -> bool {
     )
 }
 
-/// Parses an IP packet. `segment` is then what it carries.
+/// Parses an IP or ARP packet. `segment` is then what an IP packet carries.
 #[inline(always)]
 fn parse_network<'a>(
     kind: u16,
@@ -355,6 +363,7 @@ fn parse_network<'a>(
     match kind {
         ether_type::IPV4 => network::parse_ipv4(layer, packet, segment)?,
         ether_type::IPV6 => network::parse_ipv6(layer, packet, segment)?,
+        ether_type::ARP => return arp::parse(layer, packet),
         ether_type::PROBE => return Err(NoFlow::Probe),
         _ => return Err(NoFlow::NotIp),
     }

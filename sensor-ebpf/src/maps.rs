@@ -192,7 +192,7 @@ pub struct Ledger {
     pub overflow_other: u64,
     /// Left out by sampling, when sampling is on.
     pub sampled_out: u64,
-    /// Frames that carry no IP.
+    /// Frames that carry neither IP nor ARP for it.
     pub not_ip: u64,
     /// The sensor's own probe frames ([`crate::frame::ether_type::PROBE`]).
     pub probe: u64,
@@ -208,7 +208,7 @@ pub struct Ledger {
     pub inside_tunnels: u64,
 }
 
-const _: () = assert!(size_of::<Ledger>() == 18 * 8);
+const _: () = assert!(size_of::<Ledger>() == 19 * 8);
 
 impl Ledger {
     /// Packets that are in no counter: 0, or a defect.
@@ -275,7 +275,7 @@ impl Ledger {
         self.overflow_full + self.overflow_other
     }
 
-    /// Packets rejected because they carry no IP or are malformed.
+    /// Packets rejected because they carry neither IP nor ARP, or are malformed.
     pub fn rejected(&self) -> u64 {
         self.not_ip + self.malformed.iter().sum::<u64>()
     }

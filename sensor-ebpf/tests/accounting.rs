@@ -14,7 +14,7 @@ fn packet(sender: usize, ip_length: u32, tcp_flags: u8, ttl: u8) -> Packet {
             addresses: [[1; 16], [2; 16]],
             ports: [1000, 80],
             protocol: 6,
-            later_fragment: 0,
+            form: 0,
             series: 0,
         },
         sender,

@@ -99,7 +99,7 @@ fn key(number: u32) -> FlowKey {
         addresses: [[0; 16]; 2],
         ports: [443, number as u16],
         protocol: 6,
-        later_fragment: 0,
+        form: 0,
         series: 0,
     };
     key.addresses[0][10..].copy_from_slice(&[0xff, 0xff, 10, 0, 0, 1]);

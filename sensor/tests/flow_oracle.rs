@@ -116,7 +116,8 @@ fn records(capture: &Path, inside_tunnels: bool) -> Vec<FlowRecord> {
 
 /// A key as the oracle writes it.
 fn oracle_key(key: &FlowKey) -> (String, [Endpoint; 2]) {
-    let name = protocol_name(key.protocol).map_or_else(|| key.protocol.to_string(), str::to_owned);
+    let name =
+        protocol_name(key.protocol.into()).map_or_else(|| key.protocol.to_string(), str::to_owned);
     let end = |side: usize| {
         // The oracle has no ports for ICMP; we have type and code there.
         let port = if matches!(key.protocol, 1 | 58) {

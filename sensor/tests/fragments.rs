@@ -174,7 +174,7 @@ fn flows_have_the_fragments_that_tshark_gives_them() {
     assert_eq!(none, FragmentCounts::default());
     // 1 + 2 + 6 + 2 later fragments of 1,600, 4,000, 9,000 and 3,000 bytes, in each of four lanes.
     assert_eq!((counts.followed, counts.later()), (44, 44));
-    assert!(follow.keys().all(|key| key.later_fragment == 0));
+    assert!(follow.keys().all(|key| key.is_whole()));
     match by_tshark(&path) {
         Some(expected) => assert_eq!(by_port(&follow), expected),
         None => println!("left out: no tshark here"),

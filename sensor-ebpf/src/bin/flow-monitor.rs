@@ -341,6 +341,7 @@ mod programs {
                     | Malformed::IpTruncated
                     | Malformed::Ipv6Extensions
                     | Malformed::TransportTruncated
+                    | Malformed::Arp
             ))
         )
     }

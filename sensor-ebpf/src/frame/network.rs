@@ -40,7 +40,7 @@ impl<'a> Segment<'a> {
 
 /// An IPv6 or v4-mapped address as two words in memory order.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Address {
+pub(super) struct Address {
     high: u64,
     low: u64,
 }
@@ -48,7 +48,7 @@ struct Address {
 impl Address {
     /// `raw` in memory order.
     #[inline(always)]
-    const fn v4_mapped(raw: u32) -> Self {
+    pub(super) const fn v4_mapped(raw: u32) -> Self {
         let [a, b, c, d] = raw.to_ne_bytes();
         Self {
             high: 0,
@@ -68,7 +68,12 @@ impl Address {
 
 /// Puts the addresses into the key in canonical order.
 #[inline(always)]
-fn set_addresses(packet: &mut Packet, source: Address, destination: Address, swapped: bool) {
+pub(super) fn set_addresses(
+    packet: &mut Packet,
+    source: Address,
+    destination: Address,
+    swapped: bool,
+) {
     let (low, high) = if swapped {
         (destination, source)
     } else {

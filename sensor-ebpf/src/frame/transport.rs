@@ -1,6 +1,7 @@
 //! TCP, UDP, SCTP, DCCP, UDP-Lite, ICMP and ICMPv6: ports, flags, and where the payload begins.
 
 use super::{Malformed, Packet, network::Segment, protocol};
+use crate::flow::form;
 
 const CUT: Result<(), Malformed> = Err(Malformed::TransportTruncated);
 
@@ -74,10 +75,12 @@ fn set(
     } else {
         [destination, source]
     };
-    let later_fragment = u8::from(segment.later_fragment);
-    packet
-        .key
-        .set_ports(ports, segment.protocol, later_fragment);
+    let form = if segment.later_fragment {
+        form::LATER_FRAGMENT
+    } else {
+        form::WHOLE
+    };
+    packet.key.set_ports(ports, segment.protocol, form);
 }
 
 /// ICMP type and code in place of ports, as Zeek and Community ID do: type and the type of the answer where

@@ -186,7 +186,7 @@ mod tests {
             addresses: [[last; 16], [255; 16]],
             ports: [1, 2],
             protocol: 6,
-            later_fragment: 0,
+            form: 0,
             series: 0,
         }
     }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     config::Format,
-    features::{MODEL_COLUMNS, Row, TABLE, model_row},
+    features::{MODEL_COLUMNS, Row, TABLE, is_judged, model_row},
     pipeline::{self, is_table},
     score::{Judge, Reason, amount, explain},
     sink::{
@@ -142,7 +142,7 @@ fn from_tables(args: &Explain, model: &Model) -> Result<Vec<Flow>, Fault> {
                 continue;
             }
             let row = table.row()?;
-            let score = judge.score_values(model, &model_row(&row))[0];
+            let score = judge.score_row(model, &row);
             flows.push(Flow {
                 columns,
                 row,
@@ -174,6 +174,9 @@ fn value(model: &Model, flow: &Flow) -> Value {
 /// What the flow would have to be to be ordinary: the fewest features found, each with the value that the most similar
 /// flow kept from the baseline has.
 fn ordinary_again(model: &Model, row: &Row) -> Value {
+    if !is_judged(row) {
+        return Value::Null;
+    }
     let why = model.counterfactual(&model_row(row), CHANGED);
     if why.normal.is_empty() {
         return Value::Null;
@@ -191,6 +194,9 @@ fn ordinary_again(model: &Model, row: &Row) -> Value {
         "distance": json::number(why.distance),
     })
 }
+
+/// Said of flows that models are not asked about.
+const NOT_JUDGED: &str = "not of IP: no model is asked about it, only what its host does";
 
 fn tell(out: &mut dyn Write, model: &Model, flow: &Flow, style: Style) -> Result<(), Fault> {
     let [
@@ -221,6 +227,11 @@ fn tell(out: &mut dyn Write, model: &Model, flow: &Flow, style: Style) -> Result
         "  ",
         style.width,
     )?;
+    if !is_judged(&flow.row) {
+        paragraph(out, NOT_JUDGED, "  ", style.width)?;
+        writeln!(out)?;
+        return Ok(());
+    }
     paragraph(
         out,
         &format!(

@@ -15,11 +15,11 @@ use crate::{
 
 pub(super) fn run(args: &Extract) -> Result<u8, Fault> {
     let setup = Setup::new(&args.common, &Flags::default())?;
-    let community_id = match (&args.flow, &args.alert) {
+    let name = match (&args.flow, &args.alert) {
         (Some(flow), _) => flow.clone(),
         (None, Some(alert)) => {
             let folder = alert_folder(&setup, alert)?;
-            evidence::read(&folder)?.community_id
+            evidence::read(&folder)?.flow_name
         }
         (None, None) => {
             return Err(Fault::new(
@@ -29,7 +29,7 @@ pub(super) fn run(args: &Extract) -> Result<u8, Fault> {
         }
     };
     let out = BufWriter::with_capacity(1 << 16, output(&args.output)?);
-    let packets = match evidence::extract_flow(&args.inputs, &community_id, out) {
+    let packets = match evidence::extract_flow(&args.inputs, &name, out) {
         Ok(packets) => packets,
         Err(error) => {
             if args.output.as_os_str() != "-" {
@@ -46,7 +46,7 @@ pub(super) fn run(args: &Extract) -> Result<u8, Fault> {
         }
     };
     setup.note(&format!(
-        "{} packets of {community_id} in {}",
+        "{} packets of {name} in {}",
         count(packets as f64),
         args.output.display()
     ));

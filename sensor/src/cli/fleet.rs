@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     config::Format,
-    features::{MODEL_COUNT, model_row},
+    features::{MODEL_COUNT, is_judged, model_row},
     learn::{Reservoir, Settings},
     pipeline::{self, Sample, is_table},
     score::{Judge, count, store},
@@ -255,7 +255,10 @@ fn rows(setup: &Setup, inputs: &[PathBuf]) -> Result<(Rows, &'static str), Fault
         let mut table = pipeline::Table::open(path)?;
         table.require_features()?;
         while table.next_record()?.is_some() {
-            rows.push(&model_row(&table.row()?));
+            let row = table.row()?;
+            if is_judged(&row) {
+                rows.push(&model_row(&row));
+            }
         }
     }
     Ok((rows, "of the traffic given"))

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     config::Format,
-    features::{Row, model_row},
+    features::Row,
     pipeline::{self, is_table},
     score::{Judge, Severity, count, explain},
     sink::{
@@ -187,12 +187,9 @@ fn write(
     format: Format,
     out: &mut dyn Write,
 ) -> std::io::Result<u64> {
-    let mut values = Vec::with_capacity(batch.len() * model.schema().len());
-    for (_, row) in batch.iter() {
-        values.extend_from_slice(&model_row(row));
-    }
+    let rows: Vec<&Row> = batch.iter().map(|(_, row)| row).collect();
     let mut judge = Judge::default();
-    let scores = judge.score_values(model, &values);
+    let scores = judge.score_rows(model, &rows);
     let (mut anomalous, mut line) = (0, String::new());
     for ((fields, row), score) in batch.drain(..).zip(scores) {
         let p_value = model.p_value(*score);

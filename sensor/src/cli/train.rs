@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     config::Format,
-    features::{MODEL_COUNT, model_row, schema},
+    features::{MODEL_COUNT, is_judged, model_row, schema},
     pipeline::{self, is_table},
     score::count,
 };
@@ -70,14 +70,17 @@ pub(super) fn run(args: &Train) -> Result<u8, Fault> {
     tell(&setup, &model, &place, left_out)
 }
 
-/// The rows of tables, all of them: who made the tables chose them.
+/// The rows of tables that models are asked about, all of them: who made the tables chose them.
 fn from_tables(setup: &Setup, tables: &[std::path::PathBuf]) -> Result<Model, Fault> {
     let mut rows = Rows::with_columns(MODEL_COUNT);
     for path in tables {
         let mut table = pipeline::Table::open(path)?;
         table.require_features()?;
         while table.next_record()?.is_some() {
-            rows.push(&model_row(&table.row()?));
+            let row = table.row()?;
+            if is_judged(&row) {
+                rows.push(&model_row(&row));
+            }
         }
     }
     Model::train(&rows, &schema(), &setup.training().model)

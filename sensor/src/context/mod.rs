@@ -8,7 +8,7 @@ mod conversation;
 mod host;
 mod sketch;
 
-use sensor_ebpf::flow::FlowKey;
+use sensor_ebpf::{flow::FlowKey, frame::ARP_REQUEST};
 
 use self::{
     conversation::Conversation,
@@ -45,7 +45,7 @@ impl Default for Settings {
 /// Running totals of a context: how much it holds and what it had to forget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Source hosts held.
+    /// Source hosts held, those that ask by ARP among them.
     pub sources: u32,
     /// Destination hosts held.
     pub destinations: u32,
@@ -83,11 +83,17 @@ pub struct Context {
     sources: Store<2, Host>,
     destinations: Store<2, Host>,
     conversations: Store<5, Conversation>,
+    /// Hosts as they ask for others by ARP. Apart, so that what they do as hosts of IP is what it was, and nobody is forgotten for
+    /// ARP with invented senders.
+    askers: Store<2, Host>,
     /// Moment for which questions are answered: the end of the epoch absorbed or stepped to last.
     clock: Clock,
     evicted_newcomers: u64,
     evicted_residents: u64,
 }
+
+/// Hosts in each role for each one that is remembered as it asks by ARP: those of one link.
+const ASKERS_SHARE: u32 = 16;
 
 /// How many changes ahead the context asks the cache for its hosts.
 const AHEAD: usize = 4;
@@ -105,6 +111,14 @@ fn conversation_key(key: &FlowKey, originator: usize) -> [u64; 5] {
     [a, b, c, d, service(key, originator)]
 }
 
+/// Whether an ARP flow is a host's search for another: its originator asks, and bears an address of its own.
+fn looks_for_another(key: &FlowKey, originator: usize) -> bool {
+    /// 0.0.0.0
+    const NOBODY: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0];
+    let [from, to] = [originator, 1 - originator].map(|side| &key.addresses[side]);
+    key.ports[originator] == ARP_REQUEST && from != to && *from != NOBODY
+}
+
 /// Protocol and responder port.
 #[inline(always)]
 fn service(key: &FlowKey, originator: usize) -> u64 {
@@ -119,6 +133,7 @@ impl Context {
             sources: Store::new(settings.hosts, seed),
             destinations: Store::new(settings.hosts, seed),
             conversations: Store::new(settings.conversations, seed),
+            askers: Store::new((settings.hosts / ASKERS_SHARE).max(1), seed),
             clock: Clock::default(),
             evicted_newcomers: 0,
             evicted_residents: 0,
@@ -128,7 +143,7 @@ impl Context {
     /// Running totals.
     pub fn stats(&self) -> Stats {
         Stats {
-            sources: self.sources.len(),
+            sources: self.sources.len() + self.askers.len(),
             destinations: self.destinations.len(),
             conversations: self.conversations.len(),
             evicted_newcomers: self.evicted_newcomers,
@@ -167,6 +182,9 @@ impl Context {
         let (key, delta) = &epoch.flows[change.delta as usize];
         let originator = usize::from(change.originator);
         let responder = 1 - originator;
+        if key.is_arp() {
+            return self.absorb_arp(epoch, change);
+        }
         let (from, to) = (
             host_key(&key.addresses[originator]),
             host_key(&key.addresses[responder]),
@@ -238,6 +256,33 @@ impl Context {
         }
     }
 
+    /// Absorbs a flow of ARP: who asked for whom. Who asks for himself, or has no address yet, asks whether an address is free
+    /// (RFC 5227), and who tells without having been asked looks for nobody.
+    #[cold]
+    fn absorb_arp(&mut self, epoch: &Epoch, change: Change) {
+        let (key, delta) = &epoch.flows[change.delta as usize];
+        let originator = usize::from(change.originator);
+        let (sent, received) = (&delta.halves[originator], &delta.halves[1 - originator]);
+        let is_told = change.what & change::BEGAN != 0 && sent.packets == 0;
+        let is_unkept = change.what & change::SOURCE_UNKEPT != 0;
+        if is_told || is_unkept || !looks_for_another(key, originator) {
+            return;
+        }
+        let to = host_key(&key.addresses[1 - originator]);
+        let (asker, evicted) =
+            self.askers
+                .entry(&host_key(&key.addresses[originator]), epoch.index, || {
+                    Host::new(&self.clock)
+                });
+        asker.roll(&self.clock);
+        let class = ServiceClass::Other;
+        asker.add(change.what, sent.ip_bytes, received.ip_bytes, class);
+        if change.what & change::BEGAN != 0 {
+            asker.meet(fixed_hash(&to), 0);
+        }
+        self.count(evicted);
+    }
+
     #[inline]
     fn count(&mut self, evicted: Evicted) {
         match evicted {
@@ -251,6 +296,15 @@ impl Context {
     pub fn view(&self, record: &FlowRecord) -> ContextView {
         let (originator, responder) = (record.originator, record.responder());
         let key = &record.key;
+        if key.is_arp() {
+            let asker = self.askers.get(&host_key(&key.addresses[originator]));
+            return ContextView {
+                source: asker
+                    .filter(|_| looks_for_another(key, originator))
+                    .map(|host| host.view(&self.clock, ServiceClass::Other)),
+                ..ContextView::UNKNOWN
+            };
+        }
         let class = ServiceClass::of(key.protocol, key.ports[responder]);
         let view = |host: &Host| host.view(&self.clock, class);
         ContextView {

@@ -201,7 +201,7 @@ impl<'a> Input<'a> {
             orig,
             resp,
             both,
-            tcp: record.key.protocol == TCP && record.key.later_fragment == 0,
+            tcp: record.key.protocol == TCP && record.key.is_whole(),
             duration,
             day: calendar::day(record.start()),
             week: calendar::week(record.start()),
@@ -214,8 +214,7 @@ impl<'a> Input<'a> {
     /// Whether the protocol has ports and this packet's were there to be read.
     #[inline(always)]
     pub(super) fn has_ports(&self) -> bool {
-        matches!(self.record.key.protocol, 6 | 17 | 33 | 132 | 136)
-            && self.record.key.later_fragment == 0
+        matches!(self.record.key.protocol, 6 | 17 | 33 | 132 | 136) && self.record.key.is_whole()
     }
 
     /// Whether the responder's port is one of these; missing where ports are.
@@ -233,7 +232,7 @@ impl<'a> Input<'a> {
     pub(super) fn class(&self) -> f32 {
         let key = &self.record.key;
         known(
-            key.later_fragment == 0,
+            key.is_whole(),
             f32::from(ServiceClass::of(key.protocol, self.record.destination_port()) as u8),
         )
     }

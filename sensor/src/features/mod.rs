@@ -132,6 +132,22 @@ pub const MODEL_COLUMNS: [usize; MODEL_COUNT] = {
 /// Columns that tell which flows are peers: the kind of service, and the roles of the two hosts as far as addresses tell.
 pub const PEERS: [&str; 3] = ["service_class", "src_private", "dst_private"];
 
+/// Position of the IP protocol in [`TABLE`].
+pub const PROTOCOL: usize = {
+    let mut at = 0;
+    while !matches!(TABLE[at].name.as_bytes(), b"protocol") {
+        at += 1;
+    }
+    at
+};
+
+/// Whether models are asked about this row. They learn what IP flows are like; a flow of another protocol ([`crate::flow::ARP`])
+/// has no IP protocol, and would teach them that a missing number is nothing unusual.
+#[inline]
+pub fn is_judged(row: &Row) -> bool {
+    !row[PROTOCOL].is_nan()
+}
+
 /// The columns that the model sees, in order: what it is trained on and what it must be given.
 pub fn schema() -> Schema {
     let column = |at: &usize| {

@@ -59,8 +59,8 @@ macro_rules! features {
 features! {
     Identity: {
     "protocol", "1", Categorical, yes, "IPFIX IE 4 protocolIdentifier",
-        "IP protocol number, after IPv6 extension headers."
-        => |x| f32::from(x.record.key.protocol);
+        "IP protocol number, after IPv6 extension headers. Missing for ARP; models are not asked about such flows."
+        => |x| known(!x.record.key.is_arp(), f32::from(x.record.key.protocol));
     "src_port", "1", Categorical, no, "IPFIX IE 7 sourceTransportPort",
         "Port of the originator. Missing without ports."
         => |x| known(x.has_ports(), f32::from(x.record.source_port()));
@@ -72,7 +72,7 @@ features! {
         => |x| x.class();
     "icmp_type", "1", Categorical, yes, "IPFIX IE 176 icmpTypeIPv4, 178 icmpTypeIPv6",
         "ICMP or ICMPv6 type of the originator. Missing for other protocols."
-        => |x| known(matches!(x.record.key.protocol, 1 | 58) && x.record.key.later_fragment == 0, f32::from(x.record.source_port()));
+        => |x| known(matches!(x.record.key.protocol, 1 | 58) && x.record.key.is_whole(), f32::from(x.record.source_port()));
     "ip_version", "1", Linear, no, "IPFIX IE 60 ipVersion",
         "4 or 6."
         => |x| if v4(&x.record.key.addresses[0]).is_some() { 4.0 } else { 6.0 };
@@ -81,7 +81,7 @@ features! {
         => |x| known(x.record.counters.vlan != 0, f32::from(x.record.counters.vlan));
     "later_fragment", "1", Linear, yes, "RFC 791, RFC 8200",
         "1 for later IP fragments, whose ports are unknown."
-        => |x| f32::from(x.record.key.later_fragment);
+        => |x| flag(x.record.key.is_later_fragment());
     "src_private", "1", Linear, yes, "RFC 1918, RFC 4193",
         "1 if the originator has a private, link-local or loopback address."
         => |x| flag(is_private(&x.record.key.addresses[x.record.originator]));

@@ -1,7 +1,12 @@
 //! Community ID v1: one name for a flow across tools (<https://github.com/corelight/community-id-spec>).
 
-use sensor_ebpf::flow::{FlowKey, Side};
+use sensor_ebpf::{
+    flow::{FlowKey, Side},
+    frame::ARP_REQUEST,
+};
 use sha1::{Digest, Sha1};
+
+use super::ip_address;
 
 /// The id with seed 0. `originator` matters only for ICMP types without an answer, which are not put in order.
 pub fn v1(key: &FlowKey, originator: Side) -> String {
@@ -29,12 +34,23 @@ pub fn v1(key: &FlowKey, originator: Side) -> String {
     format!("1:{}", base64(&hash.finalize()))
 }
 
+/// What a flow is told and found by: its Community ID, or, for ARP, which has none, `arp/` and who asked for whom.
+pub fn name(key: &FlowKey, originator: Side) -> String {
+    if !key.is_arp() {
+        return v1(key, originator);
+    }
+    let asks = |side: &Side| key.ports[*side] == ARP_REQUEST;
+    let asker = [0, 1].into_iter().find(asks).unwrap_or(originator);
+    let [from, to] = [asker, 1 - asker].map(|side| ip_address(&key.addresses[side]));
+    format!("arp/{from}/{to}")
+}
+
 fn is_v4(address: &[u8; 16]) -> bool {
     address[..12] == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]
 }
 
 fn has_ports(key: &FlowKey) -> bool {
-    matches!(key.protocol, 1 | 6 | 17 | 58 | 132) && key.later_fragment == 0
+    matches!(key.protocol, 1 | 6 | 17 | 58 | 132) && key.is_whole()
 }
 
 /// ICMP types whose answer has another type are two-way; the specification lists them as Zeek does.
@@ -100,7 +116,7 @@ mod tests {
             addresses: ends.map(|end| end.0),
             ports: ends.map(|end| end.1),
             protocol,
-            later_fragment: 0,
+            form: 0,
             series: 0,
         };
         v1(&key, usize::from(swapped))

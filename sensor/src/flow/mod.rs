@@ -16,7 +16,9 @@ pub(crate) use boundary::end_of;
 pub(crate) use pressure::network;
 pub use pressure::{Aggregate, Aggregated, Prefix};
 pub use progress::{Change, change};
-pub use record::{FlowEndReason, FlowRecord, Note, ip_address, key_address, protocol_name};
+pub use record::{
+    ARP, FlowEndReason, FlowRecord, Note, ip_address, key_address, protocol_name, protocol_numbers,
+};
 pub use settings::{Emergency, Settings, Stats};
 pub use state::ConnState;
 pub use table::Table;

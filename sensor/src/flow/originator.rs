@@ -8,12 +8,13 @@ const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
 const SCTP: u8 = 132;
 
-/// The side that began the flow: by SYN, else by request type (ICMP) or service port, else by first packet.
+/// The side that began the flow: by SYN, else by request type (ICMP, ARP) or service port, else by first packet.
 ///
 /// A sensor that starts in the middle of a conversation sees no SYN; the service port then tells better than the
 /// packet it happens to see first.
 pub(super) fn originator(key: &FlowKey, counters: &FlowCounters) -> Side {
     let by_protocol = match key.protocol {
+        _ if key.is_arp() => by_request(key, &[1]),
         TCP => by_syn(counters).or_else(|| by_service(key)),
         UDP | SCTP => by_service(key),
         ICMP => by_request(key, &[8, 10, 13, 15, 17, 37]),
@@ -52,7 +53,7 @@ fn by_service(key: &FlowKey) -> Option<Side> {
     }
 }
 
-/// The side whose type asks a question; its counterpart is the other "port" (RFC 792, RFC 4443, RFC 4861).
+/// The side whose type asks a question; its counterpart is the other "port" (RFC 792, RFC 4443, RFC 4861; RFC 826).
 fn by_request(key: &FlowKey, requests: &[u16]) -> Option<Side> {
     match key.ports.map(|kind| requests.contains(&kind)) {
         [true, false] => Some(0),
@@ -74,7 +75,7 @@ mod tests {
             addresses: [[1; 16], [2; 16]],
             ports,
             protocol,
-            later_fragment: 0,
+            form: 0,
             series: 0,
         };
         let mut counters = FlowCounters::EMPTY;

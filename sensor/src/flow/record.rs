@@ -148,7 +148,7 @@ impl FlowRecord {
     /// Of a type that has an answer the key holds the answer's type in place of the code. All of these are defined with code 0
     /// alone (RFC 792, RFC 4443), so that is what they are said to have.
     pub fn icmp_of(&self, side: Side) -> Option<(u8, u8)> {
-        if !matches!(self.key.protocol, 1 | 58) || self.key.later_fragment != 0 {
+        if !matches!(self.key.protocol, 1 | 58) || !self.key.is_whole() {
             return None;
         }
         let code = match community_id::is_one_way(&self.key) {
@@ -159,15 +159,34 @@ impl FlowRecord {
         Some((self.key.ports[side] as u8, code as u8))
     }
 
+    /// The flow's protocol as one number: IANA's of an IP protocol; of ARP, which has none, its EtherType. EtherTypes begin
+    /// at 1,536.
+    #[inline]
+    pub const fn protocol(&self) -> u16 {
+        if self.key.is_arp() {
+            ARP
+        } else {
+            self.key.protocol as u16
+        }
+    }
+
     /// Whether this is the flow's last record, not a checkpoint.
     #[inline]
     pub const fn is_final(&self) -> bool {
         self.end.is_some()
     }
 
-    /// Community ID v1 with seed 0, for example `1:LQU9qZlK+B5F3KDmev6m5PMibrg=`.
+    /// Community ID v1 with seed 0, for example `1:LQU9qZlK+B5F3KDmev6m5PMibrg=`. Empty for ARP: it is defined for IP.
     pub fn community_id(&self) -> String {
+        if self.key.is_arp() {
+            return String::new();
+        }
         community_id::v1(&self.key, self.originator)
+    }
+
+    /// What it is told and found by: [`Self::community_id`], or, for ARP, `arp/` and who asked for whom.
+    pub fn name(&self) -> String {
+        community_id::name(&self.key, self.originator)
     }
 
     /// Zeek's `conn_state`.
@@ -195,9 +214,18 @@ pub const fn key_address(address: IpAddr) -> [u8; 16] {
     }
 }
 
-/// Lower-case name of the IP protocols that a person knows by name; the others go by their number.
-pub const fn protocol_name(protocol: u8) -> Option<&'static str> {
+/// [`FlowRecord::protocol`] of ARP: its EtherType (IEEE 802 numbers).
+pub const ARP: u16 = 0x0806;
+
+/// Every number that [`FlowRecord::protocol`] answers.
+pub fn protocol_numbers() -> impl Iterator<Item = u16> {
+    (0..=u16::from(u8::MAX)).chain([ARP])
+}
+
+/// Lower-case name of the protocols that a person knows by name; the others go by their number.
+pub const fn protocol_name(protocol: u16) -> Option<&'static str> {
     Some(match protocol {
+        ARP => "arp",
         1 => "icmp",
         2 => "igmp",
         4 => "ipip",

@@ -34,7 +34,7 @@ pub(super) fn words(key: &FlowKey) -> [u64; 5] {
     let rest = u64::from(key.ports[0])
         | u64::from(key.ports[1]) << 16
         | u64::from(key.protocol) << 32
-        | u64::from(key.later_fragment) << 40
+        | u64::from(key.form) << 40
         | u64::from(key.series) << 48;
     [
         word(&a[..8]),

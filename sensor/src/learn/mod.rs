@@ -200,6 +200,9 @@ impl Learner {
 
     /// Takes in a flow that the champion scored and that was given its kind.
     pub fn observe(&mut self, scored: &Scored) {
+        if scored.record.key.is_arp() {
+            return;
+        }
         let values = model_row(&scored.row);
         let record = &scored.record;
         let time = record.due;

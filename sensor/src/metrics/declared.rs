@@ -85,6 +85,7 @@ const MALFORMED: &[&str] = &[
     "ipv6_extensions",
     "transport_truncated",
     "link_type",
+    "arp",
 ];
 const END_REASONS: &[&str] = &[
     "idle-timeout",
@@ -147,7 +148,7 @@ const ALL_KINDS: &[&str] = &[
     "network spike",
 ];
 const PROTOCOLS: &[&str] = &[
-    "tcp", "udp", "icmp", "icmpv6", "sctp", "gre", "esp", "other",
+    "tcp", "udp", "icmp", "icmpv6", "sctp", "gre", "esp", "arp", "other",
 ];
 const INTEL_LOSSES: &[&str] = &[
     "reserved",
@@ -188,8 +189,8 @@ metrics! {
     PacketsTotal, "anomaly_detect_packets_total", Counter, ["verdict": VERDICTS], "Packets by where they went; the verdicts add up to the packets seen.";
     MalformedPacketsTotal, "anomaly_detect_malformed_packets_total", Counter, ["reason": MALFORMED], "Malformed packets by reason.";
     UnaccountedPacketsTotal, "anomaly_detect_unaccounted_packets_total", Counter, [], "Packets that are in no counter: 0, or a defect.";
-    IpPacketsTotal, "anomaly_detect_ip_packets_total", Counter, ["protocol": PROTOCOLS], "Packets counted in flows, by IP protocol.";
-    IpBytesTotal, "anomaly_detect_ip_bytes_total", Counter, ["protocol": PROTOCOLS], "IP bytes counted in flows, by IP protocol.";
+    IpPacketsTotal, "anomaly_detect_ip_packets_total", Counter, ["protocol": PROTOCOLS], "Packets counted in flows, by IP protocol, or ARP.";
+    IpBytesTotal, "anomaly_detect_ip_bytes_total", Counter, ["protocol": PROTOCOLS], "IP bytes counted in flows, by IP protocol, or of ARP packets.";
     OverflowBytesTotal, "anomaly_detect_overflow_bytes_total", Counter, [], "IP bytes of packets that found no room in a table.";
     SocketLossesTotal, "anomaly_detect_socket_lost_packets_total", Counter, ["reason": &["ring_full", "no_frame", "other"]], "Packets that AF_XDP sockets lost, by the kernel's own counters; together the packets with verdict lost_at_socket.";
     LaterFragmentsTotal, "anomaly_detect_later_fragments_total", Counter, ["counted": &["followed", "without_first", "inside_tunnels"]], "Later fragments, where they are followed (capture.fragments): counted in the flow of their first, or by address pair because that was not seen or stands inside of a tunnel.";

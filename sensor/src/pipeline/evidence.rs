@@ -89,12 +89,12 @@ impl Wanted {
 }
 
 /// A file of packets that is being cut out, and how much of what is in it.
-struct Slice<'a> {
+struct Slice {
     wanted: Wanted,
     /// Said at the flow's first packet.
     comment: String,
     /// At its other packets.
-    community_id: &'a str,
+    flow_name: String,
     out: PcapngWriter<BufWriter<File>>,
     room: [u64; 2],
     kept: Kept,
@@ -119,7 +119,7 @@ fn keys(record: &Record<'_>, fragments: Option<&mut Fragments>) -> Vec<FlowKey> 
     keys
 }
 
-impl Slice<'_> {
+impl Slice {
     /// Takes a packet of these flows, one of which is the wanted flow or of the wanted host, if its time and the bounds allow.
     fn offer(&mut self, keys: &[FlowKey], record: &Record<'_>) -> io::Result<()> {
         let within = |[first, last]: [TimeNs; 2]| (first..=last).contains(&record.time);
@@ -137,7 +137,7 @@ impl Slice<'_> {
         *room = left;
         let comment = match (of_flow, self.kept.flow) {
             (true, 0) => Some(&*self.comment),
-            (true, _) => Some(self.community_id),
+            (true, _) => Some(&*self.flow_name),
             (false, _) => None,
         };
         let Record {
@@ -183,7 +183,7 @@ pub fn keep(
         slices.push(Slice {
             wanted: Wanted::of(incident),
             comment: bundle::flow_comment(incident),
-            community_id: &incident.worst.community_id,
+            flow_name: incident.worst.evidence.0.name(),
             out: PcapngWriter::new(file, &bundle::comments(incident, &bundle))?,
             room: [keep.bytes_per_alert / 2; 2],
             kept,
@@ -221,7 +221,7 @@ fn timeouts(settings: &flow::Settings) -> Timeouts {
 fn cut(
     inputs: &[PathBuf],
     mut fragments: Option<Fragments>,
-    slices: &mut [Slice<'_>],
+    slices: &mut [Slice],
 ) -> Result<(), FramesError> {
     let mut by_flow: HashMap<FlowKey, Vec<usize>> = HashMap::new();
     let mut by_host: HashMap<[u8; 16], Vec<usize>> = HashMap::new();
@@ -267,21 +267,21 @@ pub enum ExtractError {
     },
 }
 
-/// Flows whose Community ID is remembered while looking for one.
+/// Flows whose name is remembered while looking for one.
 const KNOWN_MAX: usize = 1 << 20;
 
-/// Writes the packets of the flow with this Community ID, whichever its times, to `out`, with the later fragments of them, which a person
-/// wants to see put together: how many there were.
+/// Writes the packets of the flow of this name ([`crate::flow::FlowRecord::name`]), whichever its times, to `out`, with the later
+/// fragments of them, which a person wants to see put together: how many there were.
 ///
 /// # Errors
 /// The captures or the output; no such packet.
 pub fn extract_flow(
     inputs: &[PathBuf],
-    community_id: &str,
+    name: &str,
     out: BufWriter<Box<dyn io::Write>>,
 ) -> Result<u64, ExtractError> {
     let mut known: HashMap<FlowKey, bool> = HashMap::new();
-    let comments = [format!("flow {community_id}")];
+    let comments = [format!("flow {name}")];
     let mut out = PcapngWriter::new(out, &comments).map_err(FramesError::Output)?;
     let mut found = 0;
     let mut fragments = Fragments::default();
@@ -294,12 +294,12 @@ pub fn extract_flow(
                 // Of ICMP the direction matters, which one packet alone does not tell.
                 [0, 1]
                     .iter()
-                    .any(|side| flow::community_id::v1(key, *side) == community_id)
+                    .any(|side| flow::community_id::name(key, *side) == name)
             })
         };
         if keys(record, Some(&mut fragments)).iter().any(&mut is_it) {
             found += 1;
-            let comment = (found == 1).then_some(community_id);
+            let comment = (found == 1).then_some(name);
             out.packet(
                 record.time,
                 record.link,
@@ -313,7 +313,7 @@ pub fn extract_flow(
     out.finish().map_err(FramesError::Output)?;
     if found == 0 {
         return Err(ExtractError::Nothing {
-            what: format!("flow {community_id}"),
+            what: format!("flow {name}"),
             packets: report.packets,
         });
     }

@@ -300,7 +300,9 @@ pub fn score_capture(
             if found.record.is_final() {
                 ended += 1;
                 anomalous += u64::from(found.anomalous);
-                histogram[((found.score * 50.0) as usize).min(49)] += 1;
+                if !found.record.key.is_arp() {
+                    histogram[((found.score * 50.0) as usize).min(49)] += 1;
+                }
                 each(found, &incidents)?;
             }
         }

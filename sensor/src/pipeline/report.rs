@@ -184,13 +184,14 @@ pub(super) fn report_incidents(metrics: &Metrics, incidents: &Incidents) {
 
 /// Adds the packets of one epoch, by what they carry.
 pub(super) fn report_traffic(metrics: &Metrics, epoch: &Epoch) {
-    const PROTOCOLS: [&str; 8] = [
-        "icmp", "tcp", "udp", "gre", "esp", "icmpv6", "sctp", "other",
+    const PROTOCOLS: [&str; 9] = [
+        "icmp", "tcp", "udp", "gre", "esp", "icmpv6", "sctp", "arp", "other",
     ];
     let mut sums = [[0_u64; 2]; PROTOCOLS.len()];
     for (key, counters) in &epoch.flows {
         // IANA, Assigned Internet Protocol Numbers.
         let place = match key.protocol {
+            _ if key.is_arp() => 7,
             1 => 0,
             6 => 1,
             17 => 2,
@@ -198,7 +199,7 @@ pub(super) fn report_traffic(metrics: &Metrics, epoch: &Epoch) {
             50 => 4,
             58 => 5,
             132 => 6,
-            _ => 7,
+            _ => 8,
         };
         let bytes: u64 = counters.halves.iter().map(|half| half.ip_bytes).sum();
         sums[place][0] += counters.packets();

@@ -53,8 +53,11 @@ impl Sample {
         }
     }
 
-    /// Offers a row. One that behaviour alone tells to be an attack is not taken.
+    /// Offers a row. One that behaviour alone tells to be an attack is not taken, and one that models are not asked about is none.
     pub fn offer(&mut self, record: &FlowRecord, row: &Row) {
+        if record.key.is_arp() {
+            return;
+        }
         self.offered += 1;
         if self.trusting {
             self.take(row);

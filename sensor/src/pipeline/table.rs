@@ -10,8 +10,8 @@ use ::csv::{Reader, StringRecord};
 
 use crate::{
     capture::input::is_standard_input,
-    features::{COUNT, Row, TABLE},
-    flow::protocol_name,
+    features::{COUNT, PROTOCOL, Row, TABLE},
+    flow::{ARP, protocol_name, protocol_numbers},
     sink::csv::VERDICT_COLUMNS,
 };
 
@@ -177,7 +177,9 @@ impl Table {
         let number = match text.parse::<f64>() {
             Ok(_) if text.contains('.') => text.parse::<f32>().ok(),
             Ok(number) => Some(number as f32),
-            Err(_) if TABLE[feature].name == "protocol" => (0..=u8::MAX)
+            // Not an IP protocol, so missing.
+            Err(_) if feature == PROTOCOL && Some(text) == protocol_name(ARP) => Some(f32::NAN),
+            Err(_) if feature == PROTOCOL => protocol_numbers()
                 .find(|protocol| protocol_name(*protocol) == Some(text))
                 .map(f32::from),
             Err(_) => None,

@@ -19,6 +19,9 @@ impl Control {
     /// Says of a flow whether it is an anomaly, and how grave. Flows of hosts with an incident under way are judged, and move
     /// nothing: what somebody does to the network must not teach the sensor what is usual in it.
     pub(super) fn judge(&mut self, scored: &mut Scored, model: &Model) {
+        if scored.record.key.is_arp() {
+            return;
+        }
         let serial = model.serial();
         if self.quantile.is_none_or(|(of, _)| of != serial) {
             let promised = model.info().settings.contamination;

@@ -53,8 +53,8 @@ pub struct Incident {
     pub received: u64,
     /// Packets of both sides.
     pub packets: u64,
-    /// IP protocol of the first flow.
-    pub protocol: u8,
+    /// IP protocol of the first flow, or [`crate::flow::ARP`].
+    pub protocol: u16,
     /// Mean time between visits in the last flow, seconds; NaN where unknown.
     pub gap: f32,
     /// Its standard deviation over its mean.
@@ -122,7 +122,7 @@ impl Incident {
             sent: 0,
             received: 0,
             packets: 0,
-            protocol: scored.record.key.protocol,
+            protocol: scored.record.protocol(),
             gap: f32::NAN,
             gap_variation: f32::NAN,
             visits: 0.0,

@@ -146,7 +146,7 @@ impl Incidents {
             scored.reasons = judge::explain(model, &scored.row);
         }
         let worst = &mut incident.worst;
-        if worst.community_id.is_empty() || scored.score > worst.score {
+        if began || scored.score > worst.score {
             if scored.reasons.is_empty() {
                 scored.reasons = judge::explain(model, &scored.row);
             }

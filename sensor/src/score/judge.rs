@@ -4,9 +4,12 @@ use model::{Model, Scratch};
 
 use super::{Reason, Scored, Severity};
 use crate::{
-    features::{Batch, MODEL_COLUMNS, MODEL_COUNT, Row, model_row},
+    features::{Batch, MODEL_COLUMNS, MODEL_COUNT, Row, is_judged, model_row},
     flow::Note,
 };
+
+/// Score of a row that models are not asked about ([`is_judged`]): whatever a model says is more.
+const NOT_JUDGED: f32 = 0.0;
 
 /// Features named as reasons.
 const REASONS: usize = 4;
@@ -87,6 +90,7 @@ impl Judge {
                 .filter(|latest| note.unchanged && record.is_final() && latest.0 == record.id);
             let place = match known {
                 Some((_, place)) => *place,
+                None if record.key.is_arp() => Place::Known(NOT_JUDGED),
                 None => {
                     let before = self.values.len() / MODEL_COUNT;
                     self.values.extend_from_slice(&model_row(row));
@@ -120,6 +124,28 @@ impl Judge {
         &self.scores
     }
 
+    /// Scores rows.
+    pub fn score_rows(&mut self, model: &Model, rows: &[&Row]) -> &[f32] {
+        self.values.clear();
+        for row in rows {
+            self.values.extend_from_slice(&model_row(row));
+        }
+        self.scores.clear();
+        self.scores.resize(rows.len(), 0.0);
+        model.score_with(&mut self.scratch, &self.values, &mut self.scores);
+        for (score, row) in self.scores.iter_mut().zip(rows) {
+            if !is_judged(row) {
+                *score = NOT_JUDGED;
+            }
+        }
+        &self.scores
+    }
+
+    /// Scores a single row.
+    pub fn score_row(&mut self, model: &Model, row: &Row) -> f32 {
+        self.score_rows(model, &[row])[0]
+    }
+
     /// Scores rows of the model's schema, row-major.
     pub fn score_values(&mut self, model: &Model, values: &[f32]) -> &[f32] {
         self.scores.clear();
@@ -129,9 +155,12 @@ impl Judge {
     }
 }
 
-/// The features that made a row anomalous, heaviest first: of each group that says the same (one measure over
+/// The features that made a row anomalous, heaviest first; none of a row that models are not asked about: of each group that says the same (one measure over
 /// three windows, one length in four statistics) only the heaviest.
 pub fn explain(model: &Model, row: &Row) -> Vec<Reason> {
+    if !is_judged(row) {
+        return Vec::new();
+    }
     let mut groups: Vec<String> = Vec::with_capacity(REASONS);
     let mut reasons = Vec::with_capacity(REASONS);
     let contributions = model.explain(&model_row(row), CANDIDATES);

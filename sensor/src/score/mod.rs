@@ -147,7 +147,8 @@ pub struct Scored {
     pub record: FlowRecord,
     /// Its features.
     pub row: Row,
-    /// Higher is more anomalous; above 0, at most 1.
+    /// Higher is more anomalous; above 0, at most 1. 0 for rows that models are not asked about
+    /// ([`crate::features::is_judged`]).
     pub score: f32,
     /// Share of baseline flows expected to score at least as high; above 0, at most 1.
     pub p_value: f64,

@@ -198,7 +198,7 @@ fn form(name: &'static str, value: f32) -> Form {
     let number = value as u32;
     match name {
         "protocol" => {
-            return Named(match protocol_name(number as u8) {
+            return Named(match protocol_name(number as u16) {
                 Some(name) => format!("protocol {name}"),
                 None => format!("IP protocol {number}"),
             });

@@ -90,8 +90,8 @@ pub struct Alert {
     pub peers: Seen,
     /// Responder ports.
     pub ports: Seen,
-    /// IP protocol of the first flow; 0 where there is none.
-    pub protocol: u8,
+    /// IP protocol of the first flow, or [`crate::flow::ARP`]; 0 where there is none.
+    pub protocol: u16,
     /// The most anomalous flow.
     pub flow: Option<WorstFlow>,
     /// Name of its folder in `evidence/`, where packets are kept of it.
@@ -160,8 +160,8 @@ pub struct WorstFlow {
     pub dst_ip: IpAddr,
     /// Its port; for ICMP the code or the type of the answer.
     pub dst_port: u16,
-    /// IP protocol.
-    pub protocol: u8,
+    /// IP protocol; 2054 for ARP.
+    pub protocol: u16,
     /// First packet.
     pub start_ns: TimeNs,
     /// Last packet so far.
@@ -223,7 +223,7 @@ impl WorstFlow {
             src_port: record.source_port(),
             dst_ip: record.destination(),
             dst_port: record.destination_port(),
-            protocol: record.key.protocol,
+            protocol: record.protocol(),
             start_ns: record.start(),
             end_ns: record.last(),
             packets: [record.orig().packets, record.resp().packets].map(u64::from),

@@ -64,8 +64,8 @@ pub struct Bundle {
     pub config: String,
     /// Id of the flow that was scored.
     pub flow: u64,
-    /// Its Community ID.
-    pub community_id: String,
+    /// What its packets are found by: [`FlowRecord::name`].
+    pub flow_name: String,
     /// Side of its key that is the originator: where it goes on from an earlier record, earlier packets have decided that.
     pub originator: usize,
     /// Bits of its features.
@@ -111,7 +111,7 @@ impl Bundle {
             model: model.to_owned(),
             config: config.to_owned(),
             flow: worst.flow,
-            community_id: worst.community_id.clone(),
+            flow_name: worst.evidence.0.name(),
             originator: worst.evidence.0.originator,
             features: worst.evidence.1,
             score: worst.score.to_bits(),
@@ -254,7 +254,15 @@ impl Bundle {
             model: of.text("/model")?.to_owned(),
             config: of.text("/config")?.to_owned(),
             flow: of.bits("/flow/flow_id")?,
-            community_id: of.text("/flow/community_id")?.to_owned(),
+            flow_name: match of.text("/flow/community_id") {
+                Ok(id) => id.to_owned(),
+                Err(_) => format!(
+                    "{}/{}/{}",
+                    of.text("/flow/protocol")?,
+                    of.text("/flow/src_ip")?,
+                    of.text("/flow/dst_ip")?
+                ),
+            },
             originator: usize::from(of.number("/originator")? != 0),
             features,
             score: of.bits("/score/bits")? as u32,
@@ -338,7 +346,7 @@ pub fn flow_comment(incident: &Incident) -> String {
     let reasons: Vec<String> = worst.reasons.iter().map(Reason::to_string).collect();
     format!(
         "{}: score {}, p-value {:.2e}: {}",
-        worst.community_id,
+        worst.evidence.0.name(),
         worst.score,
         worst.p_value,
         reasons.join("; ")

@@ -1,7 +1,8 @@
 //! Our flows as Zeek's conn.log: TSV with the header of Zeek's ASCII writer, so that what reads Zeek's logs reads ours.
 //!
 //! `history` has the letters in a fixed order: counters do not remember that of time. `missed_bytes` is 0, and `service` and
-//! `local_*` are unset, as in a Zeek without analyzers and without a configured site.
+//! `local_*` are unset, as in a Zeek without analyzers and without a configured site. Flows of ARP are left out, as they are in
+//! Zeek's log.
 
 mod outlet;
 
@@ -61,6 +62,9 @@ impl<W: Write> ConnLogSink<W> {
 }
 
 fn push(line: &mut String, record: &FlowRecord) {
+    if record.key.is_arp() {
+        return;
+    }
     let (orig, resp) = (record.orig(), record.resp());
     let proto = match record.key.protocol {
         1 | 58 => "icmp",

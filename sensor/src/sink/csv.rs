@@ -143,7 +143,7 @@ impl<W: Write> FlowCsv<W> {
 pub fn push_flow_columns(line: &mut String, record: &FlowRecord) {
     let (orig, resp) = (record.orig(), record.resp());
     let key = &record.key;
-    let ports = matches!(key.protocol, 1 | 6 | 17 | 33 | 58 | 132 | 136) && key.later_fragment == 0;
+    let ports = matches!(key.protocol, 1 | 6 | 17 | 33 | 58 | 132 | 136) && key.is_whole();
     let written = write!(
         line,
         "{:016x},{},{},{},{},",
@@ -163,9 +163,9 @@ pub fn push_flow_columns(line: &mut String, record: &FlowRecord) {
         ),
         false => write!(line, ",{},,", record.destination()),
     })
-    .and_then(|()| match protocol_name(key.protocol) {
+    .and_then(|()| match protocol_name(record.protocol()) {
         Some(name) => line.write_str(name),
-        None => write!(line, "{}", key.protocol),
+        None => write!(line, "{}", record.protocol()),
     })
     .and_then(|()| match record.counters.vlan {
         0 => line.write_char(','),

@@ -13,7 +13,12 @@ use super::{
     message::{EndedFlow, Message, Verdict},
     outlet::Encode,
 };
-use crate::{flow::protocol_name, intel::Match, score::Severity, time::Stamp};
+use crate::{
+    flow::{ARP, protocol_name},
+    intel::Match,
+    score::Severity,
+    time::Stamp,
+};
 
 const VERSION: &str = "8.17.0";
 
@@ -155,7 +160,7 @@ pub fn flow(ended: &EndedFlow) -> Value {
         &Ends {
             addresses: [record.source(), record.destination()],
             ports: [record.source_port(), record.destination_port()],
-            protocol: record.key.protocol,
+            protocol: record.protocol(),
             community_id: &record.community_id(),
             packets: [record.orig().packets, record.resp().packets],
             bytes: [record.orig().ip_bytes, record.resp().ip_bytes],
@@ -208,7 +213,7 @@ fn enrich(document: &mut Value, found: &[Match]) {
 struct Ends<'a> {
     addresses: [IpAddr; 2],
     ports: [u16; 2],
-    protocol: u8,
+    protocol: u16,
     community_id: &'a str,
     packets: [u64; 2],
     bytes: [u64; 2],
@@ -228,14 +233,20 @@ fn ends(document: &mut Value, ends: &Ends<'_>) {
         }
     }
     let mut network = json!({
-        "type": if ends.addresses[0].is_ipv4() { "ipv4" } else { "ipv6" },
-        "iana_number": ends.protocol.to_string(),
-        "community_id": ends.community_id,
+        "type": match ends.addresses[0].is_ipv4() {
+            _ if ends.protocol == ARP => "arp",
+            true => "ipv4",
+            false => "ipv6",
+        },
         "packets": ends.packets[0] + ends.packets[1],
         "bytes": ends.bytes[0] + ends.bytes[1],
     });
-    if let Some(name) = protocol_name(ends.protocol) {
-        network["transport"] = json!(name);
+    if ends.protocol != ARP {
+        network["iana_number"] = json!(ends.protocol.to_string());
+        network["community_id"] = json!(ends.community_id);
+        if let Some(name) = protocol_name(ends.protocol) {
+            network["transport"] = json!(name);
+        }
     }
     document["network"] = network;
     document["related"] = json!({"ip": ends.addresses.map(|address| address.to_string())});

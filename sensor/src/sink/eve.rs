@@ -92,7 +92,7 @@ pub fn alert(told: &Alert) -> Value {
                 [worst.src_port, worst.dst_port],
                 worst.protocol,
             );
-            event.insert("community_id".to_owned(), json!(worst.community_id));
+            community_id(&mut event, &worst.community_id);
             if let Ok(id) = u64::from_str_radix(&worst.id, 16) {
                 event.insert("flow_id".to_owned(), json!(flow_id(id)));
             }
@@ -279,7 +279,7 @@ fn of_flow(record: &FlowRecord, event_type: &str) -> Map<String, Value> {
         &mut event,
         [record.source(), record.destination()],
         [record.source_port(), record.destination_port()],
-        record.key.protocol,
+        record.protocol(),
     );
     for (side, names) in [
         (record.originator, ["icmp_type", "icmp_code"]),
@@ -294,8 +294,15 @@ fn of_flow(record: &FlowRecord, event_type: &str) -> Map<String, Value> {
             event.insert(names[1].to_owned(), json!(code));
         }
     }
-    event.insert("community_id".to_owned(), json!(record.community_id()));
+    community_id(&mut event, &record.community_id());
     event
+}
+
+/// Flows of ARP have none.
+fn community_id(event: &mut Map<String, Value>, id: &str) {
+    if !id.is_empty() {
+        event.insert("community_id".to_owned(), json!(id));
+    }
 }
 
 fn begin(time: TimeNs, event_type: &str) -> Map<String, Value> {
@@ -305,7 +312,7 @@ fn begin(time: TimeNs, event_type: &str) -> Map<String, Value> {
     event
 }
 
-fn ends(event: &mut Map<String, Value>, addresses: [IpAddr; 2], ports: [u16; 2], protocol: u8) {
+fn ends(event: &mut Map<String, Value>, addresses: [IpAddr; 2], ports: [u16; 2], protocol: u16) {
     for (name, address) in ["src_ip", "dest_ip"].iter().zip(addresses) {
         event.insert((*name).to_owned(), json!(address.to_string()));
     }
@@ -318,12 +325,12 @@ fn ends(event: &mut Map<String, Value>, addresses: [IpAddr; 2], ports: [u16; 2],
 }
 
 /// Whether flows of this protocol have ports: TCP, UDP, DCCP, SCTP, UDP-Lite.
-pub(super) const fn has_ports(protocol: u8) -> bool {
+pub(super) const fn has_ports(protocol: u16) -> bool {
     matches!(protocol, 6 | 17 | 33 | 132 | 136)
 }
 
 /// As Suricata writes protocols: in capitals, and those without a name by number, three digits.
-fn protocol_text(protocol: u8) -> String {
+fn protocol_text(protocol: u16) -> String {
     match protocol {
         58 => "IPv6-ICMP".to_owned(),
         _ => protocol_name(protocol).map_or_else(|| format!("{protocol:03}"), str::to_uppercase),

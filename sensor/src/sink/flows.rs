@@ -182,12 +182,12 @@ pub fn scored_cells(scored: &Scored) -> Vec<String> {
 
 /// Protocol and service port: `tcp/443`.
 pub fn service(record: &FlowRecord) -> String {
-    let protocol = record.key.protocol;
+    let protocol = record.protocol();
     let name = protocol_name(protocol).map_or_else(|| protocol.to_string(), str::to_owned);
-    match (protocol, record.key.later_fragment) {
-        (_, 1) => format!("{name} fragment"),
-        (6 | 17 | 33 | 132 | 136, _) => format!("{name}/{}", record.destination_port()),
-        (1 | 58, _) => format!("{name} type {}", record.source_port()),
+    match protocol {
+        _ if record.key.is_later_fragment() => format!("{name} fragment"),
+        6 | 17 | 33 | 132 | 136 => format!("{name}/{}", record.destination_port()),
+        1 | 58 => format!("{name} type {}", record.source_port()),
         _ => name,
     }
 }

@@ -43,7 +43,7 @@ impl EndedFlow {
                 key: FlowKey {
                     addresses: [[0; 16]; 2],
                     ports: [0; 2],
-                    later_fragment: 0,
+                    form: 0,
                     protocol: 17,
                     series: 0,
                 },

@@ -43,7 +43,7 @@ pub const COLUMNS: [&str; 19] = [
 ];
 
 fn protocol(conn: &Conn) -> &'static str {
-    protocol_name(conn.protocol).unwrap_or("unknown")
+    protocol_name(conn.protocol.into()).unwrap_or("unknown")
 }
 
 fn state(conn: &Conn) -> &'static str {
@@ -163,7 +163,7 @@ pub fn entry(conn: &Conn, verdict: &Verdict, reasons: &[Reason]) -> FlowEntry {
         src_port: conn.source_port,
         dst_ip: conn.destination.to_string(),
         dst_port: conn.destination_port,
-        protocol: conn.protocol,
+        protocol: conn.protocol.into(),
         service: conn.service.clone(),
         conn_state: conn.state.map(|state| state.name().to_owned()),
         orig_bytes: conn.orig.ip_bytes,

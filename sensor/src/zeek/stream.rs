@@ -188,7 +188,7 @@ fn delta(conn: &Conn) -> (FlowKey, FlowCounters) {
             conn.destination_port.unwrap_or(0),
         ],
         protocol: conn.protocol,
-        later_fragment: 0,
+        form: 0,
         series: 0,
     };
     let mut counters = FlowCounters::EMPTY;

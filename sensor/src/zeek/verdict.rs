@@ -133,7 +133,7 @@ fn group(name: &'static str) -> &'static str {
 }
 
 fn words(conn: &Conn, feature: &Feature, found: &Contribution) -> String {
-    let protocol = crate::flow::protocol_name(conn.protocol).unwrap_or("unknown transport");
+    let protocol = crate::flow::protocol_name(conn.protocol.into()).unwrap_or("unknown transport");
     let service = || match conn.destination_port {
         Some(port) => format!("{protocol}/{port}"),
         None => protocol.to_owned(),

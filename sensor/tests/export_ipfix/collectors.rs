@@ -138,11 +138,14 @@ fn flows_of_nfdump(program: &Path, file: &Path) -> Vec<Told> {
 
 /// Every flow of the table that `pcap` wrote; in two where there are to be no biflows.
 fn flows_of_table(table: &Path, biflow: bool) -> Vec<Told> {
-    let numbers: BTreeMap<String, u8> = (0..=255)
+    let numbers: BTreeMap<String, u8> = (0..=u8::MAX)
         .map(|number| {
-            let name = protocol_name(number).map_or_else(|| number.to_string(), str::to_owned);
+            let name =
+                protocol_name(number.into()).map_or_else(|| number.to_string(), str::to_owned);
             (name, number)
         })
+        // A record of ARP has no protocol, which collectors show as 0.
+        .chain([("arp".to_owned(), 0)])
         .collect();
     let mut reader = csv::Reader::from_path(table).expect("a table");
     let mut flows = Vec::new();

@@ -67,10 +67,11 @@ fn check(record: &Record, flow: &FlowRecord, source: Side, both: bool, nanosecon
         assert_eq!(value(enterprise, 25), Some(u64::from(least)));
         assert_eq!(value(enterprise, 26), Some(u64::from(half.length_max)));
         let least = if some { half.ttl_min } else { 0 };
-        assert_eq!(value(enterprise, 52), Some(u64::from(least)));
-        assert_eq!(value(enterprise, 53), Some(u64::from(half.ttl_max)));
+        let hops = |value: u8| (!key.is_arp()).then_some(u64::from(value));
+        assert_eq!(value(enterprise, 52), hops(least));
+        assert_eq!(value(enterprise, 53), hops(half.ttl_max));
         let flags = (0..8).filter(|bit| half.flags[*bit] > 0);
-        let tcp = key.protocol == 6 && key.later_fragment == 0;
+        let tcp = key.protocol == 6 && key.is_whole();
         let wanted = tcp.then(|| flags.map(|bit| 1 << bit).sum());
         assert_eq!(value(enterprise, 6), wanted);
     }
@@ -78,14 +79,18 @@ fn check(record: &Record, flow: &FlowRecord, source: Side, both: bool, nanosecon
     let (source_id, destination_id) = if v4 { (8, 12) } else { (27, 28) };
     assert_eq!(record[&(0, source_id)], address(source));
     assert_eq!(record[&(0, destination_id)], address(1 - source));
-    let ports = key.later_fragment == 0 && matches!(key.protocol, 6 | 17 | 33 | 132 | 136);
+    let ports = key.is_whole() && matches!(key.protocol, 6 | 17 | 33 | 132 | 136);
     let port = |side: Side| ports.then(|| u64::from(key.ports[side]));
     assert_eq!(value(0, 7), port(source));
     assert_eq!(value(0, 11), port(1 - source));
-    let icmp = key.later_fragment == 0 && matches!(key.protocol, 1 | 58);
+    let icmp = key.is_whole() && matches!(key.protocol, 1 | 58);
     let icmp_type = value(0, if v4 { 32 } else { 139 }).map(|both| both >> 8);
     assert_eq!(icmp_type, icmp.then(|| u64::from(key.ports[source])));
-    assert_eq!(value(0, 4), Some(u64::from(key.protocol)));
+    let (protocol, ether_type) = match key.is_arp() {
+        true => (None, Some(0x0806)),
+        false => (Some(u64::from(key.protocol)), None),
+    };
+    assert_eq!((value(0, 4), value(0, 256)), (protocol, ether_type));
     assert_eq!(value(0, 10), Some(u64::from(flow.counters.interface)));
     assert_eq!(value(0, 136), flow.end.map(|end| end as u64));
     let direction = if source == flow.originator { 1 } else { 2 };

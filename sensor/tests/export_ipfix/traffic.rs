@@ -7,7 +7,7 @@ use sensor::{
     flow::{FlowEndReason, FlowRecord},
     pipeline,
 };
-use sensor_ebpf::flow::{FlowCounters, FlowKey, Half};
+use sensor_ebpf::flow::{FlowCounters, FlowKey, Half, form};
 
 fn half() -> impl Strategy<Value = Half> {
     let counts = (
@@ -75,7 +75,9 @@ pub(crate) fn flow() -> impl Strategy<Value = FlowRecord> {
             any::<[u16; 2]>(),
             any::<[u8; 2]>().prop_map(|p| p.map(u16::from))
         ];
-        (addresses, ports, protocol, 0..2_u8, any::<u16>())
+        // ARP is about IPv4, and has no protocol.
+        let form = (0..=form::ARP).prop_map(move |form| if v6 { form % form::ARP } else { form });
+        (addresses, ports, protocol, form, any::<u16>())
     });
     let rest = (
         [half(), half()],
@@ -86,7 +88,10 @@ pub(crate) fn flow() -> impl Strategy<Value = FlowRecord> {
         0..5_usize,
     );
     (key, rest).prop_map(|(key, (halves, originator, vlan, interface, id, end))| {
-        let (addresses, mut ports, protocol, later_fragment, series) = key;
+        let (addresses, mut ports, mut protocol, form, series) = key;
+        if form == form::ARP {
+            protocol = 0;
+        }
         if matches!(protocol, 1 | 58) {
             ports = ports.map(|port| port & 0xff);
         }
@@ -96,7 +101,7 @@ pub(crate) fn flow() -> impl Strategy<Value = FlowRecord> {
                 addresses,
                 ports,
                 protocol,
-                later_fragment,
+                form,
                 series,
             },
             originator,

@@ -39,7 +39,7 @@ fn epoch(index: u64, connections: &[(u32, u16, u32, u16, bool)]) -> Epoch {
                 addresses: ends.map(|end| end.0),
                 ports: ends.map(|end| end.1),
                 protocol: 6,
-                later_fragment: 0,
+                form: 0,
                 series: 0,
             };
             let packet = |sender, tcp_flags| Packet {

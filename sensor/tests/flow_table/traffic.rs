@@ -62,7 +62,7 @@ pub(crate) fn packet(event: Event) -> Packet {
         addresses: [address(event.host), address(200)],
         ports: [40_000 + u16::from(event.port), 9_000],
         protocol: 6,
-        later_fragment: 0,
+        form: 0,
         series: 0,
     };
     Packet {

@@ -214,6 +214,7 @@ impl Plan {
             destination: (destination, ports.1),
             protocol: self.transport.protocol(),
             is_later_fragment: later,
+            is_arp: false,
             ip_length: (headers + header + self.payload.len()) as u32,
             payload_length: self.payload.len() as u32,
             tcp_flags,
@@ -348,6 +349,45 @@ pub(crate) fn plans() -> impl Strategy<Value = Plan> {
             payload,
             padding,
         })
+}
+
+/// ARP packets about IPv4 over Ethernet, and others that differ in a field or two; tagged, padded or cut.
+pub(crate) fn arp() -> impl Strategy<Value = Hex> {
+    let about = prop_oneof![
+        6 => Just([0u8, 1, 8, 0, 6, 4]),
+        1 => (any::<prop::sample::Index>(), 0u8..9).prop_map(|(at, byte)| {
+            let mut about = [0, 1, 8, 0, 6, 4];
+            about[at.index(6)] = byte;
+            about
+        }),
+    ];
+    let tags = proptest::collection::vec(any::<u16>(), 0..=3);
+    let operation = prop_oneof![Just(1u16), Just(2), any::<u16>()];
+    let addresses = (
+        any::<[u8; 6]>(),
+        any::<[u8; 4]>(),
+        any::<[u8; 6]>(),
+        any::<[u8; 4]>(),
+    );
+    (tags, about, operation, addresses, 0usize..60).prop_map(
+        |(tags, about, operation, (sender_hardware, sender, target_hardware, target), behind)| {
+            let mut frame = vec![2; 12];
+            for tag in tags {
+                frame.extend([0x81, 0]);
+                frame.extend(tag.to_be_bytes());
+            }
+            frame.extend([8, 6]);
+            let start = frame.len();
+            frame.extend(about);
+            frame.extend(operation.to_be_bytes());
+            frame.extend(sender_hardware);
+            frame.extend(sender);
+            frame.extend(target_hardware);
+            frame.extend(target);
+            frame.resize(start + behind, 0);
+            Hex(frame)
+        },
+    )
 }
 
 /// Bytes that a failing test prints as one line.

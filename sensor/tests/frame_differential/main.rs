@@ -52,6 +52,14 @@ proptest! {
     }
 
     #[test]
+    fn arp_is_judged_alike(frame in generate::arp()) {
+        let reference = reference::ethernet(&frame.0);
+        if !matches!(reference, Verdict::Silent(_)) {
+            prop_assert_eq!(parse(&frame.0), reference);
+        }
+    }
+
+    #[test]
     fn random_bytes_are_judged_alike(frame in proptest::collection::vec(any::<u8>(), 0..80), kind in 0usize..5) {
         let mut frame = frame;
         if frame.len() > 15 {

@@ -1,7 +1,7 @@
 //! What `etherparse` says of a frame, in the terms of our parser.
 //!
-//! The comparison, field by field: addresses, protocol behind the IPv6 extension headers, ports (ICMP: type and
-//! code), whether it is a later fragment, IP length, payload length, TCP flags and window, TTL, outer VLAN id. Or that
+//! The comparison, field by field: addresses (of ARP the protocol addresses), protocol behind the IPv6 extension headers, ports (ICMP: type and
+//! code, ARP: operation), whether it is a later fragment, or ARP, IP length, payload length, TCP flags and window, TTL, outer VLAN id. Or that
 //! the frame carries no IP, or that it is malformed.
 //!
 //! `etherparse` slices what is *there*; we count by what the headers *state*, so that a cut capture counts like the
@@ -13,6 +13,7 @@
 //!   the extension headers Mobility, HIP and Shim6;
 //! * hop-by-hop options that are not the first extension header: RFC 8200 §4.1 lets a receiver accept them, we do;
 //! * MACsec, which we do not look into;
+//! * ARP that is cut, of which `etherparse` tells nothing;
 //! * ICMP timestamps longer or shorter than 20 bytes, which `etherparse` refuses and we count.
 //!
 //! Two decisions of ours are not `etherparse`'s, and are part of the reference: a third VLAN tag and a ninth
@@ -20,12 +21,12 @@
 //! and not an extension header (as in every flow monitor).
 
 use etherparse::{
-    Icmpv4Slice, Icmpv6Slice, IpAuthHeaderSlice, IpNumber, Ipv6FragmentHeaderSlice,
-    Ipv6RawExtHeaderSlice, LaxIpPayloadSlice, LaxIpv4Slice, LaxIpv6Slice, LaxLinkExtSlice,
-    LaxNetSlice, LaxSlicedPacket, LenSource, TcpHeaderSlice, UdpHeaderSlice, err, ether_type,
-    ip_number,
+    ArpHardwareId, ArpPacketSlice, Icmpv4Slice, Icmpv6Slice, IpAuthHeaderSlice, IpNumber,
+    Ipv6FragmentHeaderSlice, Ipv6RawExtHeaderSlice, LaxIpPayloadSlice, LaxIpv4Slice, LaxIpv6Slice,
+    LaxLinkExtSlice, LaxNetSlice, LaxSlicedPacket, LenSource, TcpHeaderSlice, UdpHeaderSlice, err,
+    ether_type, ip_number,
 };
-use sensor_ebpf::frame::{IPV6_EXTENSIONS_MAX, Parsed, TAGS_MAX, icmp_ports};
+use sensor_ebpf::frame::{IPV6_EXTENSIONS_MAX, Parsed, TAGS_MAX, arp_ports, icmp_ports};
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,7 @@ pub(crate) struct Facts {
     pub(crate) destination: ([u8; 16], u16),
     pub(crate) protocol: u8,
     pub(crate) is_later_fragment: bool,
+    pub(crate) is_arp: bool,
     pub(crate) ip_length: u32,
     pub(crate) payload_length: u32,
     pub(crate) tcp_flags: u8,
@@ -64,7 +66,8 @@ pub(crate) fn ours(parsed: Parsed) -> Verdict {
                 source: end(packet.sender),
                 destination: end(1 - packet.sender),
                 protocol: packet.key.protocol,
-                is_later_fragment: packet.key.later_fragment == 1,
+                is_later_fragment: packet.key.is_later_fragment(),
+                is_arp: packet.key.is_arp(),
                 ip_length: packet.ip_length,
                 payload_length: packet.payload_length,
                 tcp_flags: packet.tcp_flags,
@@ -137,15 +140,49 @@ fn behind_link(packet: &LaxSlicedPacket<'_>, first_kind: u16) -> Verdict {
             Some(LaxNetSlice::Ipv6(_)) if kind != ether_type::IPV6 => Verdict::Malformed,
             _ => network(packet, vlan),
         },
+        ether_type::ARP => match &packet.net {
+            Some(_) => network(packet, vlan),
+            None => Verdict::Silent("ARP cut by the capture"),
+        },
         _ => Verdict::NotIp,
     }
+}
+
+fn arp(packet: &ArpPacketSlice<'_>, vlan: u16) -> Verdict {
+    let about = (packet.hw_addr_type(), packet.proto_addr_type());
+    if about != (ArpHardwareId::ETHERNET, ether_type::IPV4) {
+        return Verdict::NotIp;
+    }
+    let (Ok(sender), Ok(target)) = (
+        packet.sender_protocol_addr().try_into(),
+        packet.target_protocol_addr().try_into(),
+    ) else {
+        return Verdict::Malformed;
+    };
+    if packet.sender_hw_addr().len() != 6 {
+        return Verdict::Malformed;
+    }
+    let ports = arp_ports(packet.operation().0);
+    Verdict::Flow(Facts {
+        source: (v4_mapped(sender), ports.0),
+        destination: (v4_mapped(target), ports.1),
+        protocol: 0,
+        is_later_fragment: false,
+        is_arp: true,
+        ip_length: packet.slice().len() as u32,
+        payload_length: 0,
+        tcp_flags: 0,
+        window: 0,
+        ttl: 0,
+        vlan,
+    })
 }
 
 fn network(packet: &LaxSlicedPacket<'_>, vlan: u16) -> Verdict {
     let facts = match &packet.net {
         Some(LaxNetSlice::Ipv4(slice)) => ipv4(slice, vlan),
         Some(LaxNetSlice::Ipv6(slice)) => ipv6(slice, packet.stop_err.as_ref(), vlan),
-        Some(LaxNetSlice::Arp(_)) => return Verdict::NotIp,
+        Some(LaxNetSlice::Arp(packet)) => return arp(packet, vlan),
         None => return Verdict::Malformed,
     };
     match facts {
@@ -175,6 +212,7 @@ fn ipv4<'a>(slice: &LaxIpv4Slice<'a>, vlan: u16) -> Network<'a> {
         destination: (v4_mapped(header.destination()), 0),
         protocol: header.protocol().0,
         is_later_fragment: header.fragments_offset().value() != 0,
+        is_arp: false,
         ip_length,
         payload_length: ip_length - header_length,
         tcp_flags: 0,
@@ -199,6 +237,7 @@ fn ipv6<'a>(
         destination: (header.destination(), 0),
         protocol: header.next_header().0,
         is_later_fragment: false,
+        is_arp: false,
         ip_length: 0,
         payload_length: match u32::from(header.payload_length()) {
             0 => (extensions.slice().len() + payload.payload.len()) as u32,

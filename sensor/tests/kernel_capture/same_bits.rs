@@ -22,7 +22,8 @@ use sensor::capture::{
 };
 use sensor_ebpf::{
     flow::{TimeNs, epoch_of},
-    maps::Hook,
+    frame::Malformed,
+    maps::{Hook, Ledger},
 };
 
 use crate::{
@@ -182,6 +183,89 @@ fn kernel_and_replay_give_the_same_records_inside_tunnels() {
     compare_all(&["flow-counter-oracle/pcap"], true);
 }
 
+/// A sweep of a /24 by ARP with a few answers, and whatever else ARP can look like.
+#[test]
+#[ignore = "kernel: needs root"]
+fn kernel_and_replay_give_the_same_records_of_arp() {
+    let _serial = Serial::take();
+    let temporary = tempfile::tempdir().expect("a folder");
+    let packet = |operation: u8, sender: [u8; 4], target: [u8; 4]| {
+        let mut packet = vec![0, 1, 8, 0, 6, 4, 0, operation, 2, 0, 0, 0, 0, 1];
+        packet.extend(sender);
+        packet.extend([0; 6]);
+        packet.extend(target);
+        // As Ethernet pads it.
+        packet.resize(46, 0);
+        packet
+    };
+    let here = |host: u8| [192, 168, 1, host];
+    let mut packets: Vec<(&[u8], Vec<u8>)> = Vec::new();
+    for host in 1..=254 {
+        packets.push((&[], packet(1, here(7), here(host))));
+        if host % 50 == 0 {
+            packets.push((&[], packet(2, here(host), here(7))));
+            packets.push((&[], packet(1, here(host), here(7))));
+        }
+    }
+    let odd = |at: usize, byte: u8| {
+        let mut packet = packet(1, here(7), here(8));
+        packet[at] = byte;
+        packet
+    };
+    packets.push((&[0x81, 0, 0, 5], packet(1, here(7), here(8))));
+    packets.push((
+        &[0x88, 0xa8, 0, 5, 0x81, 0, 0, 6],
+        packet(2, here(9), here(9)),
+    ));
+    packets.push((&[], packet(1, [0; 4], here(9))));
+    packets.push((&[], packet(9, here(9), here(8))));
+    packets.extend([odd(1, 6), odd(2, 0x86), odd(4, 8), odd(5, 16)].map(|odd| (&[][..], odd)));
+    packets.extend([0, 5, 6, 27].map(|length| (&[][..], odd(0, 0)[..length].to_vec())));
+    let source = temporary.path().join("arp.pcap");
+    let out = BufWriter::new(File::create(&source).expect("create"));
+    let mut writer =
+        PcapWriter::new(out, LinkType::ETHERNET, Resolution::Nanoseconds).expect("write");
+    for (at, (tags, packet)) in packets.iter().enumerate() {
+        let frame = [&[2; 12], *tags, &[8, 6], packet].concat();
+        let time = 1_700_000_000_000_000_000 + at as u64 * 7_000_000;
+        writer
+            .write(time, frame.len() as u32, &frame)
+            .expect("write");
+    }
+    writer.finish().expect("write");
+    for inside_tunnels in [false, true] {
+        let mut work = Vec::new();
+        jobs(&source, temporary.path(), inside_tunnels, &mut work);
+        let mut kernel = kernel(inside_tunnels);
+        let mut ledger = Ledger::default();
+        let mut flows = 0;
+        for job in &work {
+            compare(&mut kernel, job);
+            for epoch in &job.epochs {
+                ledger.add(&epoch.ledger);
+                flows += epoch.flows.len();
+            }
+        }
+        assert_eq!(ledger.seen, packets.len() as u64);
+        assert_eq!((ledger.not_ip, ledger.unaccounted()), (2, 0));
+        assert_eq!(ledger.malformed[Malformed::Arp as usize], 6);
+        assert!(flows > 254, "{flows}");
+    }
+}
+
+/// The programs on no interface, for this thread.
+fn kernel(inside_tunnels: bool) -> Xdp {
+    // All packets of a test run count on the CPU it runs on.
+    pin(0);
+    let settings = Settings {
+        clock_from_frame: true,
+        flows_per_table: 65_536,
+        inside_tunnels,
+        ..Settings::on([""; 0])
+    };
+    Xdp::load(&settings).expect("load")
+}
+
 fn compare_all(folders: &[&str], inside_tunnels: bool) {
     let _serial = Serial::take();
     let temporary = tempfile::tempdir().expect("a folder");
@@ -218,15 +302,7 @@ fn compare_all(folders: &[&str], inside_tunnels: bool) {
         thread::scope(|scope| {
             for _ in 0..WORKERS {
                 scope.spawn(|| {
-                    // All packets of a test run count on the CPU it runs on.
-                    pin(0);
-                    let settings = Settings {
-                        clock_from_frame: true,
-                        flows_per_table: 65_536,
-                        inside_tunnels,
-                        ..Settings::on([""; 0])
-                    };
-                    let mut kernel = Xdp::load(&settings).expect("load");
+                    let mut kernel = kernel(inside_tunnels);
                     while let Some(job) = work.lock().ok().and_then(|mut work| work.pop()) {
                         compare(&mut kernel, &job);
                     }

@@ -55,7 +55,7 @@ pub(crate) fn record(id: u64, source: u32, destination: u32, at: u64) -> FlowRec
             addresses: [address(source), address(destination)],
             ports: [40_000, 443],
             protocol: 6,
-            later_fragment: 0,
+            form: 0,
             series: 0,
         },
         originator: 0,

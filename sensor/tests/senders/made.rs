@@ -40,7 +40,7 @@ pub(crate) fn flows(number: u64) -> Message {
             key: FlowKey {
                 addresses: [[0; 16]; 2],
                 ports: [0; 2],
-                later_fragment: 0,
+                form: 0,
                 protocol: 17,
                 series: 0,
             },

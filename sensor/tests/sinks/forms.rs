@@ -161,7 +161,7 @@ fn flow(protocol: u8, ports: [u16; 2]) -> EndedFlow {
             key: FlowKey {
                 addresses: addresses.map(key_address),
                 ports,
-                later_fragment: 0,
+                form: 0,
                 protocol,
                 series: 0,
             },

@@ -119,7 +119,7 @@ fn by_key(epoch: &Epoch) -> HashMap<FlowKey, &FlowCounters> {
 /// Packets of flows that have ports, and of those that are later fragments.
 fn packets(epoch: &Epoch) -> [u64; 2] {
     [0, 1].map(|later| {
-        let of = (epoch.flows.iter()).filter(|(key, _)| key.later_fragment == later);
+        let of = (epoch.flows.iter()).filter(|(key, _)| key.form == later);
         of.map(|(_, counters)| counters.packets()).sum()
     })
 }

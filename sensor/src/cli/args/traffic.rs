@@ -166,7 +166,7 @@ pub(in crate::cli) struct Extract {
     /// Captures, folders of captures, or - for standard input
     #[arg(required = true, value_name = "INPUT")]
     pub(in crate::cli) inputs: Vec<PathBuf>,
-    /// Flow, by its community_id
+    /// Flow, by its community_id; of ARP, arp/ASKER/ASKED
     #[arg(long, value_name = "COMMUNITY_ID", conflicts_with = "alert")]
     pub(in crate::cli) flow: Option<String>,
     /// Alert, by its name in evidence/ of the output folder, or its folder: all packets of its most anomalous flow

@@ -9,7 +9,6 @@ use super::super::{
     setup::{Setup, show},
 };
 use crate::{
-    features::model_row,
     pipeline::{self, Encoder, Foreign, Labels, TalkColumns, is_attack, some},
     score::{
         Judge,
@@ -288,7 +287,7 @@ impl Rows {
                     (score, alarmed)
                 }
                 Some(model) => {
-                    let score = judge.score_values(model, &model_row(&table.row()?))[0];
+                    let score = judge.score_row(model, &table.row()?);
                     (f64::from(score), score >= model.threshold())
                 }
             };

@@ -109,7 +109,7 @@ mod tests {
                 addresses: [[1; 16], [2; 16]],
                 ports: [40_000, 443],
                 protocol: 6,
-                later_fragment: 0,
+                form: 0,
                 series: 0,
             },
             originator: 0,

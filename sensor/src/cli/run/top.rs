@@ -28,6 +28,9 @@ impl Top {
 
     pub(in crate::cli) fn offer(&mut self, scored: &Scored) {
         self.tally.absorb(scored);
+        if scored.record.key.is_arp() {
+            return;
+        }
         let key = |scored: &Scored| {
             (
                 Reverse(scored.score.to_bits()),

@@ -49,9 +49,9 @@ pub(super) struct StoredFlows {
     /// To this port
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
-    /// Of this protocol: tcp, udp, icmp, or a number
+    /// Of this protocol: tcp, udp, icmp, arp, or a number
     #[arg(long, value_name = "PROTOCOL", value_parser = protocol)]
-    protocol: Option<u8>,
+    protocol: Option<u16>,
     /// Part of incidents of this kind
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
@@ -85,11 +85,12 @@ pub(super) struct StoredFlows {
     common: Common,
 }
 
-fn protocol(text: &str) -> Result<u8, String> {
-    let named = (0..=u8::MAX).find(|number| crate::flow::protocol_name(*number) == Some(text));
+fn protocol(text: &str) -> Result<u16, String> {
+    let named = crate::flow::protocol_numbers()
+        .find(|number| crate::flow::protocol_name(*number) == Some(text));
     named
         .or_else(|| text.parse().ok())
-        .ok_or_else(|| "a protocol's name (tcp, udp, icmp) or number".to_owned())
+        .ok_or_else(|| "a protocol's name (tcp, udp, icmp, arp) or number".to_owned())
 }
 
 /// Order of hosts.

@@ -281,7 +281,7 @@ impl Recorder {
         let mut slice = Slice {
             wanted,
             comment: bundle::flow_comment(incident),
-            community_id: &incident.worst.community_id,
+            flow_name: incident.worst.evidence.0.name(),
             out: PcapngWriter::new(file, &bundle::comments(incident, &draft))?,
             room: [self.settings.keep.bytes_per_alert / 2; 2],
             kept: Kept {

@@ -11,7 +11,7 @@ use model::{Model, OnlineQuantile};
 
 use crate::{
     context::ContextView,
-    features::{self, Family, TABLE, model_row},
+    features::{self, Family, TABLE},
     flow::{self, FlowRecord},
     pipeline::{Error, Settings, flows},
     score::{Judge, explain},
@@ -118,7 +118,7 @@ pub fn replay(folder: &Path, model: &Model) -> Result<Replayed, ReplayError> {
         });
     }
     let row = bundle.row();
-    let score = Judge::default().score_values(model, &model_row(&row))[0];
+    let score = Judge::default().score_row(model, &row);
     if score.to_bits() != bundle.score {
         let said = f32::from_bits(bundle.score);
         return Err(differs(

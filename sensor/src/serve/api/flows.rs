@@ -7,7 +7,7 @@ use super::super::{
     query::{Parameters, Window},
 };
 use crate::{
-    flow::protocol_name,
+    flow::{protocol_name, protocol_numbers},
     sink::store::{FlowEntry, FlowFilter, FlowOrder, HostMatch, Reader},
 };
 
@@ -35,7 +35,7 @@ pub(super) fn filter(reader: &Reader, parameters: &Parameters) -> Result<FlowFil
     let protocol = match parameters.text("protocol") {
         None => None,
         Some(name) => Some(
-            (0..=u8::MAX)
+            protocol_numbers()
                 .find(|number| protocol_name(*number) == Some(name) || number.to_string() == name)
                 .ok_or_else(|| Fault::Wrong("protocol: no such name or number".to_owned()))?,
         ),

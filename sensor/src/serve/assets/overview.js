@@ -23,7 +23,7 @@ export function beat(pulse) {
 }
 
 const LEDGER = [
-  ['counted', 'in flows', 'calm'], ['not_ip', 'not IP', 'usual'], ['probe', 'own probes', 'usual'],
+  ['counted', 'in flows', 'calm'], ['not_ip', 'neither IP nor ARP', 'usual'], ['probe', 'own probes', 'usual'],
   ['counted_before', 'counted where they arrived', 'usual'], ['sampled_out', 'sampled out', 'low'],
   ['malformed', 'malformed', 'medium'], ['lost_at_socket', 'lost at socket', 'critical'],
   ['overflow_full', 'no room: table full', 'high'], ['overflow_other', 'no room: other', 'high'],

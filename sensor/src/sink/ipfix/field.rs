@@ -34,6 +34,7 @@ pub(super) enum What {
     Icmp4,
     Icmp6,
     Protocol,
+    EtherType,
     EndReason,
     Direction,
     Interface,
@@ -123,6 +124,7 @@ impl Field {
             What::StartNanoseconds => (156, 8),
             What::EndNanoseconds => (157, 8),
             What::Direction => (239, 1),
+            What::EtherType => (256, 2),
             What::CustomerVlan => (245, 2),
             What::PayloadBytes => (401, 8),
         };
@@ -167,6 +169,7 @@ impl Field {
                 out.extend([icmp_type, code]);
             }
             What::Protocol => out.push(key.protocol),
+            What::EtherType => out.extend(record.protocol().to_be_bytes()),
             What::EndReason => out.push(record.end.map_or(0, |end| end as u8)),
             What::Direction => out.push(match source == record.originator {
                 true => INITIATOR,

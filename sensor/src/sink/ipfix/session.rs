@@ -43,7 +43,7 @@ pub(super) struct Body {
     /// Data records in it.
     pub(super) records: u32,
     /// Shapes in it.
-    shapes: u64,
+    shapes: u128,
 }
 
 /// What a collector was sent in one transport session.
@@ -55,8 +55,8 @@ pub struct Session {
     /// Data records sent, modulo 2^32 (RFC 7011 §3.1).
     sequence: u32,
     /// Shapes sent so far, and those whose template the collector has.
-    used: u64,
-    announced: u64,
+    used: u128,
+    announced: u128,
     /// Messages since the templates were sent, and when that was.
     messages: u32,
     announced_at: TimeNs,

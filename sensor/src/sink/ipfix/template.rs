@@ -37,18 +37,19 @@ const V6: u8 = 1 << 2;
 const BIFLOW: u8 = 1 << 3;
 const VLAN: u8 = 1 << 4;
 const NANOSECONDS: u8 = 1 << 5;
+const ARP: u8 = 1 << 6;
 
 impl Shape {
     /// How many there are.
-    pub const COUNT: usize = 64;
+    pub const COUNT: usize = 128;
 
     /// Of a flow's record.
     pub(super) fn of(record: &FlowRecord, biflow: bool, nanoseconds: bool) -> Self {
         let key = &record.key;
-        let transport = match (key.later_fragment, key.protocol) {
-            (0, 6) => TCP,
-            (0, 17 | 33 | 132 | 136) => PORTS,
-            (0, 1 | 58) => ICMP,
+        let transport = match (key.is_whole(), key.protocol) {
+            (true, 6) => TCP,
+            (true, 17 | 33 | 132 | 136) => PORTS,
+            (true, 1 | 58) => ICMP,
             _ => 0,
         };
         let flag = |is: bool, bit: u8| if is { bit } else { 0 };
@@ -57,7 +58,8 @@ impl Shape {
                 | flag(record.source().is_ipv6(), V6)
                 | flag(biflow, BIFLOW)
                 | flag(record.counters.vlan != 0, VLAN)
-                | flag(nanoseconds, NANOSECONDS),
+                | flag(nanoseconds, NANOSECONDS)
+                | flag(key.is_arp(), ARP),
         )
     }
 
@@ -73,12 +75,12 @@ impl Shape {
     }
 
     /// Its bit in a set of shapes.
-    pub(super) const fn bit(self) -> u64 {
+    pub(super) const fn bit(self) -> u128 {
         1 << self.0
     }
 
     /// The shapes in a set of shapes.
-    pub(super) fn all(set: u64) -> impl Iterator<Item = Self> {
+    pub(super) fn all(set: u128) -> impl Iterator<Item = Self> {
         (0..Self::COUNT as u8)
             .map(Self)
             .filter(move |shape| set & shape.bit() != 0)
@@ -94,19 +96,22 @@ impl Shape {
     /// two the later wins.
     pub(super) fn fields(self) -> Vec<Field> {
         let transport = self.0 & TRANSPORT;
-        let sides = [
+        let counts = [
             What::Bytes,
             What::Packets,
             What::PayloadBytes,
             What::LengthMin,
             What::LengthMax,
-            What::TtlMin,
-            What::TtlMax,
         ];
+        let hops: &[What] = match self.has(ARP) {
+            true => &[],
+            false => &[What::TtlMin, What::TtlMax],
+        };
         let side = |reverse: bool| {
             let flags = (transport == TCP).then_some(What::TcpFlags);
-            sides
+            counts
                 .into_iter()
+                .chain(hops.iter().copied())
                 .chain(flags)
                 .map(move |what| Field { what, reverse })
         };
@@ -130,7 +135,10 @@ impl Shape {
             _ => {}
         }
         whole.extend([
-            What::Protocol,
+            match self.has(ARP) {
+                true => What::EtherType,
+                false => What::Protocol,
+            },
             What::EndReason,
             What::Direction,
             What::Interface,
@@ -181,7 +189,7 @@ impl Layouts {
     }
 
     /// Template Sets of these shapes, as bodies of messages that are at most this long.
-    pub(super) fn templates(&self, shapes: u64, most_bytes: usize) -> Vec<Vec<u8>> {
+    pub(super) fn templates(&self, shapes: u128, most_bytes: usize) -> Vec<Vec<u8>> {
         let mut bodies: Vec<Vec<u8>> = Vec::new();
         for shape in Shape::all(shapes) {
             let template = &self.of(shape).template;
@@ -236,7 +244,7 @@ mod tests {
     #[test]
     fn every_shape_has_a_template_of_its_own_and_no_element_twice() {
         let layouts = Layouts::new();
-        for shape in Shape::all(u64::MAX) {
+        for shape in Shape::all(u128::MAX) {
             assert_eq!(Shape::of_template(shape.template_id()), Some(shape));
             let elements = shape.elements();
             for (at, element) in elements.iter().enumerate() {
@@ -245,17 +253,17 @@ mod tests {
             assert!(layouts.of(shape).record_bytes < 256, "fits any message");
         }
         assert_eq!(Shape::of_template(255), None);
-        assert_eq!(Shape::of_template(256 + 64), None);
+        assert_eq!(Shape::of_template(256 + 128), None);
     }
 
     #[test]
     fn templates_keep_to_the_size_of_a_message() {
         let layouts = Layouts::new();
         for most in [256, 496, 1384, 60_000] {
-            let bodies = layouts.templates(u64::MAX, most);
+            let bodies = layouts.templates(u128::MAX, most);
             assert!(bodies.iter().all(|body| body.len() <= most));
             let bytes: usize = bodies.iter().map(|body| body.len() - 4).sum();
-            let wanted: usize = Shape::all(u64::MAX)
+            let wanted: usize = Shape::all(u128::MAX)
                 .map(|shape| layouts.of(shape).template.len())
                 .sum();
             assert_eq!(bytes, wanted);

@@ -1,6 +1,7 @@
 //! An alert in the words and the order in which a person wants them, whatever carries them.
 
 use crate::{
+    flow::ARP,
     score::{Severity, Stage, bytes, count},
     sink::alert::{Alert, Seen},
     time::{self, Stamp},
@@ -146,6 +147,7 @@ fn facts(alert: &Alert) -> Vec<Fact> {
                 "{from} port {} to {to} port {}, {}",
                 flow.src_port, flow.dst_port, flow.community_id
             ),
+            ARP => format!("{from} to {to}, ARP"),
             _ => format!("{from} to {to}, {}", flow.community_id),
         };
         add("Most anomalous flow", value);

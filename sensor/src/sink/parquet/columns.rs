@@ -125,15 +125,18 @@ pub(super) fn cells(
     put: &mut dyn FnMut(Cell<'_>),
 ) {
     let key = &record.key;
-    let ports = matches!(key.protocol, 1 | 6 | 17 | 33 | 58 | 132 | 136) && key.later_fragment == 0;
+    let ports = matches!(key.protocol, 1 | 6 | 17 | 33 | 58 | 132 | 136) && key.is_whole();
     let port = |port: u16| ports.then_some(i32::from(port));
-    let protocol = protocol_name(key.protocol).map_or_else(
-        || std::borrow::Cow::Owned(key.protocol.to_string()),
+    let protocol = protocol_name(record.protocol()).map_or_else(
+        || std::borrow::Cow::Owned(record.protocol().to_string()),
         std::borrow::Cow::Borrowed,
     );
     let vlan = record.counters.vlan;
     put(Cell::Text(Some(&format!("{:016x}", record.id))));
-    put(Cell::Text(Some(&record.community_id())));
+    let community_id = record.community_id();
+    put(Cell::Text(
+        Some(community_id.as_str()).filter(|id| !id.is_empty()),
+    ));
     put(Cell::Long(long(record.start())));
     put(Cell::Long(long(record.last())));
     put(Cell::Text(Some(&record.source().to_string())));

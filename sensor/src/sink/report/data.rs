@@ -159,7 +159,7 @@ pub fn ledger_rows(ledger: &Ledger) -> Vec<Entry> {
             true,
         ),
         row("left out by sampling", ledger.sampled_out, true),
-        row("no IP (ARP and others)", ledger.not_ip, false),
+        row("neither IP nor ARP", ledger.not_ip, false),
     ];
     for reason in Malformed::ALL {
         let packets = ledger.malformed[reason as usize];

@@ -178,7 +178,7 @@ impl Report {
                     ("counted", "counted in a flow", false),
                     ("overflow", "in no flow: too many flows at once", true),
                     ("sampled_out", "left out by sampling", true),
-                    ("not_ip", "no IP (ARP and others)", false),
+                    ("not_ip", "neither IP nor ARP", false),
                     ("malformed", "malformed", false),
                     ("counted_before", "counted at another hook", false),
                     ("probe", "own probes", false),

@@ -33,6 +33,8 @@ pub struct Tally {
     hosts: BTreeMap<IpAddr, Sum>,
     pairs: BTreeMap<(IpAddr, IpAddr), Sum>,
     others: [Sum; 3],
+    /// Flows that models were asked about, and how many of them lack each feature.
+    judged: u64,
     missing: Box<[u64; COUNT]>,
 }
 
@@ -50,6 +52,7 @@ impl Default for Tally {
                 name: OTHERS.to_owned(),
                 ..Sum::default()
             }),
+            judged: 0,
             missing: Box::new([0; COUNT]),
         }
     }
@@ -94,6 +97,10 @@ impl Tally {
         shrink(&mut self.services, &mut self.others[0]);
         shrink(&mut self.hosts, &mut self.others[1]);
         shrink(&mut self.pairs, &mut self.others[2]);
+        if scored.record.key.is_arp() {
+            return;
+        }
+        self.judged += 1;
         for (missing, value) in self.missing.iter_mut().zip(&scored.row) {
             *missing += u64::from(value.is_nan());
         }
@@ -129,9 +136,12 @@ impl Tally {
         let mut missing: Vec<(String, f64)> = TABLE
             .iter()
             .zip(self.missing.iter())
-            .filter(|(_, missing)| (1..self.flows).contains(missing))
+            .filter(|(_, missing)| (1..self.judged).contains(missing))
             .map(|(feature, missing)| {
-                (feature.name.to_owned(), *missing as f64 / self.flows as f64)
+                (
+                    feature.name.to_owned(),
+                    *missing as f64 / self.judged as f64,
+                )
             })
             .collect();
         missing.sort_by(|a, b| b.1.total_cmp(&a.1));

@@ -47,7 +47,7 @@ const DAY_SECONDS: u64 = 86_400;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum What {
-    /// IP protocols.
+    /// IP protocols, and ARP.
     Protocol = 0,
     /// Protocol and responder port.
     Service = 1,
@@ -172,7 +172,7 @@ impl Rollup {
         self.slot(record, &sums, judged);
         let hour = end - end % HOUR_SECONDS;
         self.touched.insert(hour, ());
-        let protocol = record.key.protocol;
+        let protocol = record.protocol();
         let service = service_code(record);
         for (what, code) in [
             (What::Protocol, u32::from(protocol)),
@@ -207,7 +207,8 @@ impl Rollup {
             || (hour, nobody, nobody),
             &sums,
         );
-        if let Some(judged) = judged {
+        // No model judges the others.
+        if let Some(judged) = judged.filter(|_| !record.key.is_arp()) {
             let bin = ((judged.score * SCORE_BINS as f32) as usize).min(SCORE_BINS - 1);
             *self.scores.entry((hour, bin as u8)).or_default() += 1;
             self.offer(end - end % DAY_SECONDS, record.id, row, judged);
@@ -293,8 +294,8 @@ fn tally<K: Eq + Hash>(
 
 /// Protocol and responder port (for ICMP the type) in one number; a later fragment has no port.
 fn service_code(record: &FlowRecord) -> u32 {
-    let protocol = u32::from(record.key.protocol) << 17;
-    if record.key.later_fragment == 1 {
+    let protocol = u32::from(record.protocol()) << 17;
+    if record.key.is_later_fragment() {
         return protocol | 1 << 16;
     }
     let port = match record.key.protocol {

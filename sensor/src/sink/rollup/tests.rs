@@ -13,7 +13,7 @@ fn flow(n: u64) -> (FlowRecord, Row, Judged) {
         addresses: [address(0, n % 7), address(1, n)],
         ports: [40_000, [53, 443, 22][n as usize % 3]],
         protocol: [17, 6, 6][n as usize % 3],
-        later_fragment: 0,
+        form: 0,
         series: 0,
     };
     let first = BEGIN_NS + n * 97 * SECOND_NS;

@@ -93,7 +93,7 @@ fn host(address: &[u8; 16]) -> String {
 }
 
 fn protocol(number: u32) -> String {
-    let known = u8::try_from(number).ok().and_then(protocol_name);
+    let known = u16::try_from(number).ok().and_then(protocol_name);
     known.map_or_else(|| number.to_string(), str::to_owned)
 }
 

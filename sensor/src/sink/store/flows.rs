@@ -39,8 +39,8 @@ pub struct FlowEntry {
     pub dst_ip: String,
     /// Its port.
     pub dst_port: Option<u16>,
-    /// IP protocol number.
-    pub protocol: u8,
+    /// IP protocol number; [`crate::flow::ARP`] for ARP.
+    pub protocol: u16,
     /// Application protocol, where it was recognised.
     pub service: Option<String>,
     /// Zeek's word for how it went.
@@ -78,14 +78,14 @@ impl From<&FlowRecord> for FlowEntry {
             file: None,
             line: 0,
             uid: format!("{:016x}", record.id),
-            community_id: Some(record.community_id()),
+            community_id: Some(record.community_id()).filter(|id| !id.is_empty()),
             start_ns: record.start(),
             duration_ns: Some(record.last().saturating_sub(record.start())),
             src_ip: record.source().to_string(),
             src_port: Some(record.source_port()),
             dst_ip: record.destination().to_string(),
             dst_port: Some(record.destination_port()),
-            protocol: record.key.protocol,
+            protocol: record.protocol(),
             service: None,
             conn_state: Some(record.conn_state().name().to_owned()),
             orig_bytes: Some(orig.ip_bytes),
@@ -142,8 +142,8 @@ pub struct FlowFilter {
     pub dst: Option<HostMatch>,
     /// Port of the responder.
     pub port: Option<u16>,
-    /// IP protocol number.
-    pub protocol: Option<u8>,
+    /// As [`FlowEntry::protocol`].
+    pub protocol: Option<u16>,
     /// Name of the kind of incident.
     pub kind: Option<String>,
     /// Id of an incident, whole: flows of its kind and host in its time.

@@ -173,7 +173,7 @@ fn is_many(address: &Address) -> bool {
 
 /// Protocol and port; a protocol without ports has no services.
 fn service(record: &FlowRecord) -> Option<String> {
-    let protocol = record.key.protocol;
+    let protocol = record.protocol();
     let name = protocol_name(protocol)?;
     matches!(protocol, 6 | 17 | 33 | 132 | 136)
         .then(|| format!("{name}/{}", record.destination_port()))
