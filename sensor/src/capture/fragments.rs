@@ -123,7 +123,7 @@ impl Fragments {
     /// Notes a packet found inside of a tunnel. Its IP header states the length of all of it, also where the tunnel's packet is the first of
     /// several fragments: those that follow are the tunnel's own.
     pub fn pass(&mut self, packet: &Packet) {
-        self.counts.inside_tunnels += u64::from(packet.key.later_fragment);
+        self.counts.inside_tunnels += u64::from(packet.key.is_later_fragment());
     }
 
     /// What became of fragments since this was asked last.

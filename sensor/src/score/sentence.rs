@@ -1,7 +1,11 @@
 //! Incidents in words: one plain sentence with the numbers that speak for it.
 
 use super::{Incident, Kind, amount, bytes, count};
-use crate::{features::TABLE, flow::protocol_name, time};
+use crate::{
+    features::TABLE,
+    flow::{ARP, protocol_name},
+    time,
+};
 
 impl Incident {
     /// One plain sentence with numbers.
@@ -38,8 +42,9 @@ impl Incident {
                 self.peers.text()
             ),
             Kind::HostSweep => format!(
-                "{host} asked {} hosts whether they are there, {over}; {} of {flows} got no answer",
+                "{host} asked {} hosts{} whether they are there, {over}; {} of {flows} got no answer",
                 self.peers.text(),
+                if self.protocol == ARP { " by ARP" } else { "" },
                 self.failed_words()
             ),
             Kind::ServiceProbing => format!(

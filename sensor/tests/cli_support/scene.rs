@@ -12,7 +12,7 @@ use sensor::capture::{
 };
 
 /// A host of the network 10.0.0.0/16, or of the documentation network 198.51.100.0/24 from 1000 on.
-fn address(host: u16) -> [u8; 4] {
+pub(crate) fn address(host: u16) -> [u8; 4] {
     if host >= 1000 {
         [198, 51, 100, (host - 1000) as u8]
     } else {
@@ -47,6 +47,11 @@ impl Scene {
         frame.extend(to.1.to_be_bytes());
         frame.extend([0, 0, 0, 1, 0, 0, 0, 1, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
         frame.resize(14 + usize::from(total), 0x61);
+        self.frame(time, frame);
+    }
+
+    /// A frame, so many nanoseconds after the beginning.
+    pub(crate) fn frame(&mut self, time: u64, frame: Vec<u8>) {
         self.packets.push((BEGIN + time, frame));
     }
 

@@ -97,7 +97,7 @@ pub(super) fn iot_rows(path: &Path) -> Result<(Stream, Batch), QualityError> {
     let mut all = Batch::new();
     let inputs = [path.to_owned()];
     pipeline::flows(&inputs, &settings, &mut |_| {}, &mut |batch| {
-        for flow in batch.drain(..) {
+        for flow in batch.drain(..).filter(|(_, row)| features::is_judged(row)) {
             all.push(flow);
         }
         Ok(())

@@ -8,12 +8,15 @@ use super::super::Part;
 pub(super) struct Talk(&'static str, &'static str, u16);
 
 /// One attack in one capture.
+#[derive(Clone, Copy)]
 pub(super) struct Attack {
     pub(super) path: &'static str,
     pub(super) part: Part,
     talks: &'static [Talk],
-    /// Hosts an incident about it must name; nobody where there is no IP packet of it.
+    /// Hosts an incident about it must name.
     pub(super) hosts: &'static [&'static str],
+    /// Whether its flows are those of ARP; of any other attack none is.
+    pub(super) is_arp: bool,
 }
 
 const fn attack(
@@ -27,6 +30,14 @@ const fn attack(
         part,
         talks,
         hosts,
+        is_arp: false,
+    }
+}
+
+const fn by_arp(attack: Attack) -> Attack {
+    Attack {
+        is_arp: true,
+        ..attack
     }
 }
 
@@ -127,12 +138,13 @@ pub(super) const ATTACKS: &[Attack] = &[
         &[Talk("192.168.2.16", "", 0)],
         &["192.168.2.16"],
     ),
-    attack(
+    // The detector was written for what is in this one.
+    by_arp(attack(
         "scans-bruteforce/test8-malicious.pcap",
-        Confirmed,
-        &[Talk("", "", 0)],
-        &[],
-    ),
+        ChosenOn,
+        &[Talk("192.168.1.247", "", 0)],
+        &["192.168.1.247"],
+    )),
     attack(
         "c2-caldera/sandcat.pcap",
         ChosenOn,
@@ -169,11 +181,12 @@ impl Attack {
             record.source().to_string(),
             record.destination().to_string(),
         ];
-        self.talks.iter().any(|Talk(a, b, port)| {
+        let is_talk = |Talk(a, b, port): &Talk| {
             let is = |wanted: &str, at: usize| wanted.is_empty() || ends[at] == wanted;
             let hosts = is(a, 0) && is(b, 1) || is(a, 1) && is(b, 0);
             hosts && (*port == 0 || record.destination_port() == *port)
-        })
+        };
+        record.key.is_arp() == self.is_arp && self.talks.iter().any(is_talk)
     }
 
     pub(super) fn concerns(&self, incident: &Incident) -> bool {

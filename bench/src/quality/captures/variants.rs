@@ -20,8 +20,8 @@ const VARIANTS: [(&str, f32, f32); 4] = [
     ("all three", 0.3, 0.3),
 ];
 
-/// For each variant the mean ranking of the captures' flows by the model's score alone, by part. Captures without an IP
-/// packet of the attack are left out.
+/// For each variant the mean ranking of the captures' flows by the model's score alone, by part. Attacks by ARP, which no
+/// model judges, are left out.
 pub(super) fn measure(
     data: &Path,
     rows: &Rows,
@@ -49,7 +49,7 @@ pub(super) fn measure(
             beside.push(scorer.outcome.flows);
         }
         for part in [Part::ChosenOn, Part::Confirmed] {
-            let of_part = |attack: &&Attack| attack.part == part && !attack.hosts.is_empty();
+            let of_part = |attack: &&Attack| attack.part == part && !attack.is_arp;
             let mut rankings = Vec::new();
             for attack in ATTACKS.iter().filter(of_part) {
                 rankings.push(rank(data, attack, &models, &beside)?);
@@ -81,10 +81,10 @@ fn rank(
         pass(&data.join(attack.path), &mut |batch| {
             scorer.take(batch, Some((attack, 0.0)));
         })?;
-        let flows = scorer.outcome.flows.iter();
+        let is_ip = |flow: &&Finished| !flow.is_arp;
+        let flows = scorer.outcome.flows.iter().chain(ordinary).filter(is_ip);
         attacks = flows.clone().map(|flow| flow.is_attack).collect();
-        attacks.resize(attacks.len() + ordinary.len(), false);
-        scores.push(flows.chain(ordinary).map(|flow| flow.score).collect());
+        scores.push(flows.map(|flow| flow.score).collect());
     }
     Ok(Ranking::mean(&scores, &attacks))
 }

@@ -9,6 +9,7 @@ mod at;
 mod carpet;
 mod census;
 mod detect;
+mod neighbours;
 mod null;
 mod rule;
 mod source;
@@ -102,6 +103,15 @@ impl Behaviour {
     pub(super) fn judge(&mut self, scored: &Scored, model: &Model) -> Option<Finding> {
         let (record, row) = (&scored.record, &scored.row);
         let actor = Subject::host(record.source(), Role::Actor);
+        if record.key.is_arp() {
+            // Nobody knows what is usual; the detectors of IP flows look at other rows.
+            return neighbours::sweep(record, row).map(|evidence| Finding {
+                kind: evidence.kind,
+                subject: actor,
+                p_value: combined(scored.p_value, evidence.p_value),
+                measure: evidence.measure,
+            });
+        }
         let mut named: Option<(Evidence, Subject)> = None;
         let mut strongest = 1.0_f64;
         let mut weigh = |evidence: Evidence, subject: Subject| {

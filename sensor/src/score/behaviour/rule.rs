@@ -139,7 +139,7 @@ pub(super) fn amplified(record: &FlowRecord, row: &Row) -> Option<IpAddr> {
 /// Fragments, or what services that amplify send, without a word back.
 pub(super) fn is_answer(record: &FlowRecord) -> bool {
     record.resp().packets == 0
-        && (record.key.later_fragment == 1
+        && (record.key.is_later_fragment()
             || (record.key.protocol == 17 && AMPLIFIERS.contains(&record.source_port())))
 }
 
