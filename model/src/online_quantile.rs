@@ -6,11 +6,13 @@
 //! falls by a step, and for each alarm that was promised it rises by a step. The limit is the running difference of the two, so that
 //! without bounds the alarms of any sequence whatever differ from those promised by at most `range / step`.
 //!
-//! What follows everything follows an attacker too. Four guards:
+//! What follows everything follows an attacker too ("boiling frog": Rubinstein et al., ANTIDOTE, IMC 2009). Five guards:
 //!
 //! * **Never below calibration.** The limit is at most the promised share, where it also begins: nobody can have it call anomalous
 //!   what calibration does not. What calm traffic leaves of the promise is kept as a credit of a few alarms, so that on
 //!   traffic like the baseline chance alone hardly ever moves the limit.
+//! * **One host, one say.** It begins with the credit of what one source of rows may teach ([`OnlineQuantile::SAY`]): who keeps
+//!   accounts of his sources and asks before a row teaches bounds what each can move, and alone none moves anything.
 //! * **So far in so much traffic time.** In a window ([`OnlineQuantile::WINDOW_NS`]) the limit falls to a tenth of where it stood at
 //!   the window's begin, and no further, however many rows come: a flood pays in hours, not in flows.
 //! * **Never beyond all bounds.** What is rarer than [`OnlineQuantile::RAREST`] is always an anomaly.
@@ -36,6 +38,9 @@ const CREDIT: f64 = 8.0;
 fn decades(exponent: f64) -> f64 {
     exp2(exponent * LOG2_10)
 }
+
+/// Decades of credit at the beginning: what one source may use up.
+const BEGINNING: f64 = STEP * OnlineQuantile::SAY;
 
 /// A limit of p-values under online control.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,6 +69,10 @@ impl OnlineQuantile {
     /// rarer, because beyond it the tail itself is what would be wrong.
     pub const RAREST: f64 = 1e-9;
 
+    /// Alarms beyond its promised ones that a single source of rows may teach, where sources are known: two decades of the limit.
+    /// Fewer, and sources that drift together must be more to be followed (ten are hardly enough, with eight); more, and each has more power over the others.
+    pub const SAY: f64 = 8.0;
+
     /// Begins at this share of false alarms, above 0 and at most 1.
     ///
     /// # Panics
@@ -72,7 +81,7 @@ impl OnlineQuantile {
         assert!(promised > 0.0 && promised <= 1.0);
         Self {
             promised,
-            state: promised,
+            state: promised * decades(BEGINNING),
             most: promised * decades(CREDIT),
             least: Self::least(promised, promised),
             window: 0,
@@ -87,17 +96,17 @@ impl OnlineQuantile {
         (opened * decades(-FALL)).max(Self::RAREST.min(promised))
     }
 
-    /// Whether a row of this p-value, at this nanosecond of traffic time, is an anomaly. One that `teaches` moves the limit for
-    /// those after it. Time that runs backwards counts as the latest that was told.
+    /// Whether a row of this p-value, at this nanosecond of traffic time, is an anomaly. One that `teaches`, which may depend on
+    /// whether it is one, moves the limit for those after it. Time that runs backwards counts as the latest that was told.
     #[inline]
-    pub fn judge(&mut self, p_value: f64, now_ns: u64, teaches: bool) -> bool {
+    pub fn judge(&mut self, p_value: f64, now_ns: u64, teaches: impl FnOnce(bool) -> bool) -> bool {
         let window = now_ns / Self::WINDOW_NS;
         if window > self.window {
             self.window = window;
             self.least = Self::least(self.limit(), self.promised);
         }
         let alarm = p_value <= self.limit();
-        if teaches {
+        if teaches(alarm) {
             self.rows += 1;
             if alarm {
                 self.alarms += 1;
@@ -178,7 +187,7 @@ mod tests {
             for drift in shape(&mut rng, rows) {
                 now += (HOUR as f64 * 672.0 / rows as f64 * rng.unit()) as u64;
                 let p_value = uniform(&mut rng) * decades(-drift);
-                alarms += f64::from(u8::from(quantile.judge(p_value, now, true)));
+                alarms += f64::from(u8::from(quantile.judge(p_value, now, |_| true)));
                 loose += f64::from(u8::from(p_value <= promised));
             }
             let realised = alarms / (promised * rows as f64);
@@ -206,13 +215,13 @@ mod tests {
                 // An adversary with time: after each alarm a window opens.
                 let strange = rng.below(200) == 0;
                 let p_value = if strange { 1e-12 } else { uniform(&mut rng) };
-                if quantile.judge(p_value, now, true) {
+                if quantile.judge(p_value, now, |_| true) {
                     now += HOUR;
                 }
                 let (rows, alarms) = quantile.taught();
                 let way = (quantile.promised() / quantile.limit()).log10();
                 let beyond = alarms as f64 - 1e-2 * rows as f64;
-                let most = way / STEP + 1e-6;
+                let most = way / STEP + OnlineQuantile::SAY + 1e-6;
                 assert!(
                     beyond <= most,
                     "seed {seed}: {beyond} beyond, {most} allowed"
@@ -230,7 +239,7 @@ mod tests {
             let mut now = 7 * HOUR + HOUR / 3;
             // Ordinary traffic before.
             for _ in 0..5_000 {
-                quantile.judge(uniform(&mut rng), now, true);
+                quantile.judge(uniform(&mut rng), now, |_| true);
                 now += HOUR / 20_000;
             }
             let before = quantile.limit();
@@ -239,7 +248,7 @@ mod tests {
             let flood = 60_000 * hours;
             for row in 0..flood {
                 assert!(
-                    quantile.judge(1e-300, now, true),
+                    quantile.judge(1e-300, now, |_| true),
                     "what is rarest is always an anomaly"
                 );
                 now = begin + HOUR * hours / flood * row;
@@ -259,7 +268,7 @@ mod tests {
             let mut back = false;
             for _ in 0..quiet {
                 now += HOUR / 20_000;
-                quantile.judge(uniform(&mut rng), now, true);
+                quantile.judge(uniform(&mut rng), now, |_| true);
                 back |= quantile.limit() >= before * decades(-STEP);
             }
             assert!(back, "{hours} h: {} after {quiet} rows", quantile.limit());
@@ -274,7 +283,7 @@ mod tests {
             let mut quantile = OnlineQuantile::new(1e-2);
             let rows = 100_000_u64;
             let alarms = (0..rows)
-                .filter(|row| quantile.judge(uniform(&mut rng), row * HOUR / 1_000, true))
+                .filter(|row| quantile.judge(uniform(&mut rng), row * HOUR / 1_000, |_| true))
                 .count();
             sum += alarms as f64 / (1e-2 * rows as f64);
         }
@@ -289,7 +298,7 @@ mod tests {
             for row in 0..100_000 {
                 // Calm: nothing unusual for long, then something that calibration finds ordinary.
                 let p_value = (uniform(&mut rng) * 10.0).clamp(0.0101, 1.0);
-                assert!(!quantile.judge(p_value, row * HOUR / 100, true));
+                assert!(!quantile.judge(p_value, row * HOUR / 100, |_| true));
                 assert_eq!(quantile.limit(), 1e-2);
             }
         }
@@ -299,12 +308,16 @@ mod tests {
     fn what_does_not_teach_moves_nothing() {
         let mut quantile = OnlineQuantile::new(1e-3);
         for row in 0..10_000 {
-            assert!(quantile.judge(1e-6, row * HOUR, false));
+            assert!(quantile.judge(1e-6, row * HOUR, |_| false));
         }
         assert_eq!((quantile.limit(), quantile.taught()), (1e-3, (0, 0)));
-        // Without credit the first alarm counts.
-        quantile.judge(1e-6, 0, true);
-        assert!(quantile.limit() < 0.6e-3);
+        // As many alarms as one source may teach use its credit up, and the next one counts.
+        let mut alarms = 0.0;
+        while quantile.limit() > 0.9e-3 {
+            quantile.judge(1e-6, 0, |alarm| alarm);
+            alarms += 1.0;
+        }
+        assert_eq!(alarms, OnlineQuantile::SAY + 1.0);
     }
 
     #[test]
@@ -313,7 +326,7 @@ mod tests {
         // A year of silence opens one window, and going back opens none.
         for now in [8_760 * HOUR, 3 * HOUR, 8_760 * HOUR + 1] {
             for _ in 0..1_000 {
-                quantile.judge(0.0, now, true);
+                quantile.judge(0.0, now, |_| true);
             }
             assert!(
                 (quantile.limit() / 1e-3 - 1.0).abs() < 0.01,
@@ -327,7 +340,7 @@ mod tests {
     fn small_promises_keep_their_own_bound() {
         let mut quantile = OnlineQuantile::new(1e-12);
         for hour in 0..100 {
-            quantile.judge(exp(-100.0), hour * HOUR, true);
+            quantile.judge(exp(-100.0), hour * HOUR, |_| true);
             assert_eq!(quantile.limit(), 1e-12);
         }
     }

@@ -1,8 +1,8 @@
-//! Models of several boxes, compared and merged as a user would.
+//! Models of several boxes, compared and merged as a user would; and one whose traffic moved.
 
 mod cli_support;
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use cli_support::{run, stdout};
 use serde_json::Value;
@@ -57,4 +57,39 @@ fn models_of_several_boxes_are_compared_and_merged() {
             "{said}"
         );
     }
+}
+
+/// A table that does not say whom its rows came from teaches with every one of them.
+#[test]
+fn rows_of_a_table_that_moved_are_called_anomalous_less_than_by_calibration() {
+    let folder = tempfile::tempdir().expect("folder");
+    let here = folder.path();
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo/office.pcap.zst");
+    let demo = demo.to_str().expect("UTF-8");
+    stdout(here, &["train", demo]);
+    let table = stdout(here, &["features", demo, "-o", "-"]);
+    let (header, rows) = table.split_once('\n').expect("lines");
+    let duration = header
+        .split(',')
+        .position(|name| name == "duration")
+        .expect("column");
+    let mut moved = header.replace("src_ip,", "origin,") + "\n";
+    for row in rows.lines() {
+        let fields = row.split(',').enumerate();
+        let fields: Vec<&str> = fields
+            .map(|(at, field)| if at == duration { "90000.5" } else { field })
+            .collect();
+        moved += &(fields.join(",") + "\n");
+    }
+    fs::write(here.join("moved.csv"), moved).expect("written");
+    let anomalies = |hold_rate: &str| {
+        let set = format!("score.hold_rate={hold_rate}");
+        stdout(here, &["predict", "moved.csv", "-o", "-", "--set", &set])
+            .lines()
+            .filter(|line| line.contains(",anomaly,"))
+            .count()
+    };
+    let [held, loose] = ["true", "false"].map(anomalies);
+    assert!(loose > 100, "strange enough: {loose}");
+    assert!(held < loose / 2, "{held} of {loose}");
 }

@@ -99,6 +99,31 @@ fn pause(milliseconds: u64) {
     thread::sleep(Duration::from_millis(milliseconds));
 }
 
+/// Every host talks for hours and by another protocol instead of a second.
+#[test]
+fn a_network_that_moved_is_called_anomalous_less_than_by_calibration() {
+    let folder = place();
+    let moved = hour(1).replace("\t443\ttcp\tssl\t1.", "\t6667\ttcp\tirc\t7200.");
+    fs::write(folder.path().join("conn.log"), moved).expect("written");
+    let anomalies = |hold_rate: &str| {
+        let set = format!("score.hold_rate={hold_rate}");
+        let score = [
+            "zeek", "score", "conn.log", "--format", "json", "--set", &set,
+        ];
+        let lines: Vec<serde_json::Value> = stdout(folder.path(), &score)
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect();
+        let limits = lines.iter().filter_map(|line| line["limit"].as_f64());
+        let anomalous = lines.iter().filter(|line| line["prediction"] == "anomaly");
+        (anomalous.count(), limits.fold(1.0, f64::min))
+    };
+    let [(held, lowest), (loose, fixed)] = ["true", "false"].map(anomalies);
+    assert_eq!(fixed, 0.01);
+    assert!(loose > 100 && lowest < fixed, "{loose}, {lowest}");
+    assert!(held < loose, "{held} of {loose}");
+}
+
 #[test]
 fn the_scan_is_on_top_with_its_reason() {
     let folder = place();

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use model::Model;
+use model::{Model, OnlineQuantile};
 use serde_json::{Map, Value};
 
 use super::{
@@ -16,9 +16,10 @@ use super::{
 };
 use crate::{
     config::Format,
-    features::Row,
-    pipeline::{self, is_table},
-    score::{Judge, Severity, count, explain},
+    features::{Row, is_judged},
+    flow::key_address,
+    pipeline::{self, TalkColumns, is_table},
+    score::{Judge, RateControl, Severity, Teacher, count, explain, rules::Talk},
     sink::{
         csv::{VERDICT_COLUMNS, push_text, push_verdict_parts, reasons_text},
         flows::FlowSink,
@@ -48,7 +49,7 @@ pub(super) fn run(args: &Predict) -> Result<u8, Fault> {
     let (rows, anomalous) = if tables == 0 {
         captures(&setup, args, &model, format, &path)?
     } else if tables == args.inputs.len() {
-        from_tables(args, &model, format, &path)?
+        from_tables(&setup, args, &model, format, &path)?
     } else {
         return Err(Fault::new(
             code::USAGE,
@@ -103,6 +104,7 @@ const EXPLAINED: u64 = 20_000;
 
 /// Every column of the table, then the verdict.
 fn from_tables(
+    setup: &Setup,
     args: &Predict,
     model: &Model,
     format: Format,
@@ -124,10 +126,12 @@ fn from_tables(
     let (mut rows, mut anomalous) = (0, 0);
     let mut out: Option<Box<dyn Write>> = None;
     let mut header: Vec<String> = Vec::new();
+    let mut verdicts = Verdicts::new(model, setup.config.score.hold_rate);
     for input in &args.inputs {
         let mut table = pipeline::Table::open(input)?;
         table.require_features()?;
         let kept = table.without_verdicts();
+        let talks = TalkColumns::of(&table.columns);
         let columns: Vec<String> = kept.iter().map(|at| table.columns[*at].clone()).collect();
         if out.is_none() {
             let mut opened = output(path)?;
@@ -149,7 +153,7 @@ fn from_tables(
             ));
         }
         let Some(out) = &mut out else { continue };
-        let mut batch: Vec<(Vec<String>, Row)> = Vec::with_capacity(BATCH);
+        let mut batch: Vec<Line> = Vec::with_capacity(BATCH);
         loop {
             let more = match table.next_record()? {
                 Some(record) => {
@@ -157,16 +161,20 @@ fn from_tables(
                         .iter()
                         .map(|at| record.get(*at).unwrap_or("").to_owned())
                         .collect();
-                    let row = table.row()?;
-                    batch.push((fields, row));
+                    let talk = talks.talk(record);
+                    batch.push(Line {
+                        fields,
+                        talk,
+                        row: table.row()?,
+                    });
                     true
                 }
                 None => false,
             };
             if batch.len() == BATCH || !more {
                 rows += batch.len() as u64;
-                anomalous +=
-                    write(model, &header, &mut batch, anomalous, format, out).map_err(failed)?;
+                anomalous += write(&mut verdicts, &header, &mut batch, anomalous, format, out)
+                    .map_err(failed)?;
             }
             if !more {
                 break;
@@ -179,21 +187,72 @@ fn from_tables(
     Ok((rows, anomalous))
 }
 
+/// A line of a table.
+struct Line {
+    fields: Vec<String>,
+    /// Between whom and when, if the table says.
+    talk: Option<Talk>,
+    row: Row,
+}
+
+/// What is said of lines, in their order.
+struct Verdicts<'a> {
+    model: &'a Model,
+    judge: Judge,
+    /// Nothing where what is called an anomaly goes by calibration alone.
+    control: Option<RateControl>,
+    /// Traffic time of the latest line.
+    now: u64,
+}
+
+impl<'a> Verdicts<'a> {
+    fn new(model: &'a Model, hold_rate: bool) -> Self {
+        Self {
+            model,
+            judge: Judge::default(),
+            control: hold_rate.then(RateControl::default),
+            now: 0,
+        }
+    }
+
+    /// Whether a line with this score is an anomaly. Where the table has neither hosts nor times, all lines teach, and as many make a window of traffic time as
+    /// the limit takes to rise by what it may fall in one.
+    fn is_anomaly(&mut self, score: f32, p_value: f64, talk: Option<&Talk>) -> bool {
+        let odd = score >= self.model.threshold();
+        let Some(control) = &mut self.control else {
+            return odd;
+        };
+        self.now = match talk {
+            Some(talk) => talk.end,
+            None => {
+                let window = OnlineQuantile::WINDOW_NS as f64;
+                let step = window * self.model.info().settings.contamination / 4.0;
+                self.now.saturating_add(step as u64)
+            }
+        };
+        let teacher = talk.map_or(Teacher::Unknown, |talk| {
+            Teacher::Host(key_address(talk.hosts[0]))
+        });
+        let ruling = control.judge(self.model, p_value, self.now, teacher);
+        odd && ruling.is_rare
+    }
+}
+
 fn write(
-    model: &Model,
+    verdicts: &mut Verdicts<'_>,
     header: &[String],
-    batch: &mut Vec<(Vec<String>, Row)>,
+    batch: &mut Vec<Line>,
     before: u64,
     format: Format,
     out: &mut dyn Write,
 ) -> std::io::Result<u64> {
-    let rows: Vec<&Row> = batch.iter().map(|(_, row)| row).collect();
-    let mut judge = Judge::default();
-    let scores = judge.score_rows(model, &rows);
+    let model = verdicts.model;
+    let rows: Vec<&Row> = batch.iter().map(|line| &line.row).collect();
+    let scores = verdicts.judge.score_rows(model, &rows).to_vec();
     let (mut anomalous, mut line) = (0, String::new());
-    for ((fields, row), score) in batch.drain(..).zip(scores) {
+    for (Line { fields, talk, row }, score) in batch.drain(..).zip(&scores) {
         let p_value = model.p_value(*score);
-        let odd = *score >= model.threshold();
+        let odd = is_judged(&row) && verdicts.is_anomaly(*score, p_value, talk.as_ref());
         anomalous += u64::from(odd);
         let reasons = if odd && before + anomalous <= EXPLAINED {
             explain(model, &row)

@@ -41,7 +41,7 @@ impl Default for Settings {
             inside_tunnels: false,
             follow_fragments: false,
             epoch_flows: 1 << 20,
-            hold_rate: false,
+            hold_rate: true,
             alerts: None,
             mutes: Arc::default(),
         }

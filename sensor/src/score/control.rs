@@ -1,17 +1,88 @@
 //! What is called an anomaly: as rare as calibration asks for, and as rare as it takes to keep the share that was promised while the
-//! traffic drifts ([`OnlineQuantile`]). A function of the scored flows in their order.
+//! traffic drifts ([`OnlineQuantile`]), in which each host has a bounded say. A function of the rows in their order.
+
+mod debts;
+mod under_way;
 
 use model::{Model, OnlineQuantile};
 use sensor_ebpf::flow::TimeNs;
 
+use self::{debts::Debts, under_way::UnderWay};
 use super::{Scored, Severity, Subject};
-use crate::{bounded::fixed_hash, flow::FlowRecord};
 
-/// Judges flow by flow. A new model begins at its own calibration.
+/// An address as keys of flows hold it.
+type Host = [u8; 16];
+
+/// Whose row it is, and so what it may teach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Teacher {
+    /// It came from this host, which has a bounded say. (Keys of flows hold addresses so.)
+    Host([u8; 16]),
+    /// Nobody knows: it counts in full.
+    Unknown,
+    /// Somebody who must not teach.
+    Nobody,
+}
+
+/// What control says of a row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ruling {
+    /// p-value up to which the row was to be called an anomaly.
+    pub limit: f64,
+    /// Whether its own is within it.
+    pub is_rare: bool,
+}
+
+#[derive(Debug)]
+struct Held {
+    /// Serial of the model whose p-values it goes by.
+    serial: u64,
+    quantile: OnlineQuantile,
+    debts: Debts,
+}
+
+/// Online control of what is called an anomaly, row by row: the one that flows, connections of Zeek and tables go by. A new model begins at its own
+/// calibration.
+#[derive(Debug, Default)]
+pub struct RateControl {
+    held: Option<Held>,
+}
+
+impl RateControl {
+    /// Rules on a row of this p-value, due at this time, and lets it teach what it may.
+    pub fn judge(&mut self, model: &Model, p_value: f64, now: TimeNs, teacher: Teacher) -> Ruling {
+        let serial = model.serial();
+        let held = match &mut self.held {
+            Some(held) if held.serial == serial => held,
+            held => held.insert(Held {
+                serial,
+                quantile: OnlineQuantile::new(model.info().settings.contamination),
+                debts: Debts::default(),
+            }),
+        };
+        let Held {
+            quantile, debts, ..
+        } = held;
+        let limit = quantile.limit();
+        let promised = quantile.promised();
+        let is_rare = quantile.judge(p_value, now, |alarm| match teacher {
+            Teacher::Host(host) => debts.admit(&host, alarm, promised),
+            Teacher::Unknown => true,
+            Teacher::Nobody => false,
+        });
+        Ruling { limit, is_rare }
+    }
+
+    /// The limit; nothing before the first row.
+    pub fn quantile(&self) -> Option<&OnlineQuantile> {
+        self.held.as_ref().map(|held| &held.quantile)
+    }
+}
+
+/// Judges flow by flow.
 #[derive(Debug, Default)]
 pub(super) struct Control {
-    /// With the serial of the model whose p-values it goes by.
-    quantile: Option<(u64, OnlineQuantile)>,
+    rate: RateControl,
     under_way: UnderWay,
 }
 
@@ -22,18 +93,16 @@ impl Control {
         if scored.record.key.is_arp() {
             return;
         }
-        let serial = model.serial();
-        if self.quantile.is_none_or(|(of, _)| of != serial) {
-            let promised = model.info().settings.contamination;
-            self.quantile = Some((serial, OnlineQuantile::new(promised)));
-        }
-        let teaches = !self.under_way.concerns(&scored.record);
-        if let Some((_, quantile)) = &mut self.quantile {
-            scored.limit = quantile.limit();
-            let is_rare = quantile.judge(scored.p_value, scored.record.due, teaches);
-            scored.anomalous = scored.unusual && is_rare;
-            scored.severity = Severity::of(scored.p_value, scored.anomalous);
-        }
+        let record = &scored.record;
+        let teacher = if self.under_way.concerns(record) {
+            Teacher::Nobody
+        } else {
+            Teacher::Host(record.key.addresses[record.originator])
+        };
+        let ruling = self.rate.judge(model, scored.p_value, record.due, teacher);
+        scored.limit = ruling.limit;
+        scored.anomalous = scored.unusual && ruling.is_rare;
+        scored.severity = Severity::of(scored.p_value, scored.anomalous);
     }
 
     /// A flow of an incident about this host was due now.
@@ -43,113 +112,6 @@ impl Control {
 
     /// The limit; nothing before the first flow.
     pub(super) fn quantile(&self) -> Option<&OnlineQuantile> {
-        self.quantile.as_ref().map(|(_, quantile)| quantile)
-    }
-}
-
-/// Traffic time after its last flow in which an incident is under way.
-const LASTS_NS: TimeNs = 10 * 60 * 1_000_000_000;
-/// Hosts remembered, in sets of a few: where more attack at once, those that did longest ago are pardoned. What they then teach has
-/// a bound of its own ([`model::OnlineQuantile`]).
-const SETS: usize = 256;
-const WAYS: usize = 4;
-
-type Host = [u8; 16];
-
-/// Hosts, and until when. Bounded, and made once; a function of what was marked, in its order.
-#[derive(Debug)]
-struct UnderWay {
-    sets: Box<[[(Host, TimeNs); WAYS]]>,
-    /// The latest of them: before anything was marked, and long after, no look-up is needed.
-    until: TimeNs,
-}
-
-impl Default for UnderWay {
-    fn default() -> Self {
-        Self {
-            sets: vec![[([0; 16], 0); WAYS]; SETS].into_boxed_slice(),
-            until: 0,
-        }
-    }
-}
-
-fn set(host: &Host) -> usize {
-    let bits = u128::from_be_bytes(*host);
-    (fixed_hash(&[(bits >> 64) as u64, bits as u64]) as usize) % SETS
-}
-
-impl UnderWay {
-    /// An incident about this host had a flow now.
-    fn mark(&mut self, subject: Subject, now: TimeNs) {
-        let host = subject.key_address();
-        let until = now.saturating_add(LASTS_NS);
-        self.until = self.until.max(until);
-        let ways = &mut self.sets[set(&host)];
-        match ways.iter_mut().find(|(known, _)| *known == host) {
-            // Flows become due out of order.
-            Some((_, known)) => *known = until.max(*known),
-            None => {
-                if let Some(oldest) = ways.iter_mut().min_by_key(|(_, until)| *until) {
-                    *oldest = (host, until);
-                }
-            }
-        }
-    }
-
-    /// Whether a host of this flow has an incident under way when it is due.
-    fn concerns(&self, record: &FlowRecord) -> bool {
-        let now = record.due;
-        now < self.until
-            && record.key.addresses.iter().any(|host| {
-                let ways = &self.sets[set(host)];
-                ways.iter()
-                    .any(|(known, until)| known == host && now < *until)
-            })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
-
-    use super::*;
-    use crate::score::Role;
-
-    const MINUTE: TimeNs = 60_000_000_000;
-
-    fn subject(number: u32) -> Subject {
-        Subject::host(IpAddr::V4(Ipv4Addr::from(number)), Role::Actor)
-    }
-
-    fn is(under_way: &UnderWay, number: u32, now: TimeNs) -> bool {
-        let host = subject(number).key_address();
-        let ways = &under_way.sets[set(&host)];
-        now < under_way.until
-            && ways
-                .iter()
-                .any(|(known, until)| *known == host && now < *until)
-    }
-
-    #[test]
-    fn an_incident_is_under_way_until_ten_minutes_after_its_last_flow() {
-        let mut under_way = UnderWay::default();
-        assert!(!is(&under_way, 7, 0));
-        under_way.mark(subject(7), MINUTE);
-        under_way.mark(subject(7), 5 * MINUTE);
-        // Flows become due out of order: an earlier one takes nothing back.
-        under_way.mark(subject(7), 2 * MINUTE);
-        assert!(is(&under_way, 7, 14 * MINUTE) && !is(&under_way, 7, 15 * MINUTE));
-        assert!(!is(&under_way, 8, 14 * MINUTE));
-    }
-
-    #[test]
-    fn the_latest_stay_however_many_attack() {
-        let mut under_way = UnderWay::default();
-        for number in 0..1_000_000 {
-            under_way.mark(subject(number), MINUTE + TimeNs::from(number));
-        }
-        let kept = (0..1_000_000).filter(|number| is(&under_way, *number, 2 * MINUTE));
-        assert_eq!(kept.count(), SETS * WAYS);
-        assert!(is(&under_way, 999_999, 2 * MINUTE));
+        self.rate.quantile()
     }
 }

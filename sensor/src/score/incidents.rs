@@ -35,7 +35,7 @@ impl Default for Settings {
         Self {
             incidents: 4096,
             explained: 200,
-            hold_rate: false,
+            hold_rate: true,
         }
     }
 }

@@ -26,6 +26,7 @@ use std::fmt;
 pub use self::{
     behaviour::{Measure, is_attack},
     budget::{Alert, Budget, Rate, Settings as BudgetSettings, Stats as BudgetStats},
+    control::{RateControl, Ruling, Teacher},
     incident::Incident,
     incidents::{Incidents, Settings as IncidentSettings},
     judge::{Judge, explain},

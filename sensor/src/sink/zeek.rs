@@ -127,6 +127,7 @@ pub fn json(file: &str, conn: &Conn, verdict: &Verdict, reasons: &[Reason]) -> V
         "resp_ip_bytes": conn.resp.ip_bytes,
         "score": super::json::number(verdict.score),
         "p_value": verdict.p_value,
+        "limit": verdict.limit,
         "severity": verdict.severity.name(),
         "prediction": prediction(verdict),
         "reasons": reasons_json(reasons),

@@ -7,8 +7,8 @@ use model::{Contribution, Model, Scratch};
 use super::{Conn, Featured, TABLE, push_model_row};
 use crate::{
     features::{Feature, Transform},
-    flow::ConnState,
-    score::{Severity, amount},
+    flow::{ConnState, key_address},
+    score::{RateControl, Ruling, Severity, Teacher, amount},
 };
 
 /// Reasons given.
@@ -23,7 +23,10 @@ pub struct Verdict {
     pub score: f32,
     /// Share of the baseline expected to score at least as high.
     pub p_value: f64,
-    /// Whether the score reaches the model's threshold.
+    /// p-value up to which this connection was to be called an anomaly: the contamination setting, or less while the
+    /// traffic is not like the baseline ([`model::OnlineQuantile`]).
+    pub limit: f64,
+    /// Whether the score reaches the model's threshold, and the p-value is within the limit.
     pub anomalous: bool,
     /// From the p-value.
     pub severity: Severity,
@@ -60,10 +63,20 @@ pub struct Judge {
     scratch: Scratch,
     values: Vec<f32>,
     scores: Vec<f32>,
+    /// Nothing where what is called an anomaly goes by calibration alone.
+    control: Option<RateControl>,
 }
 
 impl Judge {
-    /// A verdict for each.
+    /// Calls anomalies what calibration does, or keeps the share that it promised while the traffic drifts.
+    pub fn new(hold_rate: bool) -> Self {
+        Self {
+            control: hold_rate.then(RateControl::default),
+            ..Self::default()
+        }
+    }
+
+    /// A verdict for each, in the order of time: those of one log after those of the log before.
     ///
     /// # Panics
     /// If the model was trained on another schema: [`Model::accepts`] is asked when a model is loaded.
@@ -75,17 +88,28 @@ impl Judge {
         self.scores.clear();
         self.scores.resize(rows.len(), 0.0);
         model.score_with(&mut self.scratch, &self.values, &mut self.scores);
-        let verdict = |score: &f32| {
+        let mut verdict = |(score, featured): (&f32, &Featured)| {
             let p_value = model.p_value(*score);
-            let anomalous = *score >= model.threshold();
+            let ruling = match &mut self.control {
+                Some(control) => {
+                    let from = Teacher::Host(key_address(featured.conn.source));
+                    control.judge(model, p_value, featured.conn.end(), from)
+                }
+                None => Ruling {
+                    limit: model.info().settings.contamination,
+                    is_rare: true,
+                },
+            };
+            let anomalous = *score >= model.threshold() && ruling.is_rare;
             Verdict {
                 score: *score,
                 p_value,
+                limit: ruling.limit,
                 anomalous,
                 severity: Severity::of(p_value, anomalous),
             }
         };
-        self.scores.iter().map(verdict).collect()
+        self.scores.iter().zip(rows).map(&mut verdict).collect()
     }
 }
 

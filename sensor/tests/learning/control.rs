@@ -130,6 +130,29 @@ fn a_scan_does_not_teach_what_an_anomaly_is() {
     assert!(ordinary < 0.05, "{ordinary}");
 }
 
+/// One host of forty becomes a hundred times as large for a day. That is news for as long as nobody learned it, and no business of the others.
+#[test]
+fn what_one_host_does_alone_moves_no_limit() {
+    let day = |hold_rate| {
+        let mut sensor = sensor(7, hold_rate);
+        for hour in 0..2 {
+            sensor.hour(hour, Habit::Office, &[]);
+        }
+        let alone =
+            (2..26).map(|hour| sensor.hour(hour, Habit::Office, &[(Habit::Moved, 67, 300)]));
+        let found: f64 = alone.sum::<f64>() / 24.0;
+        (found, sensor)
+    };
+    let ((held, sensor), (loose, _)) = (day(true), day(false));
+    let quantile = quantile(&sensor);
+    assert!(loose > 0.1, "strange enough: {loose}");
+    assert!(held > 0.98 * loose, "{held} of {loose}");
+    assert!(
+        quantile.limit() > 0.99 * quantile.promised(),
+        "{quantile:?}"
+    );
+}
+
 /// Everything becomes a hundred times as large, and stays so; nothing is trained anew.
 #[test]
 fn a_network_that_moved_is_not_an_anomaly_for_long() {

@@ -1,4 +1,4 @@
-//! Benign rows with their times.
+//! Benign rows with their times, and whom they came from.
 
 use std::{collections::HashMap, io::BufRead as _, path::Path};
 
@@ -6,7 +6,9 @@ use flate2::read::MultiGzDecoder;
 use model::{Column, Rows, Schema, Transform};
 use sensor::{
     features,
+    flow::key_address,
     pipeline::{self, Batch},
+    zeek::{self, ConnLog},
 };
 
 use super::super::{Part, QualityError};
@@ -17,12 +19,40 @@ const KDD_ROW_NS: u64 = 35 * 86_400 * 1_000_000_000 / 494_021;
 
 /// Benign rows in the order of time.
 pub(super) struct Stream {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) part: Part,
     pub(super) schema: Schema,
     pub(super) rows: Rows,
     /// When each was due.
     pub(super) times: Vec<u64>,
+    /// Whom each came from, as keys of flows hold addresses; empty where nobody knows.
+    pub(super) sources: Vec<[u8; 16]>,
+}
+
+impl Stream {
+    /// The same rows, as if they had come from so many hosts, a few of which talk more than the others (Zipf): for sets that do not say whom they came from.
+    pub(super) fn of_hosts(&self, count: u32) -> Self {
+        let weights: Vec<f64> = (1..=count)
+            .scan(0.0, |sum, rank| {
+                *sum += 1.0 / f64::from(rank);
+                Some(*sum)
+            })
+            .collect();
+        let total = weights.last().copied().unwrap_or_default();
+        let source = |draw: u64| {
+            let at = total * (draw >> 11) as f64 / (1_u64 << 53) as f64;
+            (weights.partition_point(|sum| *sum < at) as u128).to_be_bytes()
+        };
+        let rows = 0..self.rows.len() as u64;
+        Self {
+            name: format!("{} of {count} hosts", self.name),
+            schema: self.schema.clone(),
+            rows: self.rows.clone(),
+            times: self.times.clone(),
+            sources: rows.map(|row| source(super::mix(row))).collect(),
+            part: self.part,
+        }
+    }
 }
 
 /// Normal rows in file order.
@@ -74,11 +104,12 @@ pub(super) fn kdd_normals(path: &Path) -> Result<Stream, QualityError> {
         times.push(now);
     }
     Ok(Stream {
-        name: "kdd99 normals",
+        name: "kdd99 normals".to_owned(),
         part: Part::ChosenOn,
         schema,
         rows,
         times,
+        sources: Vec::new(),
     })
 }
 
@@ -105,17 +136,49 @@ pub(super) fn iot_rows(path: &Path) -> Result<(Stream, Batch), QualityError> {
     .map_err(|error| QualityError::Sensor(error.to_string()))?;
     let mut rows = Rows::with_columns(features::MODEL_COUNT);
     let mut times = Vec::with_capacity(all.len());
+    let mut sources = Vec::with_capacity(all.len());
     for (record, row) in &all {
         rows.push(&features::model_row(row));
         times.push(record.due);
+        sources.push(record.key.addresses[record.originator]);
     }
     let stream = Stream {
-        name: "iot-sentinel",
+        name: "iot-sentinel".to_owned(),
         // The credit of calm stretches was enlarged after a look at it.
         part: Part::ChosenOn,
         schema: features::schema(),
         rows,
         times,
+        sources,
     };
     Ok((stream, all))
+}
+
+/// Connections of the benign day of Zeek in the order in which the product judges them.
+pub(super) fn zeek_day(path: &Path) -> Result<Stream, QualityError> {
+    let failed = |error: zeek::LogError| QualityError::Sensor(error.to_string());
+    if !path.exists() {
+        return Err(QualityError::Absent(path.to_owned()));
+    }
+    let mut log = ConnLog::open(path).map_err(failed)?;
+    let (mut past, mut all) = (zeek::Stream::new(), Vec::new());
+    while let Some(conn) = log.next_conn().map_err(failed)? {
+        past.push(conn, &mut all);
+    }
+    past.flush(&mut all);
+    let mut rows = Rows::with_columns(zeek::schema().len());
+    for featured in &all {
+        zeek::push_model_row(&featured.row, &mut rows.values);
+    }
+    Ok(Stream {
+        name: "zeek, a benign day".to_owned(),
+        part: Part::Confirmed,
+        schema: zeek::schema(),
+        rows,
+        times: all.iter().map(|featured| featured.conn.end()).collect(),
+        sources: all
+            .iter()
+            .map(|featured| key_address(featured.conn.source))
+            .collect(),
+    })
 }

@@ -27,7 +27,7 @@ pub(super) fn run(args: &ZeekScore) -> Result<u8, Fault> {
     if args.format == Format::Csv {
         writeln!(out, "{}", sink::zeek::COLUMNS.join(",")).map_err(failed)?;
     }
-    let (mut judge, mut stream) = (Judge::default(), Stream::new());
+    let (mut judge, mut stream) = (Judge::new(setup.config.score.hold_rate), Stream::new());
     let (mut records, mut anomalous) = (0_u64, 0_u64);
     let mut top: Vec<(Featured, Verdict)> = Vec::new();
     for path in &logs {

@@ -88,7 +88,7 @@ pub(super) fn run(args: &ZeekWatch) -> Result<u8, Fault> {
         model,
         store: Store::open(&path, limits)?,
         stream: Stream::new(),
-        judge: Judge::default(),
+        judge: Judge::new(setup.config.score.hold_rate),
         waiting: BTreeMap::new(),
         done: BTreeMap::new(),
     };
@@ -110,12 +110,16 @@ pub(super) fn run(args: &ZeekWatch) -> Result<u8, Fault> {
 }
 
 impl Watch<'_> {
-    /// Reads the last files again, without scoring them.
+    /// Reads the last files again, so that what is called an anomaly goes on about where it was too. Nothing is stored of them again.
     fn warm(&mut self) -> Result<(), Fault> {
         for path in self.store.recent_paths(WARM_FILES)? {
             let path = Path::new(&path);
             if path.is_file() {
-                read(path, &mut self.stream, &mut |_| Ok(()))?;
+                let (judge, model) = (&mut self.judge, &self.model);
+                read(path, &mut self.stream, &mut |batch| {
+                    judge.judge(model, batch);
+                    Ok(())
+                })?;
             }
         }
         Ok(())
