@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 
 mod af_xdp;
+mod arp;
 mod copies;
 mod exact;
 mod fix;

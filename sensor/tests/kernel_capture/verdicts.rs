@@ -49,6 +49,12 @@ pub(crate) fn agree(live: &[Epoch], replayed: &[Epoch]) {
     assert_eq!(attacks(&incidents_live), attacks(&incidents_replay));
 }
 
+/// What live flows and their recording add up to, judged by one model: kind, flows and ports of each incident.
+pub(crate) fn incidents(live: &[Epoch], replayed: &[Epoch]) -> [Vec<(Kind, u64, usize)>; 2] {
+    let model = learned(replayed);
+    [live, replayed].map(|epochs| verdicts(epochs, &model).1)
+}
+
 /// A model of the conversations in these epochs, attacks left aside: all it has to do is to judge two captures alike.
 fn learned(epochs: &[Epoch]) -> model::Model {
     let mut stages = Stages::new(&pipeline::Settings::default());
