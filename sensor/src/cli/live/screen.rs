@@ -7,7 +7,7 @@ use std::{
 
 use model::Model;
 
-use super::{describe_model, keep, log::Log};
+use super::{asked::Asked, describe_model, log::Log};
 use crate::{
     cli::{
         fault::{Fault, code},
@@ -26,6 +26,7 @@ use crate::{
 
 /// What a person and the log see.
 pub(super) struct Screen<'a> {
+    asked: &'a Asked,
     setup: &'a Setup,
     metrics: &'a Metrics,
     log: Log,
@@ -35,7 +36,6 @@ pub(super) struct Screen<'a> {
     failing: bool,
     reader_gone: bool,
     path: PathBuf,
-    to_stdout: bool,
     style: Style,
     tenths: usize,
     /// Where it is noted for those who look at what was stored.
@@ -43,11 +43,8 @@ pub(super) struct Screen<'a> {
 }
 
 impl<'a> Screen<'a> {
-    pub(super) fn new(
-        setup: &'a Setup,
-        to_stdout: bool,
-        metrics: &'a Metrics,
-    ) -> Result<Self, Fault> {
+    pub(super) fn new(asked: &'a Asked, metrics: &'a Metrics) -> Result<Self, Fault> {
+        let (setup, to_stdout) = (&asked.setup, asked.to_stdout);
         let path = if to_stdout {
             PathBuf::from("-")
         } else {
@@ -60,6 +57,7 @@ impl<'a> Screen<'a> {
         };
         let log = log.map_err(|error| Fault::file(&path, &error, code::FAILED))?;
         Ok(Self {
+            asked,
             setup,
             metrics,
             log,
@@ -67,7 +65,6 @@ impl<'a> Screen<'a> {
             failing: false,
             reader_gone: false,
             path,
-            to_stdout,
             style: Style::stdout(),
             tenths: 0,
             facts: None,
@@ -95,7 +92,9 @@ impl<'a> Screen<'a> {
     fn check(&mut self, result: &std::io::Result<()>) {
         match result {
             Ok(()) => self.failing = false,
-            Err(error) if self.to_stdout && error.kind() == std::io::ErrorKind::BrokenPipe => {
+            Err(error)
+                if self.asked.to_stdout && error.kind() == std::io::ErrorKind::BrokenPipe =>
+            {
                 self.reader_gone = true;
             }
             Err(error) if !self.failing => {
@@ -174,13 +173,12 @@ impl Listener for Screen<'_> {
     }
 
     fn decided(&mut self, decision: &Decision) {
-        let store = self.setup.store();
         match decision {
             Decision::Promoted(model) => {
                 self.in_use(model);
                 self.setup
                     .note("learned anew from this traffic; in use now");
-                keep(self.setup, &store, model, self.to_stdout);
+                self.asked.keep(model);
             }
             Decision::Refused(why) => self.setup.note(&format!(
                 "learned anew, and kept the model in use: {}",
@@ -191,7 +189,7 @@ impl Listener for Screen<'_> {
                 self.setup.note(&format!(
                     "warning: the new model {failing}; the one before is in use again"
                 ));
-                keep(self.setup, &store, model, self.to_stdout);
+                self.asked.keep(model);
             }
         }
     }
@@ -229,7 +227,7 @@ impl Listener for Screen<'_> {
 
     fn incident(&mut self, news: &News<'_>) {
         let incident = news.incident;
-        let is_taken = self.to_stdout || super::writers::take_stdout(&self.setup.config);
+        let is_taken = self.asked.to_stdout || super::writers::take_stdout(&self.setup.config);
         if is_taken || !news.stage.is_telling() {
             return;
         }
@@ -268,7 +266,7 @@ impl Listener for Screen<'_> {
 
     fn epoch(&mut self) {
         // At a terminal the log is for later; a pipe wants it now.
-        if self.unflushed > 0 && (!self.to_stdout || !std::io::stdout().is_terminal()) {
+        if self.unflushed > 0 && (!self.asked.to_stdout || !std::io::stdout().is_terminal()) {
             self.unflushed = 0;
             let flushed = self.log.flush();
             self.check(&flushed);
