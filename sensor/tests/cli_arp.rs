@@ -129,6 +129,41 @@ fn a_sweep_is_raised_and_what_hosts_do_every_day_is_not() {
     assert_eq!(techniques[0]["id"], "T1018", "{techniques:?}");
 }
 
+/// One that takes its time is seen over ten minutes; a router that looks for hosts that were switched off is none.
+#[test]
+fn a_slow_sweep_is_raised_and_a_router_that_misses_hosts_is_not() {
+    let folder = tempfile::tempdir().expect("folder");
+    let here = folder.path();
+    captures(here);
+    stdout(here, &["train", "busy.pcap", "-o", "busy.model"]);
+    let mut scene = Scene::busy();
+    for asked in 0..110 {
+        arp(
+            &mut scene,
+            20_000 + u64::from(asked) * 6_000,
+            1,
+            51,
+            100 + asked,
+        );
+        if asked % 3 == 0 {
+            arp(
+                &mut scene,
+                21_000 + u64::from(asked) * 6_000,
+                1,
+                254,
+                100 + asked,
+            );
+        }
+    }
+    scene.write(here, "slow.pcap");
+    let found = incidents(here, "slow.pcap").into_iter();
+    let hosts: Vec<Value> = found
+        .filter(|one| one["kind"] == "host sweep")
+        .map(|one| one["host"].clone())
+        .collect();
+    assert_eq!(hosts, ["10.0.0.51"]);
+}
+
 /// ARP changes no bit of what is said of IP flows.
 #[test]
 fn flows_of_ip_are_judged_as_if_there_were_no_arp() {

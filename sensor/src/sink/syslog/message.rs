@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::{
+    flow::ARP,
     score::Severity,
     sink::{
         alert::{Alert, Stage},
@@ -110,8 +111,12 @@ fn structured_data(text: &mut String, told: &Alert) {
         put("srcPort", &flow.src_port.to_string());
         put("dst", &flow.dst_ip.to_string());
         put("dstPort", &flow.dst_port.to_string());
-        put("protocol", &flow.protocol.to_string());
-        put("communityId", &flow.community_id);
+        if flow.protocol == ARP {
+            put("protocol", "arp");
+        } else {
+            put("protocol", &flow.protocol.to_string());
+            put("communityId", &flow.community_id);
+        }
     }
     text.push(']');
 }
