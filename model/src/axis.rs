@@ -17,14 +17,25 @@ pub(crate) struct Axis<'a> {
     pub(crate) profile: &'a Profile,
     /// Points of a piecewise linear map from the declared axis; both ascend strictly. None: the declared axis.
     points: Vec<(f32, f32)>,
+    /// Whether all values lie in one place, so that there is nothing to cut.
+    pub(crate) is_flat: bool,
 }
 
 impl<'a> Axis<'a> {
+    /// The axis of a column that no tree is to cut.
+    pub(crate) fn flat(profile: &'a Profile) -> Self {
+        Self {
+            is_flat: true,
+            ..Self::declared(profile)
+        }
+    }
+
     /// The axis that the schema declares.
     pub(crate) fn declared(profile: &'a Profile) -> Self {
         Self {
             profile,
             points: Vec::new(),
+            is_flat: false,
         }
     }
 
@@ -58,11 +69,18 @@ impl<'a> Axis<'a> {
         {
             points.clear();
         }
-        Self { profile, points }
+        Self {
+            profile,
+            points,
+            is_flat: false,
+        }
     }
 
     /// Where a raw value (not NaN) lies.
     pub(crate) fn place(&self, value: f32) -> f32 {
+        if self.is_flat {
+            return 0.0;
+        }
         let at = self.profile.position(value);
         let (Some(first), Some(last)) = (self.points.first(), self.points.last()) else {
             return at;

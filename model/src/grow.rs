@@ -10,7 +10,7 @@ use crate::forest::{LEAVES, LEVELS, LevelTree, NEVER, Node, Trees};
 use crate::quantise::{Coder, Cuts, thin};
 use crate::rng::{Purpose, Rng};
 use crate::sample::{Coded, Cutter, Free, Sample, places, with_ghosts};
-use crate::{Rows, Settings, Shape, parallel};
+use crate::{Rows, Schema, Settings, Shape, parallel};
 
 /// A forest grown, and the cuts its thresholds refer to.
 pub(crate) struct Grown {
@@ -24,6 +24,7 @@ pub(crate) fn grow(
     rows: &Rows,
     chosen: &[u32],
     profiles: &[Profile],
+    schema: &Schema,
     settings: &Settings,
 ) -> Grown {
     let threads = parallel::threads(settings.threads);
@@ -37,10 +38,15 @@ pub(crate) fn grow(
     };
 
     let rank_share = f64::from(settings.rank_share);
-    let kinds: [Vec<Axis<'_>>; 2] = [
-        profiles.iter().map(Axis::declared).collect(),
-        profiles.iter().map(Axis::ranked).collect(),
-    ];
+    let kinds: [Vec<Axis<'_>>; 2] = [Axis::declared, Axis::ranked].map(|kind| {
+        let columns = profiles.iter().zip(&schema.columns);
+        columns
+            .map(|(profile, column)| {
+                let axis = if column.aside { Axis::flat } else { kind };
+                axis(profile)
+            })
+            .collect()
+    });
     // Evenly among the trees: any part of the forest has its share of both kinds.
     let is_ranked = |tree: usize| {
         let upto = |count: usize| (count as f64 * rank_share + 1e-6) as usize;

@@ -90,6 +90,9 @@ pub(crate) fn with_ghosts(
     }
     let real = table.len();
     for (column, axis) in axes.iter().enumerate() {
+        if axis.is_flat {
+            continue;
+        }
         // Drawn for every column alike, so that one column's kind does not change another's numbers.
         let (wanted, above) = (rng.unit() < f64::from(share), rng.unit() < 0.5);
         let base = rng.below(real as u64) as usize;

@@ -30,15 +30,29 @@ pub struct Column {
     pub unit: String,
     /// Axis along which the forest cuts.
     pub transform: Transform,
+    /// Whether only the baseline knows it ([`Model::upper_tail`](crate::Model::upper_tail)) and no tree cuts it: for what
+    /// a test of its own judges, and what would be one more ordinary value of most rows to a forest.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub aside: bool,
 }
 
 impl Column {
-    /// A column from its three parts.
+    /// A column from its three parts, for the forest.
     pub fn new(name: impl Into<String>, unit: impl Into<String>, transform: Transform) -> Self {
         Self {
             name: name.into(),
             unit: unit.into(),
             transform,
+            aside: false,
+        }
+    }
+
+    /// The same, for the baseline alone.
+    #[must_use]
+    pub fn aside(self) -> Self {
+        Self {
+            aside: true,
+            ..self
         }
     }
 }
@@ -78,11 +92,12 @@ impl Schema {
                 hash.update((text.len() as u64).to_le_bytes());
                 hash.update(text.as_bytes());
             }
-            hash.update([match column.transform {
+            let transform = match column.transform {
                 Transform::Linear => 0,
                 Transform::SignedLog => 1,
                 Transform::Categorical => 2,
-            }]);
+            };
+            hash.update([transform | u8::from(column.aside) << 7]);
         }
         hex(&hash.finalize())
     }
@@ -114,7 +129,8 @@ impl Schema {
 
 impl std::fmt::Display for Column {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} [{}] {:?}", self.name, self.unit, self.transform)
+        write!(f, "{} [{}] {:?}", self.name, self.unit, self.transform)?;
+        f.write_str(if self.aside { " aside" } else { "" })
     }
 }
 

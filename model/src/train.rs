@@ -130,7 +130,7 @@ impl Model {
             trees,
             cuts,
             rows_per_tree,
-        } = grow(rows, &chosen, &profiles, settings);
+        } = grow(rows, &chosen, &profiles, schema, settings);
         let columns_used = columns_used(&trees);
         let forest =
             Forest::new(trees, schema.len(), rows_per_tree).expect("grown trees are whole");

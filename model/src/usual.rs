@@ -120,6 +120,32 @@ mod tests {
     }
 
     #[test]
+    fn a_column_aside_is_known_and_changes_no_score() {
+        let mut rows = [Rows::with_columns(2), Rows::with_columns(3)];
+        for at in 0..4096_u32 {
+            let row = [at as f32, (at * 31 % 97) as f32, (at % 512) as f32];
+            rows[0].push(&row[..2]);
+            rows[1].push(&row);
+        }
+        let columns = ["a", "b", "c"].map(|name| Column::new(name, "1", Transform::SignedLog));
+        let [a, b, c] = columns;
+        let without = Schema::new(vec![a.clone(), b.clone()]);
+        let with = Schema::new(vec![a.clone(), b.clone(), c.clone().aside()]);
+        assert_ne!(with.digest(), Schema::new(vec![a, b, c]).digest());
+        let settings = Settings::default();
+        let [without, with] = [(&rows[0], &without), (&rows[1], &with)]
+            .map(|(rows, schema)| Model::train(rows, schema, &settings).unwrap());
+        let (mut ours, mut theirs) = ([0.0; 2], [0.0; 2]);
+        without.scorer().score(&[7.0, 3.0, 9e9, 0.0], &mut ours);
+        with.scorer()
+            .score(&[7.0, 3.0, 9e9, 9e9, 0.0, f32::NAN], &mut theirs);
+        assert_eq!(ours, theirs);
+        assert!(with.upper_tail(2, 500.0) < 0.05);
+        let read = Model::from_bytes(&with.to_bytes()).unwrap();
+        assert_eq!(read.schema(), with.schema());
+    }
+
+    #[test]
     fn categories_never_seen_are_as_rare_as_one_row_more() {
         let model = model();
         assert!(model.category_tail(1, 445.0) < 1.0 / 2_000.0);

@@ -11,7 +11,8 @@ pub fn markdown() -> String {
          <!-- Generated from sensor/src/features/table.rs; a test compares. Rewrite with:\n     \
          UPDATE=1 cargo test -p sensor --lib features_doc -->\n\n\
          Each flow record becomes a row of {COUNT} numbers, in this order, raw units. {MODEL_COUNT} of them (column\n\
-         *model*) are what the model sees. A value that cannot be known is missing (an empty CSV field), never 0.\n\n\
+         *model*) are what the model sees; of one *aside* it knows what is usual, for a behaviour detector, and no tree\n\
+         cuts it. A value that cannot be known is missing (an empty CSV field), never 0.\n\n\
          *Axis* is where the model cuts: `linear` the value itself, `log` sign(x) ln(1 + |x|), `category` the rarity\n\
          of the value among the training rows. *Originator* and *responder* are Zeek's words; bytes are IP bytes.\n\
          Windows slide over traffic time, not over the clock.\n"
@@ -28,7 +29,11 @@ pub fn markdown() -> String {
                 Transform::SignedLog => "log",
                 Transform::Categorical => "category",
             };
-            let model = if feature.model { "yes" } else { "" };
+            let model = match (feature.model, feature.aside) {
+                (false, _) => "",
+                (true, false) => "yes",
+                (true, true) => "aside",
+            };
             let _ = writeln!(
                 page,
                 "| `{}` | {} | {axis} | {model} | {} | {} |",

@@ -98,6 +98,8 @@ pub struct Feature {
     /// Whether the model sees it. The others are for people and for other models: a raw port number or the hour
     /// of a capture that lasts ten minutes would only teach a forest where the training traffic happened to be.
     pub model: bool,
+    /// Whether the model only knows what is usual for it, and its trees do not cut it: what a behaviour detector tests.
+    pub aside: bool,
     /// Where the definition comes from.
     pub source: &'static str,
     /// What it is, and when it is missing.
@@ -155,9 +157,11 @@ pub fn schema() -> Schema {
             name,
             unit,
             transform,
+            aside,
             ..
         } = TABLE[*at];
-        Column::new(name, unit, transform)
+        let column = Column::new(name, unit, transform);
+        if aside { column.aside() } else { column }
     };
     Schema::new(MODEL_COLUMNS.iter().map(column).collect())
 }

@@ -32,6 +32,7 @@ macro_rules! features {
             family: $family,
             transform: $transform,
             model: features!(@$model),
+            aside: features!(@@$model),
             source: $source,
             about: $about,
         }),*),*];
@@ -52,8 +53,10 @@ macro_rules! features {
             debug_assert_eq!(at, COUNT);
         }
     };
-    (@yes) => { true };
     (@no) => { false };
+    (@$seen:ident) => { true };
+    (@@aside) => { true };
+    (@@$other:ident) => { false };
 }
 
 features! {
@@ -547,6 +550,9 @@ features! {
     "pair_last_gap", "s", SignedLog, no, "RITA ts intervals",
         "Time between the last two starts. Missing below two flows."
         => |x| x.conversation(|pair| pair.last_gap);
+    "pair_beats", "visit", SignedLog, aside, "RITA histogram score (consistency)",
+        "Visits in a row at an even pace, one missed now and then forgiven, where this flow brings them to 4, 8, 16 and so on; otherwise 0. Starts within a second are one visit."
+        => |x| x.conversation(|pair| pair.beats);
     }
 
     Log: {

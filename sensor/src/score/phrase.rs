@@ -458,6 +458,7 @@ const FORMS: &[(&str, Form)] = &[
         "pair_gap_variation",
         Quantity("returns with variation {} (0 is a clock)"),
     ),
+    ("pair_beats", Quantity("kept an even pace for {}")),
 ];
 
 #[cfg(test)]

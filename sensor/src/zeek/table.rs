@@ -176,6 +176,7 @@ macro_rules! features {
             family: $family,
             transform: $transform,
             model: features!(@$model),
+            aside: false,
             source: $source,
             about: $about,
         }),*),*];

@@ -22,9 +22,9 @@ pub use self::{at::Measure, rule::is_attack};
 use self::{carpet::Carpets, census::Census, source::Sources, visits::Visits};
 use super::{Kind, Role, Scored, Subject};
 
-/// Tests made of one row besides the forest's: what Bonferroni's correction multiplies by. A detector that takes the
-/// better of several windows corrects for that itself. That of networks
-/// ([`carpet`]) is not among them: what it answers is far above what its null model says.
+/// Tests made of one row besides the forest's: what Bonferroni's correction multiplies by. A rhythm at a rare port and a
+/// rhythm that lasts are two. A detector that takes the better of several windows corrects for that itself. That of
+/// networks ([`carpet`]) is not among them: what it answers is far above what its null model says.
 const DETECTORS: f64 = 12.0;
 
 /// A detector's p-value up to which it names a flow.
