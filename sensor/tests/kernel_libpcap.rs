@@ -85,6 +85,54 @@ fn packets_on_loopback_are_counted_and_time_moves_on() {
     });
 }
 
+#[test]
+#[ignore = "kernel: needs root"]
+fn fragments_on_loopback_are_followed_by_option() {
+    const DATAGRAMS: u64 = 40;
+    for follow_fragments in [false, true] {
+        in_namespace(|| {
+            let short = ["link", "set", "lo", "mtu", "1500"];
+            let status = Command::new("ip").args(short).status();
+            assert!(status.expect("ip (iproute2)").success());
+            let settings = Settings {
+                follow_fragments,
+                ..Settings::on(["lo"])
+            };
+            let mut capture = Libpcap::open(&settings).expect("capture");
+            let stop = capture.stop_handle();
+            let receiver = UdpSocket::bind("127.0.0.1:0").expect("receiver");
+            let sender = UdpSocket::bind("127.0.0.1:0").expect("sender");
+            let to = receiver.local_addr().expect("address");
+            let sending = thread::spawn(move || {
+                for _ in 0..DATAGRAMS {
+                    // Three fragments.
+                    sender.send_to(&[7; 4_000], to).expect("send");
+                }
+                Stopper(stop).after(Duration::from_millis(1_200));
+            });
+            let (mut with_ports, mut later, mut followed) = (0, 0, 0);
+            let mut epoch = Epoch::default();
+            while capture.next_epoch(&mut epoch).expect("capture") == Progress::Epoch {
+                assert_eq!(epoch.ledger.unaccounted(), 0);
+                followed += epoch.fragments.followed;
+                for (key, counters) in epoch.flows.iter().filter(|(key, _)| key.protocol == 17) {
+                    match key.later_fragment {
+                        0 => with_ports += counters.packets(),
+                        _ => later += counters.packets(),
+                    }
+                }
+            }
+            sending.join().expect("sender");
+            drop(receiver);
+            let expected = match follow_fragments {
+                true => (3 * DATAGRAMS, 0, 2 * DATAGRAMS),
+                false => (DATAGRAMS, 2 * DATAGRAMS, 0),
+            };
+            assert_eq!((with_ports, later, followed), expected);
+        });
+    }
+}
+
 /// Stops a capture later.
 struct Stopper(sensor::capture::Stop);
 
