@@ -116,9 +116,9 @@ fn fragments_on_loopback_are_followed_by_option() {
                 assert_eq!(epoch.ledger.unaccounted(), 0);
                 followed += epoch.fragments.followed;
                 for (key, counters) in epoch.flows.iter().filter(|(key, _)| key.protocol == 17) {
-                    match key.later_fragment {
-                        0 => with_ports += counters.packets(),
-                        _ => later += counters.packets(),
+                    match key.is_later_fragment() {
+                        false => with_ports += counters.packets(),
+                        true => later += counters.packets(),
                     }
                 }
             }

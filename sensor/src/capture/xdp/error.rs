@@ -217,7 +217,27 @@ fn lacking() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::missing_from;
+    use super::{super::Settings, XdpError, missing_from};
+
+    #[test]
+    fn a_memory_too_small_for_any_tables_is_refused_with_what_would_do() {
+        let within = |bytes| Settings::on(["lo"]).within(bytes);
+        let error = within(1 << 10).expect_err("too little");
+        assert!(matches!(error, XdpError::Memory { .. }));
+        assert_eq!(error.exit_code(), 78);
+        let said = error.to_string();
+        let needed = said
+            .rsplit_once("at least ")
+            .and_then(|(_, rest)| rest.split_once("Mi "))
+            .and_then(|(number, _)| number.parse::<u64>().ok())
+            .expect("a number");
+        // An eighth of it is for the tables.
+        let least = within((needed << 20) / 8).expect("enough");
+        let ample = within(1 << 40).expect("enough");
+        assert!(least.flows_per_table < ample.flows_per_table, "{said}");
+        let usual = Settings::on(["lo"]).flows_per_table;
+        assert_eq!(ample.flows_per_table, usual, "no more than without a bound");
+    }
 
     #[test]
     fn missing_capabilities_are_named() {
