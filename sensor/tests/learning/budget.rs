@@ -49,6 +49,8 @@ impl Sensor {
             model: model(),
             incidents: Incidents::new(IncidentSettings {
                 explained: 0,
+                // There is nothing but candidates here, and a rate to hold would be one of them.
+                hold_rate: false,
                 ..IncidentSettings::default()
             }),
             budget: Budget::new(&per_day(alerts)),
