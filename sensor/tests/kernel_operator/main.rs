@@ -71,6 +71,24 @@ impl Drop for Folder {
 struct Sensor(Child);
 
 impl Sensor {
+    /// Watches veth-b of namespace b, with `more` arguments behind; its output is in `out` beside its configuration.
+    fn start(pair: &Pair, model: &Path, config: &Path, more: &[&str]) -> Self {
+        let child = Command::new("ip")
+            .args(["netns", "exec", &pair.b.name, BINARY, "live"])
+            .args(["--iface", "veth-b", "--capture", "xdp", "--model"])
+            .arg(model)
+            .arg("--config")
+            .arg(config)
+            .arg("--output")
+            .arg(config.with_file_name("out"))
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        Self(child.expect("start the sensor"))
+    }
+
     /// Waits until it listens there; if it ends instead, with what it said.
     fn await_port(&mut self, pair: &Pair, port: u16) {
         let begin = Instant::now();
@@ -268,31 +286,7 @@ fn an_attack_is_one_incident_wherever_the_operator_looks() {
         ),
     );
     let out = folder.0.join("out");
-    let mut sensor = Sensor(
-        Command::new("ip")
-            .args([
-                "netns",
-                "exec",
-                &pair.b.name,
-                BINARY,
-                "live",
-                "--iface",
-                "veth-b",
-                "--capture",
-                "xdp",
-                "--model",
-            ])
-            .arg(&model)
-            .arg("--config")
-            .arg(&config)
-            .arg("--output")
-            .arg(&out)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("start the sensor"),
-    );
+    let mut sensor = Sensor::start(&pair, &model, &config, &[]);
     sensor.await_port(&pair, metrics);
     sensor.await_port(&pair, dashboard);
     let monitoring = prometheus(&pair, &folder, metrics, pager);

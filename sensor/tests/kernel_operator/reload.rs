@@ -4,7 +4,6 @@ use std::{
     collections::BTreeSet,
     fs,
     net::UdpSocket,
-    process::{Command, Stdio},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
@@ -13,7 +12,7 @@ use std::{
 use aya::programs::{SchedClassifier, TcAttachType, loaded_links};
 
 use crate::{
-    BINARY, Folder, PATIENCE, Sensor, model,
+    Folder, PATIENCE, Sensor, model,
     netns::{Pair, Serial, pause},
     receivers::{free_port, get},
 };
@@ -77,22 +76,7 @@ fn another_configuration_is_taken_and_no_packet_is_lost() {
         folder.write("sensor.toml", &text)
     };
     let config = configure("20/day", "a.json", 1000);
-    let mut sensor = Sensor(
-        Command::new("ip")
-            .args(["netns", "exec", &pair.b.name, BINARY, "live"])
-            .args(["--iface", "veth-b", "--capture", "xdp"])
-            .args(["--idle-timeout", "1s", "--model"])
-            .arg(&model)
-            .arg("--config")
-            .arg(&config)
-            .arg("--output")
-            .arg(folder.0.join("out"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("start the sensor"),
-    );
+    let mut sensor = Sensor::start(&pair, &model, &config, &["--idle-timeout", "1s"]);
     sensor.await_port(&pair, metrics);
     assert!(until(&pair, metrics, "anomaly_detect_learning_ratio", 1.0) == 1.0);
     // Its loop turns: who looks after signals is there.

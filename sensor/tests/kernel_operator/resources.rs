@@ -4,13 +4,12 @@
 use std::{
     fs,
     net::UdpSocket,
-    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use crate::{
-    BINARY, Folder, PATIENCE, Sensor, model,
+    Folder, PATIENCE, Sensor, model,
     netns::{Pair, Serial, pause},
     receivers::{free_port, get},
 };
@@ -38,21 +37,7 @@ fn a_spike_of_the_machine_is_one_incident_in_the_eve_file() {
             eve.display()
         ),
     );
-    let mut sensor = Sensor(
-        Command::new("ip")
-            .args(["netns", "exec", &pair.b.name, BINARY, "live"])
-            .args(["--iface", "veth-b", "--capture", "xdp", "--model"])
-            .arg(&model)
-            .arg("--config")
-            .arg(&config)
-            .arg("--output")
-            .arg(folder.0.join("out"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("start the sensor"),
-    );
+    let mut sensor = Sensor::start(&pair, &model, &config, &[]);
     sensor.await_port(&pair, metrics);
     let knows = || {
         let text = get(&pair.b, metrics, "/metrics").unwrap_or_default();
