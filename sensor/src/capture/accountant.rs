@@ -104,7 +104,7 @@ impl Accountant {
         self
     }
 
-    /// Whether later fragments count in the flow of their first ([`super::fragments`]) and not by address pair.
+    /// Whether later fragments count in the flow of their first (see `fragments.rs`) and not by address pair.
     #[must_use]
     pub fn following_fragments(mut self, follow: bool) -> Self {
         self.fragments = follow.then(Box::default);

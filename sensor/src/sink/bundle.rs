@@ -64,7 +64,7 @@ pub struct Bundle {
     pub config: String,
     /// Id of the flow that was scored.
     pub flow: u64,
-    /// What its packets are found by: [`FlowRecord::name`].
+    /// What its packets are found by: [`crate::flow::FlowRecord::name`].
     pub flow_name: String,
     /// Side of its key that is the originator: where it goes on from an earlier record, earlier packets have decided that.
     pub originator: usize,

@@ -49,11 +49,15 @@ fn logs_are_rotated_and_read_by_others() {
         ("conn_log.folder", &place.to_string_lossy()),
         ("conn_log.every", "1ns"),
     ]);
-    let (flows, _) = told();
+    let (mut flows, _) = told();
     let mut parcels = Vec::new();
     for message in messages(&flows) {
         Lines.encode(&message, &mut parcels);
     }
+    // As Zeek's has none of them.
+    let all = flows.len();
+    flows.retain(|flow| !flow.record.key.is_arp());
+    assert!(flows.len() < all, "the demo has ARP");
     let mut batches = parcels.chunks(parcels.len().div_ceil(4));
     let mut log = Log::new(place.clone(), &config.conn_log);
     let mut next = || batches.next().expect("four of them");
