@@ -37,11 +37,11 @@ const SOURCES: usize = 3;
 struct Bucket {
     flows: u32,
     in_vain: u32,
-    /// Flows of each host, saturating.
-    hosts: [u16; HOSTS],
+    /// Flows of each host. As wide as the sum of them: a count that stops early makes a flood of one host look spread.
+    hosts: [u32; HOSTS],
     distinct_hosts: u16,
     /// Flows of the host that got most.
-    most: u16,
+    most: u32,
     targets: [u64; TARGET_BITS / 64],
     targets_set: u32,
     sources: [u64; SOURCES],
@@ -152,7 +152,7 @@ impl Network {
             flows: sum(|bucket| bucket.flows as f32),
             in_vain: sum(|bucket| bucket.in_vain as f32),
             hosts: filling.distinct_hosts.max(before.distinct_hosts),
-            most: sum(|bucket| f32::from(bucket.most)),
+            most: sum(|bucket| bucket.most as f32),
             targets: sum(Bucket::targets),
             has_few_sources: sources < SOURCES,
         }
