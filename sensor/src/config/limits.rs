@@ -10,8 +10,9 @@ const FLOW_BYTES: u64 = 1200;
 const EPOCH_FLOW_BYTES: u64 = 640;
 /// Flows of one epoch at most where no memory is named.
 const EPOCH_FLOWS: u32 = 1 << 20;
-/// And where one is, in flows that may live.
-const EPOCHS: u64 = 2;
+/// And where one is, in quarters of the flows that may live. So 1 GiB holds what a flood of a million new flows a second brings in an
+/// epoch, beside the kernel's tables.
+const EPOCH_QUARTERS: u64 = 9;
 /// Bytes of a host in both roles.
 const HOST_BYTES: u64 = 2048;
 /// Bytes of a conversation.
@@ -54,7 +55,7 @@ impl Limits {
         let memory = layers.integer("limits.memory", 0, 1 << 50)? as u64;
         let copies = layers.integer("evidence.memory_bytes", 0, 1 << 40)? as u64;
         // Without a memory to keep to, an epoch has its own bound.
-        let flow_bytes = FLOW_BYTES + EPOCHS * EPOCH_FLOW_BYTES;
+        let flow_bytes = FLOW_BYTES + EPOCH_QUARTERS * EPOCH_FLOW_BYTES / 4;
         let capacities = [
             ("flow.capacity", 1 << 28, flow_bytes),
             ("context.hosts", 1 << 26, HOST_BYTES),
@@ -96,7 +97,7 @@ impl Limits {
         let flows = number(0);
         let epoch_flows = match memory {
             0 => EPOCH_FLOWS,
-            _ => (u64::from(flows) * EPOCHS).min(1 << 30) as u32,
+            _ => (u64::from(flows) * EPOCH_QUARTERS / 4).min(1 << 30) as u32,
         };
         Ok(Self {
             memory_bytes: (memory > 0).then_some(memory),
