@@ -2,6 +2,7 @@
 //! traffic drifts ([`OnlineQuantile`]), in which each host has a bounded say. A function of the rows in their order.
 
 mod debts;
+mod hosts;
 mod under_way;
 
 use model::{Model, OnlineQuantile};

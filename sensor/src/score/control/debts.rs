@@ -11,33 +11,17 @@
 
 use model::OnlineQuantile;
 
-use super::Host;
-use crate::bounded::fixed_hash;
+use super::{Host, hosts::Hosts};
 
 /// Debtors remembered, in sets of a few: where more owe at once, those who owe least are forgiven. Who has addresses without number gets
 /// a say for each of them, and is then bounded in time by [`OnlineQuantile::WINDOW_NS`].
 const SETS: usize = 1024;
-const WAYS: usize = 4;
 
 /// Hosts and the alarms they owe; only those who owe have a place. Bounded, and made once; a function of the rows in their order.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Debts {
-    sets: Box<[[(Host, f64); WAYS]]>,
+    owed: Hosts<f64, SETS>,
     debtors: usize,
-}
-
-impl Default for Debts {
-    fn default() -> Self {
-        Self {
-            sets: vec![[([0; 16], 0.0); WAYS]; SETS].into_boxed_slice(),
-            debtors: 0,
-        }
-    }
-}
-
-fn set(host: &Host) -> usize {
-    let bits = u128::from_be_bytes(*host);
-    (fixed_hash(&[(bits >> 64) as u64, bits as u64]) as usize) % SETS
 }
 
 impl Debts {
@@ -48,7 +32,7 @@ impl Debts {
         if !alarm && self.debtors == 0 {
             return true;
         }
-        let ways = &mut self.sets[set(host)];
+        let ways = self.owed.around_mut(host);
         let account = ways
             .iter_mut()
             .find(|(known, owed)| known == host && *owed > 0.0);
@@ -74,7 +58,7 @@ impl Debts {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::hosts::WAYS, *};
 
     const PROMISED: f64 = 0.01;
 
@@ -130,9 +114,7 @@ mod tests {
             taught(&mut debts, 1_000 + number, 1);
         }
         assert_eq!(taught(&mut debts, 1, 1), 0);
-        let held: usize = (debts.sets.iter().flatten())
-            .filter(|(_, owed)| *owed > 0.0)
-            .count();
+        let held = debts.owed.iter().filter(|(_, owed)| *owed > 0.0).count();
         assert_eq!((held, debts.debtors), (SETS * WAYS, SETS * WAYS));
     }
 }

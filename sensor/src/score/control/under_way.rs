@@ -2,36 +2,21 @@
 
 use sensor_ebpf::flow::TimeNs;
 
-use super::Host;
-use crate::{bounded::fixed_hash, flow::FlowRecord, score::Subject};
+use super::hosts::Hosts;
+use crate::{flow::FlowRecord, score::Subject};
 
 /// Traffic time after its last flow in which an incident is under way.
 const LASTS_NS: TimeNs = 10 * 60 * 1_000_000_000;
 /// Hosts remembered, in sets of a few: where more attack at once, those that did longest ago are pardoned. What they then teach has
 /// bounds of its own ([`super::debts::Debts`]).
 const SETS: usize = 256;
-const WAYS: usize = 4;
 
 /// Hosts, and until when. Bounded, and made once; a function of what was marked, in its order.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct UnderWay {
-    sets: Box<[[(Host, TimeNs); WAYS]]>,
+    hosts: Hosts<TimeNs, SETS>,
     /// The latest of them: before anything was marked, and long after, no look-up is needed.
     until: TimeNs,
-}
-
-impl Default for UnderWay {
-    fn default() -> Self {
-        Self {
-            sets: vec![[([0; 16], 0); WAYS]; SETS].into_boxed_slice(),
-            until: 0,
-        }
-    }
-}
-
-fn set(host: &Host) -> usize {
-    let bits = u128::from_be_bytes(*host);
-    (fixed_hash(&[(bits >> 64) as u64, bits as u64]) as usize) % SETS
 }
 
 impl UnderWay {
@@ -40,7 +25,7 @@ impl UnderWay {
         let host = subject.key_address();
         let until = now.saturating_add(LASTS_NS);
         self.until = self.until.max(until);
-        let ways = &mut self.sets[set(&host)];
+        let ways = self.hosts.around_mut(&host);
         match ways.iter_mut().find(|(known, _)| *known == host) {
             // Flows become due out of order.
             Some((_, known)) => *known = until.max(*known),
@@ -57,9 +42,7 @@ impl UnderWay {
         let now = record.due;
         now < self.until
             && record.key.addresses.iter().any(|host| {
-                let ways = &self.sets[set(host)];
-                ways.iter()
-                    .any(|(known, until)| known == host && now < *until)
+                (self.hosts.around(host).iter()).any(|(known, until)| known == host && now < *until)
             })
     }
 }
@@ -68,7 +51,7 @@ impl UnderWay {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
-    use super::*;
+    use super::{super::hosts::WAYS, *};
     use crate::score::Role;
 
     const MINUTE: TimeNs = 60_000_000_000;
@@ -79,10 +62,8 @@ mod tests {
 
     fn is(under_way: &UnderWay, number: u32, now: TimeNs) -> bool {
         let host = subject(number).key_address();
-        let ways = &under_way.sets[set(&host)];
         now < under_way.until
-            && ways
-                .iter()
+            && (under_way.hosts.around(&host).iter())
                 .any(|(known, until)| *known == host && now < *until)
     }
 
