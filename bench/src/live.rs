@@ -8,7 +8,6 @@
 use std::{
     collections::BTreeMap,
     error::Error,
-    path::Path,
     process::ExitCode,
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -24,7 +23,7 @@ use crate::{
     },
 };
 
-use sensor_side::Role;
+use sensor_side::{Behind, Capturing, Role};
 
 mod bare;
 pub(crate) mod device;
@@ -72,6 +71,8 @@ enum Receiver {
     CounterPass,
     /// The sensor, counting in the kernel
     Xdp,
+    /// The same, with features, scores and incidents behind it
+    XdpScored,
     /// A program that drops every packet
     EmptyDrop,
     /// The sensor on a tap, counting in the kernel
@@ -80,25 +81,29 @@ enum Receiver {
     BareAfXdp,
     /// The sensor's AF_XDP capture
     AfXdp,
+    /// The sensor on a tap by AF_XDP, with features, scores and incidents behind it
+    AfXdpScored,
 }
 
-const ALL: [Receiver; 7] = [
+const ALL: [Receiver; 9] = [
     Receiver::EmptyPass,
     Receiver::CounterPass,
     Receiver::Xdp,
+    Receiver::XdpScored,
     Receiver::EmptyDrop,
     Receiver::TapDrop,
     Receiver::BareAfXdp,
     Receiver::AfXdp,
+    Receiver::AfXdpScored,
 ];
 
 impl Receiver {
     /// What it is compared with.
     fn beside(self) -> Option<Self> {
         match self {
-            Self::Xdp | Self::CounterPass => Some(Self::EmptyPass),
+            Self::Xdp | Self::XdpScored | Self::CounterPass => Some(Self::EmptyPass),
             Self::TapDrop => Some(Self::EmptyDrop),
-            Self::AfXdp => Some(Self::BareAfXdp),
+            Self::AfXdp | Self::AfXdpScored => Some(Self::BareAfXdp),
             Self::EmptyPass | Self::EmptyDrop | Self::BareAfXdp => None,
         }
     }
@@ -117,6 +122,8 @@ struct Received {
     seen: Option<u64>,
     /// Packets that it did what it is for with.
     handled: Option<u64>,
+    /// Flow records it scored; `None` where there is no model.
+    scored: Option<u64>,
     /// Packets it lost, by counter.
     lost: BTreeMap<&'static str, u64>,
 }
@@ -132,6 +139,8 @@ struct Line {
     /// Packets that XDP ran on.
     arrived: u64,
     handled: u64,
+    /// Flow records scored.
+    scored: Option<u64>,
     lost: BTreeMap<&'static str, u64>,
     /// Packets in no counter.
     unaccounted: i64,
@@ -166,7 +175,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 }
 
 fn lines(args: &Args) -> Result<Vec<Line>, Box<dyn Error>> {
-    let object = clang::compile("traffic")?;
+    let object = clang::TRAFFIC.compile()?;
     let _serial = Serial::take();
     let receivers: Vec<Receiver> = ALL
         .into_iter()
@@ -208,6 +217,7 @@ impl Line {
         self.before_hook += other.before_hook;
         self.arrived += other.arrived;
         self.handled += other.handled;
+        self.scored = self.scored.zip(other.scored).map(|(a, b)| a + b);
         self.unaccounted += other.unaccounted;
         for (counter, packets) in other.lost {
             *self.lost.entry(counter).or_default() += packets;
@@ -216,7 +226,7 @@ impl Line {
 }
 
 /// One receiver's turn, on interfaces of its own.
-fn turn(args: &Args, object: &Path, receiver: Receiver) -> Result<Line, Box<dyn Error>> {
+fn turn(args: &Args, object: &[u8], receiver: Receiver) -> Result<Line, Box<dyn Error>> {
     let pair = Pair::new();
     for namespace in [&pair.a, &pair.b] {
         // Nobody but the sender is to send.
@@ -270,6 +280,7 @@ fn turn(args: &Args, object: &Path, receiver: Receiver) -> Result<Line, Box<dyn 
         before_hook,
         arrived,
         handled,
+        scored: received.scored,
         unaccounted: own.abs() + rest.abs() + ring.abs(),
         lost: received.lost,
         rate: 0.0,
@@ -303,18 +314,23 @@ impl Running for device::Receiver {
 
 fn start(
     receiver: Receiver,
-    object: &Path,
+    object: &[u8],
     pair: &Pair,
 ) -> Result<Box<dyn Running>, Box<dyn Error>> {
     let empty = |program| device::Receiver::attach(object, pair, program);
-    let counter = clang::compile("minimal")?;
+    let counter = clang::MINIMAL.compile()?;
+    let capturing = |role, behind| -> Result<Box<dyn Running>, Box<dyn Error>> {
+        Ok(Box::new(Capturing::start(pair, role, behind)?))
+    };
     Ok(match receiver {
         Receiver::EmptyPass => Box::new(empty("pass")?),
         Receiver::CounterPass => Box::new(device::Receiver::attach(&counter, pair, "timed_xdp")?),
         Receiver::EmptyDrop => Box::new(empty("drop")?),
-        Receiver::Xdp => Box::new(sensor_side::Capturing::start(pair, Role::Host)?),
-        Receiver::TapDrop => Box::new(sensor_side::Capturing::start(pair, Role::CountedTap)?),
-        Receiver::AfXdp => Box::new(sensor_side::Capturing::start(pair, Role::Tap)?),
+        Receiver::Xdp => capturing(Role::Host, Behind::Nothing)?,
+        Receiver::XdpScored => capturing(Role::Host, Behind::Sensor)?,
+        Receiver::TapDrop => capturing(Role::CountedTap, Behind::Nothing)?,
+        Receiver::AfXdp => capturing(Role::Tap, Behind::Nothing)?,
+        Receiver::AfXdpScored => capturing(Role::Tap, Behind::Sensor)?,
         Receiver::BareAfXdp => Box::new(bare::Loop::start(empty("redirect")?, pair)?),
     })
 }
@@ -337,7 +353,7 @@ fn print(args: &Args, lines: &[Line]) {
         args.mix
     );
     println!(
-        "{:<13}{:>7}{:>13}{:>13}{:>13}{:>8}{:>7}{:>10}{:>7}{:>13}  lost",
+        "{:<15}{:>7}{:>13}{:>13}{:>13}{:>8}{:>7}{:>10}{:>7}{:>13}{:>9}  lost",
         "receiver",
         "s",
         "sent",
@@ -347,7 +363,8 @@ fn print(args: &Args, lines: &[Line]) {
         "ratio",
         "M/CPU s",
         "ratio",
-        "unaccounted"
+        "unaccounted",
+        "scored"
     );
     for line in lines {
         let [ratio, cpu_ratio] = [line.ratio, line.cpu_ratio]
@@ -358,7 +375,7 @@ fn print(args: &Args, lines: &[Line]) {
             .map(|(counter, lost)| format!("{counter} {lost}"))
             .collect();
         println!(
-            "{:<13}{:>7.1}{:>13}{:>13}{:>13}{:>8.3}{ratio:>7}{:>10.3}{cpu_ratio:>7}{:>13}  {}",
+            "{:<15}{:>7.1}{:>13}{:>13}{:>13}{:>8.3}{ratio:>7}{:>10.3}{cpu_ratio:>7}{:>13}{:>9}  {}",
             line.receiver.name(),
             line.seconds,
             line.sent,
@@ -367,6 +384,8 @@ fn print(args: &Args, lines: &[Line]) {
             line.rate / 1e6,
             line.cpu_rate / 1e6,
             line.unaccounted,
+            line.scored
+                .map_or(String::new(), |scored| scored.to_string()),
             lost.join(", ")
         );
     }

@@ -205,8 +205,8 @@ fn print(report: &Report) {
 
 /// Runs the script beside, which prints a JSON object.
 fn scikit_learn(python: &str) -> serde_json::Value {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/python/sklearn_forest.py");
-    match Command::new(python).args([script, "time"]).output() {
+    let script = include_str!("../python/sklearn_forest.py");
+    match Command::new(python).args(["-c", script, "time"]).output() {
         Ok(output) if output.status.success() => {
             serde_json::from_slice(&output.stdout).unwrap_or_else(|_| "gave no JSON".into())
         }

@@ -78,7 +78,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 }
 
 fn send(args: &Args) -> Result<(), Box<dyn Error>> {
-    let object = clang::compile("traffic")?;
+    let object = clang::TRAFFIC.compile()?;
     let plan = lane::Plan {
         mix: args.mix,
         flows: args.flows,

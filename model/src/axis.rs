@@ -5,6 +5,8 @@
 //! column that spans decades of noise (a sequence number) draws most of the cuts. *Ranked*: signed-log columns by
 //! rank and linear ones by their own range, so that each spans 1, while categories keep their nats; rare names and odd
 //! combinations of ordinary values come out, single extremes drown. A forest of both sees both.
+//!
+//! Times are told apart by whole steps ([`Transform::STEPS`]): values lie where the nearest step does, and cuts between two.
 
 use crate::Transform;
 use crate::baseline::{INTERVALS, Profile};
@@ -46,14 +48,14 @@ impl<'a> Axis<'a> {
             let places: Vec<f32> = profile
                 .knots
                 .iter()
-                .map(|&knot| profile.position(knot))
+                .map(|&knot| profile.position(whole(profile, knot)))
                 .collect();
             match profile.transform {
                 Transform::Categorical => {}
                 Transform::Linear => {
                     points.extend([(places[0], 0.0), (places[INTERVALS], 1.0)]);
                 }
-                Transform::SignedLog => {
+                Transform::SignedLog | Transform::Time => {
                     let mut below = 0;
                     for same in places.chunk_by(|a, b| a == b) {
                         let rank = below as f32 + (same.len() - 1) as f32 / 2.0;
@@ -78,10 +80,15 @@ impl<'a> Axis<'a> {
 
     /// Where a raw value (not NaN) lies.
     pub(crate) fn place(&self, value: f32) -> f32 {
+        self.place_of_cut(whole(self.profile, value))
+    }
+
+    /// Where a cut lies that is no category: between the values that it parts.
+    pub(crate) fn place_of_cut(&self, cut: f32) -> f32 {
         if self.is_flat {
             return 0.0;
         }
-        let at = self.profile.position(value);
+        let at = self.profile.position(cut);
         let (Some(first), Some(last)) = (self.points.first(), self.points.last()) else {
             return at;
         };
@@ -110,6 +117,25 @@ impl<'a> Axis<'a> {
 
     /// The value that a cut at this place is compared with: raw, or of a categorical column its surprisal.
     pub(crate) fn cut(&self, place: f64) -> f32 {
+        let cut = self.raw(place);
+        if self.profile.transform != Transform::Time {
+            return cut;
+        }
+        ((steps(cut).floor() + 0.5) / Transform::STEPS) as f32
+    }
+
+    /// A value at this place, or the next further out (`above` all others, or below) that differs from those within.
+    pub(crate) fn beyond(&self, place: f64, above: bool) -> f32 {
+        let value = self.raw(place);
+        if self.profile.transform != Transform::Time {
+            return value;
+        }
+        let at = steps(value);
+        ((if above { at.ceil() } else { at.floor() }) / Transform::STEPS) as f32
+    }
+
+    /// What lies at this place: a raw value, or of a categorical column a surprisal.
+    fn raw(&self, place: f64) -> f32 {
         let (Some(first), Some(last)) = (self.points.first(), self.points.last()) else {
             return self.profile.cut(place);
         };
@@ -128,6 +154,18 @@ impl<'a> Axis<'a> {
         };
         self.profile.cut(at)
     }
+}
+
+/// Of times the nearest that is told from others; all other values are.
+fn whole(profile: &Profile, value: f32) -> f32 {
+    match profile.transform {
+        Transform::Time => (steps(value).round() / Transform::STEPS) as f32,
+        _ => value,
+    }
+}
+
+fn steps(seconds: f32) -> f64 {
+    f64::from(seconds) * Transform::STEPS
 }
 
 #[cfg(test)]
@@ -177,6 +215,29 @@ mod tests {
             .collect();
         assert!(places.windows(2).all(|pair| pair[0] <= pair[1]));
         assert!(axis.place(1e30) <= 1.0 + BEYOND);
+    }
+
+    #[test]
+    fn times_are_told_apart_by_whole_steps() {
+        let times = |i: u32| (i * i) as f32 * 9e-6;
+        let profile = profile((0..200).map(times).collect(), Transform::Time);
+        for axis in [Axis::declared(&profile), Axis::ranked(&profile)] {
+            for (a, b) in [(0.0, 0.000_12), (0.0009, 0.0011), (0.3089, 0.3091)] {
+                assert_eq!(axis.place(a), axis.place(b), "{a} and {b}");
+            }
+            let (low, high) = (axis.place(0.0), axis.place(0.5));
+            for step in 0..=1000 {
+                let cut = axis.cut(f64::from(low) + f64::from(high - low) * f64::from(step) / 1e3);
+                let part = steps(cut);
+                assert!((part.fract() - 0.5).abs() < 1e-3, "{part} steps");
+                // It parts the two steps that it lies between.
+                let (before, after) = (cut - 1e-4, cut + 1e-4);
+                assert!(axis.place(before) < axis.place_of_cut(cut));
+                assert!(axis.place_of_cut(cut) < axis.place(after));
+            }
+            let next = axis.beyond(f64::from(axis.place(0.003)) + 1e-6, true);
+            assert!(axis.place(next) > axis.place(0.003));
+        }
     }
 
     #[test]

@@ -22,10 +22,14 @@ pub(crate) struct Profile {
     pub(crate) transform: Transform,
     /// Raw values at the quantiles `i / INTERVALS`, ascending along the axis; all NaN if every value is missing.
     pub(crate) knots: Vec<f32>,
+    /// Where they lie on the axis: asked for far more often than a model is made, and a logarithm each.
+    places: Vec<f32>,
     /// Of a categorical column: the values seen and how often, ascending by value.
     pub(crate) categories: Vec<Category>,
     /// Greatest surprisal among the categories.
     rarest: f32,
+    /// Rows in all categories.
+    total: u64,
 }
 
 /// A value of a categorical column.
@@ -35,6 +39,8 @@ pub(crate) struct Category {
     pub(crate) count: u32,
     /// Minus the logarithm of the share.
     pub(crate) surprisal: f32,
+    /// Rows in categories at most this common.
+    at_most: u64,
 }
 
 impl Profile {
@@ -48,12 +54,7 @@ impl Profile {
                 .map(move |&row| rows.at(row as usize, column))
                 .filter(|value| !value.is_nan())
         };
-        let mut profile = Self {
-            transform,
-            knots: Vec::new(),
-            categories: Vec::new(),
-            rarest: 0.0,
-        };
+        let mut profile = Self::along(transform);
         if transform == Transform::Categorical {
             let mut keys: Vec<u32> = seen(CATEGORY_ROWS).map(ordered).collect();
             keys.sort_unstable();
@@ -74,36 +75,62 @@ impl Profile {
             .map(|value| (profile.position(value), value + 0.0))
             .collect();
         values.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
-        profile.knots = (0..=INTERVALS)
-            .map(|i| match values.len() {
-                0 => f32::NAN,
-                n => values[(i * (n - 1) + INTERVALS / 2) / INTERVALS].1,
-            })
-            .collect();
-        profile
+        let knots = (0..=INTERVALS).map(|i| match values.len() {
+            0 => f32::NAN,
+            n => values[(i * (n - 1) + INTERVALS / 2) / INTERVALS].1,
+        });
+        profile.with_knots(knots.collect())
+    }
+
+    /// A profile along an axis, of which nothing is known.
+    fn along(transform: Transform) -> Self {
+        Self {
+            transform,
+            knots: Vec::new(),
+            places: Vec::new(),
+            categories: Vec::new(),
+            rarest: 0.0,
+            total: 0,
+        }
+    }
+
+    fn with_knots(mut self, knots: Vec<f32>) -> Self {
+        self.places = knots.iter().map(|&knot| self.position(knot)).collect();
+        self.knots = knots;
+        self
     }
 
     /// A categorical profile without quantiles from `(value, count)` pairs in ascending order of value.
     fn from_counts(counts: impl Iterator<Item = (f32, u32)> + Clone) -> Self {
-        let total = counts
+        let rows = counts
             .clone()
             .map(|(_, count)| f64::from(count))
             .sum::<f64>();
-        let categories: Vec<Category> = counts
+        let mut categories: Vec<Category> = counts
             .map(|(value, count)| Category {
                 value,
                 count,
-                surprisal: -ln(f64::from(count) / total) as f32,
+                surprisal: -ln(f64::from(count) / rows) as f32,
+                at_most: 0,
             })
             .collect();
         let rarest = categories
             .iter()
             .fold(0.0, |most: f32, category| most.max(category.surprisal));
+        let mut rarest_first: Vec<&mut Category> = categories.iter_mut().collect();
+        rarest_first.sort_unstable_by_key(|category| category.count);
+        let mut total = 0;
+        for alike in rarest_first.chunk_by_mut(|a, b| a.count == b.count) {
+            total += alike.len() as u64 * u64::from(alike[0].count);
+            for category in alike {
+                category.at_most = total;
+            }
+        }
         Self {
-            transform: Transform::Categorical,
-            knots: Vec::new(),
             categories,
             rarest,
+            total,
+            ..Self::along(Transform::Categorical)
         }
     }
 
@@ -122,21 +149,13 @@ impl Profile {
             && counts
                 .windows(2)
                 .all(|pair| ordered(pair[0].0) < ordered(pair[1].0));
-        let mut profile = match transform {
+        let profile = match transform {
             Transform::Categorical => Self::from_counts(counts.iter().copied()),
-            _ => Self {
-                transform,
-                knots: Vec::new(),
-                categories: Vec::new(),
-                rarest: 0.0,
-            },
+            _ => Self::along(transform),
         };
-        profile.knots = knots;
+        let profile = profile.with_knots(knots);
         let missing = profile.knots.iter().all(|knot| knot.is_nan());
-        let ascending = profile
-            .knots
-            .windows(2)
-            .all(|pair| profile.position(pair[0]) <= profile.position(pair[1]));
+        let ascending = profile.places.is_sorted();
         (sound && (missing || ascending)).then_some(profile)
     }
 
@@ -144,11 +163,18 @@ impl Profile {
     pub(crate) fn position(&self, value: f32) -> f32 {
         match self.transform {
             Transform::Linear => value.clamp(-LARGEST, LARGEST),
-            Transform::SignedLog => signed_log(f64::from(value.clamp(-LARGEST, LARGEST))) as f32,
+            Transform::SignedLog | Transform::Time => {
+                signed_log(f64::from(value.clamp(-LARGEST, LARGEST))) as f32
+            }
             Transform::Categorical => self
                 .category(value)
                 .map_or(self.rarest + UNSEEN, |found| found.surprisal),
         }
+    }
+
+    /// Where the stored quantiles lie on the axis.
+    pub(crate) fn places(&self) -> &[f32] {
+        &self.places
     }
 
     /// The value that a cut at this place of the axis is compared with: raw, or of a categorical column the place
@@ -156,7 +182,7 @@ impl Profile {
     pub(crate) fn cut(&self, position: f64) -> f32 {
         match self.transform {
             Transform::Linear | Transform::Categorical => position as f32,
-            Transform::SignedLog => signed_exp(position) as f32,
+            Transform::SignedLog | Transform::Time => signed_exp(position) as f32,
         }
     }
 
@@ -170,6 +196,12 @@ impl Profile {
         Some(&self.categories[at])
     }
 
+    /// Share of the baseline with a category at most this common, with one more row of it.
+    pub(crate) fn category_share(&self, value: f32) -> f64 {
+        let at_most = self.category(value).map_or(0, |found| found.at_most);
+        (at_most + 1) as f64 / (self.total + 1) as f64
+    }
+
     /// Value that stands for a missing one: the median.
     pub(crate) fn median(&self) -> f32 {
         self.knots[INTERVALS / 2]
@@ -177,7 +209,7 @@ impl Profile {
 
     /// Whether the column has two values that differ, as far as the quantiles tell.
     pub(crate) fn varies(&self) -> bool {
-        self.position(self.knots[0]) < self.position(self.knots[INTERVALS])
+        self.places[0] < self.places[INTERVALS]
     }
 
     /// Whether the range that the column spans on its axis can be compared with other columns': logarithms and nats,
@@ -207,21 +239,14 @@ impl Profile {
             return f32::NAN;
         }
         let place = self.position(value);
-        let below = self
-            .knots
-            .partition_point(|&knot| self.position(knot) < place);
-        let upto = self
-            .knots
-            .partition_point(|&knot| self.position(knot) <= place);
+        let below = self.places.partition_point(|&knot| knot < place);
+        let upto = self.places.partition_point(|&knot| knot <= place);
         let rank = if below < upto {
             (below + upto - 1) as f32 / 2.0
         } else if below == 0 || below == self.knots.len() {
             below.saturating_sub(1) as f32
         } else {
-            let (low, high) = (
-                self.position(self.knots[below - 1]),
-                self.position(self.knots[below]),
-            );
+            let (low, high) = (self.places[below - 1], self.places[below]);
             (below - 1) as f32 + (place - low) / (high - low)
         };
         rank / INTERVALS as f32
@@ -253,13 +278,9 @@ impl Profile {
 
     /// How far beyond all values seen a value lies, in units of the middle 98 %.
     fn beyond(&self, value: f32) -> f32 {
-        let (low, high) = (
-            self.position(self.knots[0]),
-            self.position(self.knots[INTERVALS]),
-        );
+        let (low, high) = (self.places[0], self.places[INTERVALS]);
         let place = self.position(value);
-        let (from, to) = self.tails();
-        let unit = (self.position(to) - self.position(from)).max(1e-6);
+        let unit = (self.places[INTERVALS - 1] - self.places[1]).max(1e-6);
         (low - place).max(place - high).max(0.0) / unit
     }
 }

@@ -9,7 +9,7 @@ use crate::{Rows, Transform};
 pub(crate) fn places(axis: &Axis<'_>, cuts: &[f32]) -> Vec<f32> {
     match axis.profile.transform {
         Transform::Categorical => cuts.to_vec(),
-        _ => cuts.iter().map(|&cut| axis.place(cut)).collect(),
+        _ => cuts.iter().map(|&cut| axis.place_of_cut(cut)).collect(),
     }
 }
 
@@ -118,7 +118,7 @@ pub(crate) fn with_ghosts(
             } else {
                 low - BEYOND * unit
             };
-            axis.cut(f64::from(place))
+            axis.beyond(f64::from(place), above)
         };
         let from = base * table.columns;
         table.values.extend_from_within(from..from + rows.columns);

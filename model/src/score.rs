@@ -102,41 +102,32 @@ pub struct Scratch {
     room: Vec<f32>,
     /// What rows go through an autoencoder in, where a model has one.
     network: Room,
-    /// What ordinary trees are walked in.
+    /// What ordinary trees are walked in, in vectors of the path's width.
     #[cfg(target_arch = "x86_64")]
     operands: Lines,
-    #[cfg(target_arch = "x86_64")]
-    wide_operands: Lines,
     path: Path,
 }
 
 impl Scratch {
     /// For the fastest path that this machine can take.
     pub fn new() -> Self {
+        Self::on(Path::best())
+    }
+
+    /// For a given path; `None` if this machine cannot take it.
+    pub fn with_path(path: Path) -> Option<Self> {
+        path.runs_here().then(|| Self::on(path))
+    }
+
+    fn on(path: Path) -> Self {
         Self {
             codes: Lines::default(),
             room: Vec::new(),
             network: Room::default(),
             #[cfg(target_arch = "x86_64")]
             operands: Lines::default(),
-            #[cfg(target_arch = "x86_64")]
-            wide_operands: Lines::default(),
-            path: Path::best(),
-        }
-    }
-
-    /// For a given path; `None` if this machine cannot take it.
-    pub fn with_path(path: Path) -> Option<Self> {
-        path.runs_here().then(|| Self {
-            codes: Lines::default(),
-            room: Vec::new(),
-            network: Room::default(),
-            #[cfg(target_arch = "x86_64")]
-            operands: Lines::default(),
-            #[cfg(target_arch = "x86_64")]
-            wide_operands: Lines::default(),
             path,
-        })
+        }
     }
 }
 
@@ -149,13 +140,22 @@ impl Scratch {
             self.room.resize(model.quantiser().room(), 0.0);
             #[cfg(target_arch = "x86_64")]
             if self.operands.is_empty() {
-                self.operands = Lines::zeroed(mux::OPERANDS * mux::LANES);
-                mux::set_constants::<{ mux::LANES }>(&mut self.operands);
-                self.wide_operands = Lines::zeroed(mux::OPERANDS * avx512::LANES);
-                mux::set_constants::<{ avx512::LANES }>(&mut self.wide_operands);
+                self.operands = match self.path {
+                    Path::Portable => Lines::default(),
+                    Path::Avx2 => operands::<{ mux::LANES }>(),
+                    Path::Avx512 => operands::<{ avx512::LANES }>(),
+                };
             }
         }
     }
+}
+
+/// What ordinary trees are walked in, with the constants in it.
+#[cfg(target_arch = "x86_64")]
+fn operands<const LANES: usize>() -> Lines {
+    let mut operands = Lines::zeroed(mux::OPERANDS * LANES);
+    mux::set_constants::<LANES>(&mut operands);
+    operands
 }
 
 impl Default for Scratch {
@@ -248,7 +248,7 @@ impl Model {
 
 impl Model {
     /// The fixed-point sums of two rows, then, for each column, of the two with their values in it exchanged. Only the
-    /// two are quantised.
+    /// two are quantised, and only exchanges that change anything are walked.
     pub(crate) fn sums_of_exchanges(&self, rows: [&[f32]; 2]) -> Vec<[u32; 2]> {
         let width = self.schema().len();
         let mut scratch = Scratch::new();
@@ -261,24 +261,31 @@ impl Model {
         );
         let codes = |column: &[u8]| [column[0], column[1]];
         let both: Vec<[u8; 2]> = scratch.codes.chunks_exact(BLOCK).map(codes).collect();
-        let pairs = width + 1;
-        let mut all = Vec::with_capacity(pairs);
+        let differ: Vec<usize> = (0..width)
+            .filter(|&column| both[column][0] != both[column][1])
+            .collect();
+        // The first pair is the rows as they are; what an exchange of equals gives is theirs too.
+        let pairs = differ.len() + 1;
+        let mut all = Vec::new();
         let mut sums = [0; BLOCK];
         for start in (0..pairs).step_by(BLOCK / 2) {
-            let sums = &mut sums[..2 * (pairs - start).min(BLOCK / 2)];
+            let end = pairs.min(start + BLOCK / 2);
+            let sums = &mut sums[..2 * (end - start)];
             sums.fill(0);
-            for (column, codes) in scratch.codes.chunks_exact_mut(BLOCK).enumerate() {
-                let codes = codes.as_chunks_mut().0;
-                codes.fill(both[column]);
-                if let Some(exchanged) = (column + 1)
-                    .checked_sub(start)
-                    .and_then(|at| codes.get_mut(at))
-                {
-                    exchanged.reverse();
-                }
+            for (codes, both) in scratch.codes.chunks_exact_mut(BLOCK).zip(&both) {
+                codes.as_chunks_mut().0.fill(*both);
+            }
+            for pair in start.max(1)..end {
+                let codes = &mut scratch.codes[differ[pair - 1] * BLOCK..];
+                codes.as_chunks_mut::<2>().0[pair - start].reverse();
             }
             walk(self.walker(), &mut scratch, sums);
-            all.extend_from_slice(sums.as_chunks().0);
+            for (pair, sums) in (start..).zip(sums.as_chunks().0) {
+                match pair.checked_sub(1) {
+                    None => all = vec![*sums; width + 1],
+                    Some(exchanged) => all[differ[exchanged] + 1] = *sums,
+                }
+            }
         }
         all
     }
@@ -327,7 +334,7 @@ fn walk_many(
             let rows = vectors * avx512::LANES;
             let count = left.len().min(rows);
             let left = &mut left[..count];
-            let operands = scratch.wide_operands.as_chunks_mut().0;
+            let operands = scratch.operands.as_chunks_mut().0;
             let walk = match vectors {
                 1 => avx512::ordinary::<1>,
                 2 => avx512::ordinary::<2>,

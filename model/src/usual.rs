@@ -26,12 +26,11 @@ impl Model {
         if value.is_nan() || profile.median().is_nan() {
             return 1.0;
         }
-        let place = |at: usize| f64::from(profile.position(profile.knots[at]));
-        let at = f64::from(profile.position(value));
-        if at <= place(NINE_TENTHS) {
-            let below = profile
-                .knots
-                .partition_point(|&knot| f64::from(profile.position(knot)) < at);
+        let places = profile.places();
+        let place = |at: usize| f64::from(places[at]);
+        let at = profile.position(value);
+        if at <= places[NINE_TENTHS] {
+            let below = places.partition_point(|&knot| knot < at);
             return 1.0 - below as f64 / (INTERVALS + 1) as f64;
         }
         let (from, outer) = (place(NINE_TENTHS), place(INTERVALS - 1));
@@ -43,7 +42,7 @@ impl Model {
             let rows = self.info().rows.clamp(2, 8192) as f64;
             rate = rate.min(ln(share(NINE_TENTHS) * (rows + 1.0)) / beyond);
         }
-        (share(NINE_TENTHS) * exp(-rate * (at - from))).max(RAREST)
+        (share(NINE_TENTHS) * exp(-rate * (f64::from(at) - from))).max(RAREST)
     }
 
     /// Share of the baseline with a category at most this common, with one more row of it: a p-value of the category
@@ -56,15 +55,7 @@ impl Model {
         if value.is_nan() || profile.categories.is_empty() {
             return 1.0;
         }
-        let count = profile.category(value).map_or(0, |found| found.count);
-        let (mut rarer, mut total) = (1_u64, 1_u64);
-        for category in &profile.categories {
-            total += u64::from(category.count);
-            if category.count <= count {
-                rarer += u64::from(category.count);
-            }
-        }
-        rarer as f64 / total as f64
+        profile.category_share(value)
     }
 
     /// The 1 % quantile, the median and the 99 % quantile of a column of the baseline; NaN if it was never known.

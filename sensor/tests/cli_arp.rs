@@ -5,11 +5,12 @@ mod cli_support;
 mod scene;
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cli_support::stdout;
 use scene::{Scene, address};
 use serde_json::Value;
+use tempfile::TempDir;
 
 /// No address yet: 0.0.0.0.
 const NOBODY: u16 = u16::MAX;
@@ -75,42 +76,48 @@ fn day(scene: &mut Scene) {
     }
 }
 
-fn captures(folder: &Path) -> [PathBuf; 3] {
-    let busy = Scene::busy().write(folder, "busy.pcap");
+/// `busy.pcap` without ARP; `arp.pcap`, the same with what happens all the time; `sweep.pcap`, with a sweep as well.
+fn captured() -> TempDir {
+    let folder = tempfile::tempdir().expect("folder");
+    Scene::busy().write(folder.path(), "busy.pcap");
     let mut scene = Scene::busy();
     day(&mut scene);
-    let with_arp = scene.write(folder, "arp.pcap");
+    scene.write(folder.path(), "arp.pcap");
     let mut scene = Scene::busy();
     day(&mut scene);
     sweep(&mut scene);
-    [busy, with_arp, scene.write(folder, "sweep.pcap")]
+    scene.write(folder.path(), "sweep.pcap");
+    folder
 }
 
-fn json(folder: &Path, arguments: &[&str]) -> Value {
-    serde_json::from_str(&stdout(folder, arguments)).expect("JSON")
+/// The same, with a model of the one without ARP.
+fn learned() -> TempDir {
+    let folder = captured();
+    stdout(folder.path(), &["train", "busy.pcap", "-o", "busy.model"]);
+    folder
 }
 
 /// Incidents of a capture, judged by a model of the same traffic without ARP.
 fn incidents(folder: &Path, capture: &str) -> Vec<Value> {
-    let report = json(
-        folder,
-        &["run", capture, "--model", "busy.model", "--format", "json"],
-    );
+    let judged = ["run", capture, "--model", "busy.model"];
+    let report = stdout(folder, &[&judged[..], &["--format", "json"]].concat());
+    let report: Value = serde_json::from_str(&report).expect("JSON");
     report["incidents"].as_array().expect("a list").clone()
+}
+
+/// Those that are sweeps.
+fn sweeps(folder: &Path, capture: &str) -> Vec<Value> {
+    let mut all = incidents(folder, capture);
+    all.retain(|incident| incident["kind"] == "host sweep");
+    all
 }
 
 #[test]
 fn a_sweep_is_raised_and_what_hosts_do_every_day_is_not() {
-    let folder = tempfile::tempdir().expect("folder");
+    let folder = learned();
     let here = folder.path();
-    captures(here);
-    stdout(here, &["train", "busy.pcap", "-o", "busy.model"]);
-    let sweeps = |capture: &str| -> Vec<Value> {
-        let of = incidents(here, capture).into_iter();
-        of.filter(|one| one["kind"] == "host sweep").collect()
-    };
-    assert_eq!(sweeps("arp.pcap"), Vec::<Value>::new());
-    let found = sweeps("sweep.pcap");
+    assert_eq!(sweeps(here, "arp.pcap"), Vec::<Value>::new());
+    let found = sweeps(here, "sweep.pcap");
     assert_eq!(found.len(), 1, "{found:#?}");
     let sweep = &found[0];
     assert_eq!(sweep["host"], "10.0.0.50");
@@ -132,10 +139,8 @@ fn a_sweep_is_raised_and_what_hosts_do_every_day_is_not() {
 /// One that takes its time is seen over ten minutes; a router that looks for hosts that were switched off is none.
 #[test]
 fn a_slow_sweep_is_raised_and_a_router_that_misses_hosts_is_not() {
-    let folder = tempfile::tempdir().expect("folder");
+    let folder = learned();
     let here = folder.path();
-    captures(here);
-    stdout(here, &["train", "busy.pcap", "-o", "busy.model"]);
     let mut scene = Scene::busy();
     for asked in 0..110 {
         arp(
@@ -156,21 +161,16 @@ fn a_slow_sweep_is_raised_and_a_router_that_misses_hosts_is_not() {
         }
     }
     scene.write(here, "slow.pcap");
-    let found = incidents(here, "slow.pcap").into_iter();
-    let hosts: Vec<Value> = found
-        .filter(|one| one["kind"] == "host sweep")
-        .map(|one| one["host"].clone())
-        .collect();
+    let found = sweeps(here, "slow.pcap");
+    let hosts: Vec<&Value> = found.iter().map(|sweep| &sweep["host"]).collect();
     assert_eq!(hosts, ["10.0.0.51"]);
 }
 
 /// ARP changes no bit of what is said of IP flows.
 #[test]
 fn flows_of_ip_are_judged_as_if_there_were_no_arp() {
-    let folder = tempfile::tempdir().expect("folder");
+    let folder = learned();
     let here = folder.path();
-    captures(here);
-    stdout(here, &["train", "busy.pcap", "-o", "busy.model"]);
     stdout(here, &["train", "sweep.pcap", "-o", "sweep.model"]);
     let same = |name: &str| std::fs::read(here.join(name)).expect("a model");
     let rows = |capture: &str, of_arp: bool| -> Vec<String> {
@@ -197,9 +197,8 @@ fn flows_of_ip_are_judged_as_if_there_were_no_arp() {
 /// A table of flows has those of ARP, and is trained on and judged without them.
 #[test]
 fn tables_have_flows_of_arp_that_no_model_is_asked_about() {
-    let folder = tempfile::tempdir().expect("folder");
+    let folder = captured();
     let here = folder.path();
-    captures(here);
     stdout(here, &["pcap", "sweep.pcap", "-o", "sweep.csv"]);
     stdout(here, &["train", "sweep.csv", "-o", "table.model"]);
     stdout(
@@ -248,10 +247,8 @@ fn tables_have_flows_of_arp_that_no_model_is_asked_about() {
 /// The alert's evidence replays, and its packets are found by the flow's name.
 #[test]
 fn evidence_of_a_sweep_replays_and_its_packets_are_found() {
-    let folder = tempfile::tempdir().expect("folder");
+    let folder = learned();
     let here = folder.path();
-    captures(here);
-    stdout(here, &["train", "busy.pcap", "-o", "busy.model"]);
     stdout(here, &["run", "sweep.pcap", "--model", "busy.model"]);
     let evidence = std::fs::read_dir(here.join("anomaly-out/evidence")).expect("a folder");
     let bundles = evidence.map(|entry| entry.expect("an entry").path());
@@ -282,9 +279,8 @@ fn evidence_of_a_sweep_replays_and_its_packets_are_found() {
 /// As Zeek, whose conn.log has no ARP.
 #[test]
 fn conn_log_is_of_ip() {
-    let folder = tempfile::tempdir().expect("folder");
+    let folder = captured();
     let here = folder.path();
-    captures(here);
     for capture in ["busy", "sweep"] {
         let (capture, log) = (format!("{capture}.pcap"), format!("{capture}.log"));
         stdout(
@@ -302,18 +298,11 @@ fn the_recorded_sweep_is_raised() {
     let Some(capture) = support::shared("scans-bruteforce") else {
         return;
     };
-    let folder = tempfile::tempdir().expect("folder");
+    let folder = learned();
     let here = folder.path();
-    captures(here);
-    stdout(here, &["train", "busy.pcap", "-o", "busy.model"]);
-    let found = incidents(
-        here,
-        &capture.join("test8-malicious.pcap").display().to_string(),
-    );
-    let sweep = found
-        .iter()
-        .find(|one| one["kind"] == "host sweep")
-        .expect("a sweep");
+    let capture = capture.join("test8-malicious.pcap");
+    let found = sweeps(here, &capture.display().to_string());
+    let sweep = found.first().expect("a sweep");
     assert_eq!(sweep["host"], "192.168.1.247");
     assert_eq!(sweep["peers"], 255);
 }

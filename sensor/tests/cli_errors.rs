@@ -1,6 +1,8 @@
 //! Bad input, each as a user meets it: one clear line that says what and where, and the right exit code.
 
 mod cli_support;
+#[path = "cli_support/foreign.rs"]
+mod foreign;
 #[path = "cli_support/scene.rs"]
 mod scene;
 
@@ -200,17 +202,7 @@ fn models_that_are_missing_damaged_or_of_another_schema() {
         &["text.model", "not a model"],
     );
 
-    let schema = model::Schema::new(vec![model::Column::new(
-        "else",
-        "1",
-        model::Transform::Linear,
-    )]);
-    let rows = model::Rows {
-        values: (0..500_u16).map(f32::from).collect(),
-        columns: 1,
-    };
-    let other = model::Model::train(&rows, &schema, &model::Settings::default()).expect("model");
-    other.save(here.join("other.model")).expect("model");
+    foreign::write_model(&here.join("other.model"));
     expect(
         here,
         &["predict", "office.pcap", "-m", "other.model"],
@@ -240,7 +232,7 @@ fn outputs_that_cannot_be_written() {
             here,
             &["pcap", "office.pcap", "-o", "/dev/full"],
             1,
-            &["No space left"],
+            &["/dev/full: no space left"],
         );
     }
 }

@@ -197,3 +197,15 @@ fn tables_of_kdd_need_no_header() {
         );
     });
 }
+
+#[test]
+fn a_capture_where_a_table_is_wanted_is_told_how_to_become_one() {
+    in_folder(|folder| {
+        fs::write(folder.join("a.pcap"), [0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0]).expect("written");
+        let output = run(folder, &["train", "--labels", "Label", "a.pcap"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("a.pcap: not a table"), "{said}");
+        assert!(said.contains("anomaly-detect features"), "{said}");
+    });
+}

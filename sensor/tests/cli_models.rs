@@ -1,6 +1,8 @@
 //! Models of several boxes, compared and merged as a user would; and one whose traffic moved.
 
 mod cli_support;
+#[path = "cli_support/foreign.rs"]
+mod foreign;
 
 use std::{fs, path::Path};
 
@@ -36,17 +38,7 @@ fn models_of_several_boxes_are_compared_and_merged() {
     assert!(output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("not calibrated"));
     assert!(stdout(here, &["model", "show", "fleet.model"]).contains("Merged"));
-    let schema = model::Schema::new(vec![model::Column::new(
-        "else",
-        "1",
-        model::Transform::Linear,
-    )]);
-    let rows = model::Rows {
-        values: (0..500_u16).map(f32::from).collect(),
-        columns: 1,
-    };
-    let other = model::Model::train(&rows, &schema, &model::Settings::default()).expect("model");
-    other.save(here.join("other.model")).expect("model");
+    foreign::write_model(&here.join("other.model"));
     for command in ["merge", "diff"] {
         let output = run(here, &["model", command, "1", "other.model"]);
         let said = String::from_utf8_lossy(&output.stderr);

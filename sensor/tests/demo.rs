@@ -116,6 +116,35 @@ fn ordinary_work_is_not_called_one_of_the_attacks() {
     }
 }
 
+/// A flow is told of in the same words by the run that found it and by who asks the store later.
+#[test]
+fn a_report_of_the_store_says_why() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    run(folder.path());
+    let page = folder.path().join("again.html");
+    let status = Command::new(env!("CARGO_BIN_EXE_anomaly-detect"))
+        .arg("report")
+        .arg(folder.path().join("anomaly.sqlite"))
+        .arg("--output")
+        .arg(&page)
+        .status()
+        .expect("our program starts");
+    assert!(status.success());
+    let text = |path: &Path| fs::read_to_string(path).expect("a file");
+    let predictions = text(&folder.path().join("predictions.csv"));
+    let report: serde_json::Value =
+        serde_json::from_str(&text(&page.with_extension("json"))).expect("a report is JSON");
+    let top = report["top"].as_array().expect("a list of flows");
+    assert!(!top.is_empty());
+    for flow in top {
+        let field = |at: &serde_json::Value| at.as_str().expect("a text").to_owned();
+        let id = field(&flow["id"]);
+        let line = predictions.lines().find(|line| line.starts_with(&id));
+        let line = line.expect("a flow of the run");
+        assert!(line.contains(&field(&flow["reasons"][0])), "{flow}\n{line}");
+    }
+}
+
 #[test]
 fn two_runs_write_the_same_bytes() {
     let folders = [(), ()].map(|()| tempfile::tempdir().expect("a temporary folder"));

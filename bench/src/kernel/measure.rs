@@ -3,7 +3,6 @@
 use std::{
     error::Error,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
-    path::Path,
     time::{Duration, Instant},
 };
 
@@ -69,7 +68,7 @@ enum Owner {
 pub(super) fn all(args: &Args) -> Result<Vec<Line>> {
     let cpus = aya::util::nr_cpus().map_err(|(what, error)| format!("{what}: {error}"))?;
     netns::pin(cpus - 1);
-    let minimal = clang::compile("minimal")?;
+    let minimal = clang::MINIMAL.compile()?;
     let capture = Xdp::load(&Settings {
         flows_per_table: FLOWS_PER_TABLE as u32,
         ..Settings::on([""; 0])
@@ -105,7 +104,7 @@ pub(super) fn all(args: &Args) -> Result<Vec<Line>> {
 /// Measures all programs of one kind with that many flows.
 fn setting(
     args: &Args,
-    minimal: &Path,
+    minimal: &[u8],
     kind: Kind,
     flows: u32,
     targets: &[&Target],
@@ -113,7 +112,7 @@ fn setting(
 ) -> Result<Vec<Line>> {
     let mut harness = EbpfLoader::new()
         .override_global("FLOWS", &flows, true)
-        .load_file(minimal)?;
+        .load(minimal)?;
     let base = ["empty", "minimal", "timed"].map(|name| {
         load(
             &mut harness,
@@ -256,8 +255,8 @@ fn array<'a>(harness: &'a Ebpf, name: &str) -> Result<BorrowedFd<'a>> {
 
 /// Finds out which XDP programs take packets in several buffers: the kernel puts those, and only those, into a program array
 /// whose owner does.
-fn sort_out_frags(minimal: &Path, targets: &mut [Target]) -> Result<()> {
-    let mut harness = Ebpf::load_file(minimal)?;
+fn sort_out_frags(minimal: &[u8], targets: &mut [Target]) -> Result<()> {
+    let mut harness = Ebpf::load(minimal)?;
     load(&mut harness, "vary_frags", String::new(), Owner::Harness)?;
     let array = array(&harness, "target_frags")?;
     for target in targets.iter_mut().filter(|target| target.kind == Kind::Xdp) {

@@ -88,6 +88,7 @@ impl Running for Loop {
         Ok(Received {
             seen: None,
             handled: Some(sum.packets),
+            scored: None,
             lost: BTreeMap::from_iter(lost.into_iter().filter(|(_, packets)| *packets > 0)),
         })
     }

@@ -1,6 +1,6 @@
 //! The receiving end of the veth pair: its own counts, and the small programs that others are measured beside.
 
-use std::{error::Error, path::Path};
+use std::error::Error;
 
 use aya::{
     Ebpf,
@@ -29,17 +29,9 @@ impl Counts {
 
 /// What the interface has counted so far.
 pub(crate) fn counts(namespace: &Namespace, interface: &str) -> Counts {
-    let read = |what: &str| {
-        let path = format!("/sys/class/net/{interface}/statistics/{what}");
-        namespace
-            .exec(&["cat", &path])
-            .trim()
-            .parse()
-            .expect("a counter")
-    };
     Counts {
-        packets: read("rx_packets"),
-        dropped: read("rx_dropped"),
+        packets: namespace.counter(interface, "rx_packets"),
+        dropped: namespace.counter(interface, "rx_dropped"),
     }
 }
 
@@ -62,12 +54,12 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     pub(crate) fn attach(
-        object: &Path,
+        object: &[u8],
         pair: &Pair,
         program: &str,
     ) -> Result<Self, Box<dyn Error>> {
         let attached: Result<Ebpf, String> = pair.b.within(|| {
-            let mut ebpf = Ebpf::load_file(object).map_err(|error| error.to_string())?;
+            let mut ebpf = Ebpf::load(object).map_err(|error| error.to_string())?;
             let xdp: &mut Xdp = ebpf
                 .program_mut(program)
                 .and_then(|program| program.try_into().ok())

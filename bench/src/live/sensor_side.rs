@@ -1,11 +1,17 @@
-//! The sensor at the end of the veth, with a thread that takes its epochs as the pipeline would.
+//! The sensor at the end of the veth, with a thread that takes its epochs: only takes them, or does with them what the product does.
 
-use std::{collections::BTreeMap, error::Error, thread};
+use std::{collections::BTreeMap, error::Error, sync::Arc, thread};
 
-use sensor::capture::{
-    Capture as _, Epoch, Progress, Stop,
-    xdp::{Settings, Xdp},
-    xsk::{self, AfXdp, Losses},
+use model::Published;
+use sensor::{
+    capture::{
+        Capture, CaptureError, Epoch, Progress, Stop,
+        xdp::{Settings, Xdp},
+        xsk::{self, AfXdp, Losses},
+    },
+    config::{Config, Layers},
+    metrics::{Id, Metrics},
+    pipeline::{self, Health, Learning, Listener, LiveCapture, Training, Watch},
 };
 use sensor_ebpf::maps::Ledger;
 
@@ -23,6 +29,16 @@ pub(super) enum Role {
     Tap,
 }
 
+/// What happens to its epochs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Behind {
+    /// They are taken and looked through.
+    Nothing,
+    /// Flow table, context, features, scores and incidents by a baseline learned from the same traffic first, all as where nobody says
+    /// otherwise; but for sinks and evidence.
+    Sensor,
+}
+
 /// A capture at work.
 pub(super) struct Capturing {
     stop: Stop,
@@ -38,16 +54,18 @@ struct Seen {
     in_flows: u64,
     losses: Losses,
     unaccounted: i64,
+    /// Flow records scored, where any are.
+    scored: Option<u64>,
 }
 
 impl Capturing {
-    pub(super) fn start(pair: &Pair, role: Role) -> Result<Self, Box<dyn Error>> {
+    pub(super) fn start(pair: &Pair, role: Role, behind: Behind) -> Result<Self, Box<dyn Error>> {
         let mut settings = Settings::on(["veth-b"]);
         if role != Role::Host {
             settings.taps.push("veth-b".to_owned());
         }
         let sockets = (role == Role::Tap).then(xsk::Settings::default);
-        let mut capture = pair
+        let capture = pair
             .b
             .within(|| AfXdp::start(Xdp::start(&settings)?, sockets.as_ref()))?;
         for bound in capture.bound() {
@@ -56,22 +74,84 @@ impl Capturing {
             }
         }
         let stop = capture.stop_handle();
+        let mut counted = Counted {
+            capture,
+            seen: Seen::default(),
+        };
         let drain = thread::spawn(move || {
-            let (mut epoch, mut seen) = (Epoch::default(), Seen::default());
-            while capture
-                .next_epoch(&mut epoch)
-                .map_err(|error| error.to_string())?
-                == Progress::Epoch
-            {
-                seen.unaccounted += capture.report().unaccounted.abs();
-                let packets = epoch.flows.iter().map(|(_, counters)| counters.packets());
-                seen.in_flows += packets.sum::<u64>();
+            match behind {
+                Behind::Nothing => counted.take().map_err(|error| error.to_string())?,
+                Behind::Sensor => counted.seen.scored = Some(watch(&mut counted)?),
             }
+            let Counted { capture, mut seen } = counted;
             seen.ledger = capture.totals();
             seen.losses = capture.losses();
             Ok(seen)
         });
         Ok(Self { stop, drain })
+    }
+}
+
+/// The product's watch, with nobody who listens; how many flow records it scored.
+fn watch(capture: &mut Counted) -> Result<u64, String> {
+    struct Nobody;
+    impl Listener for Nobody {}
+    let live = Config::from_layers(&Layers::default())
+        .map_err(|error| error.to_string())?
+        .live;
+    let learning = Learning {
+        training: Training {
+            model: model::Settings {
+                threads: 1,
+                ..model::Settings::default()
+            },
+            rows: live.learn_flows,
+            trusting: false,
+        },
+        flows: live.learn_flows,
+        time: live.learn_time,
+        retrain: None,
+    };
+    let (settings, metrics) = (pipeline::Settings::default(), Metrics::new());
+    Watch::new(&settings, None, &learning, &metrics)
+        .run(
+            capture,
+            &mut |model| Arc::new(Published::new(model)),
+            &mut Nobody,
+        )
+        .map_err(|error| error.to_string())?;
+    Ok(metrics.value(Id::FlowsScoredTotal, &[]) as u64)
+}
+
+/// A capture, and what went through it.
+struct Counted {
+    capture: AfXdp,
+    seen: Seen,
+}
+
+impl Counted {
+    fn take(&mut self) -> Result<(), CaptureError> {
+        let mut epoch = Epoch::default();
+        while self.next_epoch(&mut epoch)? == Progress::Epoch {}
+        Ok(())
+    }
+}
+
+impl Capture for Counted {
+    fn next_epoch(&mut self, epoch: &mut Epoch) -> Result<Progress, CaptureError> {
+        let progress = self.capture.next_epoch(epoch)?;
+        if progress == Progress::Epoch {
+            self.seen.unaccounted += self.capture.report().unaccounted.abs();
+            let packets = epoch.flows.iter().map(|(_, counters)| counters.packets());
+            self.seen.in_flows += packets.sum::<u64>();
+        }
+        Ok(progress)
+    }
+}
+
+impl LiveCapture for Counted {
+    fn health(&self) -> Health {
+        Health::default()
     }
 }
 
@@ -93,6 +173,7 @@ impl Running for Capturing {
                 (seen.ledger.seen - seen.ledger.probe).wrapping_add_signed(seen.unaccounted),
             ),
             handled: Some(seen.in_flows),
+            scored: seen.scored,
             lost,
         })
     }

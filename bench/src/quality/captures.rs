@@ -209,7 +209,7 @@ pub(crate) fn measure(data: &Path, options: &Options) -> Result<Vec<ResultRow>, 
         }
     })?;
     let (rows, _) = sample.into_rows();
-    let seeds = u64::from(options.seeds.clamp(1, 3));
+    let seeds = u64::from(options.seeds);
     let models = (0..seeds)
         .map(|seed| {
             let settings = model::Settings {

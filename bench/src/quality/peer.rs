@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, Write as _},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -132,9 +132,8 @@ impl Peer {
     }
 
     fn call(&self, arguments: &[&str]) -> Result<String, PeerError> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/peers.py");
         let output = Command::new(&self.python)
-            .arg(script)
+            .args(["-c", include_str!("../../python/peers.py")])
             .args(arguments)
             .output()
             .map_err(|source| PeerError::Start {

@@ -4,7 +4,6 @@
 use std::{
     error::Error,
     os::fd::{AsFd as _, BorrowedFd},
-    path::Path,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
@@ -49,7 +48,7 @@ const BURSTS_PER_SECOND: u64 = 50;
 /// Sends out of `interface` of the calling thread's namespace until told to stop, and at most `packets`, from all lanes at once.
 /// `enter` brings a new thread into that namespace.
 pub(crate) fn send(
-    object: &Path,
+    object: &[u8],
     interface: &str,
     plan: &Plan,
     packets: u64,
@@ -92,7 +91,7 @@ struct Progress {
 unsafe impl aya::Pod for Progress {}
 
 fn one(
-    object: &Path,
+    object: &[u8],
     out: u32,
     plan: &Plan,
     lane: u32,
@@ -109,7 +108,7 @@ fn one(
         .override_global("LENGTH", &u32::from(length), true)
         .override_global("FLOWS", &plan.flows.div_ceil(plan.lanes), true)
         .override_global("SEED", &(plan.seed ^ u64::from(lane) << 48), true)
-        .load_file(object)?;
+        .load(object)?;
     let map = ebpf.map_mut("schedule").ok_or("no schedule")?;
     let mut schedule = Array::<_, Slot>::try_from(map)?;
     for (index, slot) in slots.iter().enumerate() {

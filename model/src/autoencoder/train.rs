@@ -103,7 +103,7 @@ fn table<'a>(
     }
     let cut = |at: usize| match profile.transform {
         Transform::Categorical => scaled(cuts[at]),
-        _ => scaled(axis.place(cuts[at])),
+        _ => scaled(axis.place_of_cut(cuts[at])),
     };
     let last = cuts.len();
     (sums.into_iter().enumerate())

@@ -48,7 +48,9 @@ impl Bins {
                 names.sort_unstable_by_key(|value| ordered(*value));
                 Self::Named(names)
             }
-            Transform::Linear | Transform::SignedLog => Self::Ordered(cuts(&counted)),
+            Transform::Linear | Transform::SignedLog | Transform::Time => {
+                Self::Ordered(cuts(&counted))
+            }
         }
     }
 

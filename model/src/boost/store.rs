@@ -192,7 +192,9 @@ fn bins(body: &mut Body<'_>, transform: Transform) -> Result<Bins, LoadError> {
     match (form, transform) {
         (1, Transform::Categorical) if sound => Ok(Bins::Named(values)),
         // One less: the code after the last cut must be a byte too.
-        (0, Transform::Linear | Transform::SignedLog) if sound && count < MOST => {
+        (0, Transform::Linear | Transform::SignedLog | Transform::Time)
+            if sound && count < MOST =>
+        {
             Ok(Bins::Ordered(values))
         }
         _ => Err(LoadError::Body("impossible bins")),

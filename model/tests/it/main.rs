@@ -7,4 +7,5 @@ mod merge;
 mod npz;
 mod paths;
 mod support;
+mod times;
 mod whole;

@@ -3,10 +3,7 @@
 //! Replay, libpcap and AF_XDP all count through this, with the very functions the kernel program is made of. The
 //! table holds one epoch only, so on ordinary traffic it stays in the cache.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    iter,
-};
+use std::hash::{BuildHasher, RandomState};
 
 use sensor_ebpf::{
     account,
@@ -73,6 +70,9 @@ impl Found {
 }
 
 const SLOTS_MIN: usize = 1 << 10;
+
+/// An entry before its first packet.
+static NOTHING_YET: [(FlowKey, FlowCounters); 1] = [(Packet::EMPTY.key, FlowCounters::EMPTY)];
 
 impl Accountant {
     /// An accountant that counts at most `flows_max` flows an epoch; packets of further ones overflow.
@@ -286,8 +286,8 @@ impl Accountant {
         }
         let index = self.entries.len();
         // Made where it stays: `push` would make it on the stack and copy its 288 bytes.
-        self.entries
-            .extend(iter::once_with(|| (*key, FlowCounters::EMPTY)));
+        self.entries.extend_from_slice(&NOTHING_YET);
+        self.entries[index].0 = *key;
         self.places.push(at);
         self.slots[at] = tag | (index as u64 + 1);
         if self.entries.len() * 2 > self.slots.len() {

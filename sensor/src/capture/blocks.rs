@@ -41,19 +41,10 @@ impl Blocks {
         Ok(&self.buffer[self.start..until])
     }
 
-    /// What has been read already, from `from` behind the next byte on. Nothing where that is not there.
+    /// What has been read already, from the next byte on.
     #[inline(always)]
-    pub(super) fn at_hand(&self, from: usize) -> &[u8] {
-        self.buffer
-            .get(self.start + from..self.end)
-            .unwrap_or_default()
-    }
-
-    /// A window that [`Self::peek`] has made available: `from..from + count` behind the next byte.
-    #[inline]
-    pub(super) fn window(&self, from: usize, count: usize) -> &[u8] {
-        let at = self.start + from;
-        &self.buffer[at..at + count]
+    pub(super) fn at_hand(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
     }
 
     /// Leaves behind `count` bytes that were peeked at.

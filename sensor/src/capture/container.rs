@@ -9,6 +9,7 @@ use std::io;
 use sensor_ebpf::flow::TimeNs;
 
 use super::{blocks::Blocks, link::LinkType, pcap, pcapng};
+use crate::bounded::prefetch;
 
 /// Longest captured frame believed, in bytes: `MAXIMUM_SNAPLEN` of libpcap.
 pub(super) const FRAME_MAX_BYTES: u32 = 262_144;
@@ -39,13 +40,14 @@ pub(super) struct Span {
 }
 
 impl Span {
+    /// The record that lies so in a window that begins with it.
     #[inline(always)]
-    fn record(self, blocks: &Blocks) -> Record<'_> {
+    fn record(self, window: &[u8]) -> Record<'_> {
         Record {
             time: self.time,
             link: self.link,
             wire_length: self.wire_length,
-            frame: blocks.window(self.frame_at, self.frame_length),
+            frame: &window[self.frame_at..self.frame_at + self.frame_length],
         }
     }
 }
@@ -148,20 +150,27 @@ impl Container {
     #[inline(always)]
     pub(super) fn run(&mut self, mut take: impl FnMut(&Record<'_>) -> bool) -> io::Result<()> {
         while let Some(mut span) = self.current {
-            let (blocks, format) = (&mut self.blocks, &self.format);
+            let whole = self.blocks.at_hand();
+            let mut window = whole;
             let was_taken = loop {
-                if !take(&span.record(blocks)) {
+                // The next record will be there when this one has been counted.
+                prefetch(window, span.length, 0);
+                prefetch(window, span.length + 64, 0);
+                if !take(&span.record(window)) {
                     break false;
                 }
-                // Nearly always the next record is whole in what has been read, and is found without a detour.
-                let next = match format {
-                    Format::Pcap(header) => header.at_hand(blocks.at_hand(span.length)),
+                // Nearly always it is whole in what has been read, and is found without a detour.
+                let behind = &window[span.length..];
+                let next = match &self.format {
+                    Format::Pcap(header) => header.at_hand(behind),
                     Format::Pcapng(_) => None,
                 };
                 let Some(next) = next else { break true };
-                blocks.advance(span.length);
+                window = behind;
                 span = next;
             };
+            let left_behind = whole.len() - window.len();
+            self.blocks.advance(left_behind);
             self.current = Some(span);
             if !was_taken {
                 return Ok(());

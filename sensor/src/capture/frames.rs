@@ -23,12 +23,27 @@ pub fn each(
     inputs: &[PathBuf],
     each: &mut dyn FnMut(&Record<'_>) -> std::io::Result<()>,
 ) -> Result<Report, FramesError> {
+    first(inputs, u64::MAX, each)
+}
+
+/// As [`each`], of so many frames at most: those that [`super::replay::Replay`] reads first, too.
+///
+/// # Errors
+/// As [`each`].
+pub fn first(
+    inputs: &[PathBuf],
+    most: u64,
+    each: &mut dyn FnMut(&Record<'_>) -> std::io::Result<()>,
+) -> Result<Report, FramesError> {
     let mut merge = Merge::open(input::expand(inputs)?)?;
     let mut report = Report::default();
-    while let Some(turn) = merge.turn()? {
+    while report.packets < most
+        && let Some(turn) = merge.turn()?
+    {
+        let room = most - report.packets;
         let (mut packets, mut bytes, mut failed) = (0, 0, None);
         let ran = turn.container.run(|record| {
-            if record.time > turn.until || failed.is_some() {
+            if record.time > turn.until || packets == room || failed.is_some() {
                 return false;
             }
             packets += 1;

@@ -13,6 +13,7 @@ use super::{
     CaptureError,
     blocks::Blocks,
     container::{Container, Record, Unreadable},
+    whole_blocks::WholeBlocks,
 };
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -155,7 +156,7 @@ fn decompress(source: Box<dyn Read + Send>, nesting: usize) -> io::Result<Box<dy
 /// concatenation of their contents).
 struct ZstdFrames<R: BufRead> {
     source: Option<R>,
-    frame: Option<StreamingDecoder<R, FrameDecoder>>,
+    frame: Option<StreamingDecoder<WholeBlocks<R>, FrameDecoder>>,
 }
 
 impl<R: BufRead> Read for ZstdFrames<R> {
@@ -167,7 +168,14 @@ impl<R: BufRead> Read for ZstdFrames<R> {
                     self.frame = Some(frame);
                     return Ok(read);
                 }
-                self.source = Some(frame.into_inner());
+                let (source, is_cut) = frame.into_inner().into_inner();
+                if is_cut {
+                    return Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        "zstd: the stream ends inside a frame",
+                    ));
+                }
+                self.source = Some(source);
             }
             let Some(mut source) = self.source.take() else {
                 return Ok(0);
@@ -181,9 +189,9 @@ impl<R: BufRead> Read for ZstdFrames<R> {
                 self.source = Some(source);
                 continue;
             }
-            self.frame = Some(StreamingDecoder::new(source).map_err(|error| {
-                io::Error::new(io::ErrorKind::InvalidData, format!("zstd: {error}"))
-            })?);
+            self.frame = Some(StreamingDecoder::new(WholeBlocks::new(source)).map_err(
+                |error| io::Error::new(io::ErrorKind::InvalidData, format!("zstd: {error}")),
+            )?);
         }
     }
 }

@@ -18,10 +18,13 @@ mod pcapng;
 pub mod pcapng_writer;
 pub mod replay;
 mod stop;
+mod whole_blocks;
 #[cfg(target_os = "linux")]
 pub mod xdp;
 #[cfg(target_os = "linux")]
 pub mod xsk;
+
+use std::cmp::Ordering;
 
 pub use accountant::{Accountant, Found};
 pub use container::{Damage, Record};
@@ -47,12 +50,19 @@ pub struct Epoch {
     pub fragments: FragmentCounts,
 }
 
-/// Puts deltas into the order an [`Epoch`] promises. Sources that count in time order mostly have it already.
+/// The order of deltas that an [`Epoch`] promises.
+pub(crate) fn order(a: &(FlowKey, FlowCounters), b: &(FlowKey, FlowCounters)) -> Ordering {
+    (a.1.first(), &a.0).cmp(&(b.1.first(), &b.0))
+}
+
+/// Whether deltas are in that order.
+pub(crate) fn is_sorted(flows: &[(FlowKey, FlowCounters)]) -> bool {
+    flows.is_sorted_by(|a, b| order(a, b).is_le())
+}
+
+/// Puts deltas into that order. Sources that count in time order mostly have it already.
 pub(crate) fn sort(flows: &mut [(FlowKey, FlowCounters)]) {
-    let order = |a: &(FlowKey, FlowCounters), b: &(FlowKey, FlowCounters)| {
-        (a.1.first(), &a.0).cmp(&(b.1.first(), &b.0))
-    };
-    if !flows.is_sorted_by(|a, b| order(a, b).is_le()) {
+    if !is_sorted(flows) {
         flows.sort_unstable_by(order);
     }
 }

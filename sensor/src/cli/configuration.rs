@@ -25,7 +25,7 @@ pub(super) fn check(args: &ConfigArgs) -> Result<u8, Fault> {
     let set: Vec<_> = (layers.all())
         .filter(|(_, _, origin)| **origin != Origin::Default)
         .collect();
-    let mut out = output(&args.output)?;
+    let mut out = output(&args.output.path)?;
     writeln!(
         out,
         "valid; {} of {} keys set",
@@ -66,7 +66,7 @@ pub(super) fn explain(args: &ExplainKeys) -> Result<u8, Fault> {
     for name in &args.keys {
         wanted.extend(config::named(name)?);
     }
-    let mut out = output(&args.output)?;
+    let mut out = output(&args.output.path)?;
     let mut first = true;
     for (key, value, origin) in layers.all() {
         if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted.path == key.path) {
@@ -103,7 +103,7 @@ pub(super) fn explain(args: &ExplainKeys) -> Result<u8, Fault> {
 /// Prints every key.
 pub(super) fn dump(args: &Dump) -> Result<u8, Fault> {
     let (layers, _) = read(&args.config)?;
-    let mut out = output(&args.config.output)?;
+    let mut out = output(&args.config.output.path)?;
     if args.commented {
         commented(&layers, &mut out)?;
     } else {

@@ -8,11 +8,11 @@ use super::{
     args::Eval,
     fault::{Fault, code},
     labels::is_classifier,
-    setup::{Flags, Setup, output},
+    setup::{Flags, Setup, output, style},
 };
 use crate::{
     config::Format,
-    pipeline::{Labels, is_table},
+    pipeline::Labels,
     score::{
         quality::{Quality, STEPS, curves, measure},
         rules::Rules,
@@ -42,21 +42,20 @@ pub(super) fn run(args: &Eval) -> Result<u8, Fault> {
     };
     let mut rows = Rows::new(&labels);
     let mut by = String::new();
-    let classifier = match args.model.as_deref() {
+    let classifier = match args.model.name.as_deref() {
         Some(wanted) => Some(setup.model_path(Some(wanted))?).filter(|path| is_classifier(path)),
         None => None,
     };
-    let tables = args.inputs.iter().filter(|path| is_table(path)).count();
     if let Some(model) = classifier {
-        for path in &args.inputs {
+        for path in &args.inputs.paths {
             by = rows.classified(&model, path, &labels)?;
         }
-    } else if tables == 0 {
-        by = rows.captures(&setup, args, &labels)?;
-    } else {
-        for path in &args.inputs {
+    } else if args.inputs.are_tables()? {
+        for path in &args.inputs.paths {
             by = rows.table(&setup, args, path, &labels)?;
         }
+    } else {
+        by = rows.captures(&setup, args, &labels)?;
     }
     if rows.judged.is_empty() {
         return Err(Fault::new(
@@ -92,7 +91,7 @@ fn report(
     quality: &Quality,
     model: String,
 ) -> Result<(), Fault> {
-    let inputs = args.inputs.iter().map(|path| {
+    let inputs = args.inputs.paths.iter().map(|path| {
         path.file_name()
             .unwrap_or(path.as_os_str())
             .to_string_lossy()
@@ -118,7 +117,7 @@ fn report(
 
 fn tell(setup: &Setup, args: &Eval, rows: &Rows, quality: &Quality) -> Result<u8, Fault> {
     let per_day = quality.false_alarms as f64 / rows.days();
-    let mut out = output(&args.printed.output)?;
+    let mut out = output(&args.printed.output.path)?;
     let known = |number: f64| {
         if number.is_finite() {
             json!(number)
@@ -178,7 +177,7 @@ fn tell(setup: &Setup, args: &Eval, rows: &Rows, quality: &Quality) -> Result<u8
                 };
                 writeln!(out, "{:>21}  {text}", name.replace('_', " "))?;
             }
-            confusion(&mut out, rows)?;
+            confusion(&mut out, rows, style(&args.printed.output.path))?;
             histogram(&mut out, quality)?;
         }
     }
@@ -187,7 +186,7 @@ fn tell(setup: &Setup, args: &Eval, rows: &Rows, quality: &Quality) -> Result<u8
 }
 
 /// What was called what, where it is not too wide to be read.
-fn confusion(out: &mut dyn Write, rows: &Rows) -> Result<(), Fault> {
+fn confusion(out: &mut dyn Write, rows: &Rows, style: Style) -> Result<(), Fault> {
     const WIDEST: usize = 12;
     let (labels, called) = sides(&rows.confusion);
     if labels.len() < 2 || called.len() > WIDEST {
@@ -205,7 +204,7 @@ fn confusion(out: &mut dyn Write, rows: &Rows) -> Result<(), Fault> {
         table.row(std::iter::once(label.to_owned()).chain(cells));
     }
     writeln!(out)?;
-    table.write(out, "  ", Style::stdout(), &|_, _, text| text.to_owned())?;
+    table.write(out, "  ", style)?;
     Ok(())
 }
 

@@ -9,12 +9,12 @@ use super::{
     args::Explain,
     fault::{Fault, code},
     run::Top,
-    setup::{Flags, Setup, output, show},
+    setup::{Flags, Setup, output, show, style},
 };
 use crate::{
     config::Format,
     features::{MODEL_COLUMNS, Row, TABLE, is_judged, model_row},
-    pipeline::{self, is_table},
+    pipeline,
     score::{Judge, Reason, amount, explain},
     sink::{
         csv::{FLOW_COLUMNS, push_flow_columns},
@@ -39,17 +39,11 @@ pub(super) fn run(args: &Explain) -> Result<u8, Fault> {
         .timeouts(&args.timeouts)
         .format(args.printed.format);
     let setup = Setup::new(&args.common, &flags)?;
-    let model = setup.model(args.model.as_deref())?;
-    let tables = args.inputs.iter().filter(|path| is_table(path)).count();
-    let flows = if tables == 0 {
-        from_captures(&setup, args, &model)?
-    } else if tables == args.inputs.len() {
+    let model = setup.model(args.model.name.as_deref())?;
+    let flows = if args.inputs.are_tables()? {
         from_tables(args, &model)?
     } else {
-        return Err(Fault::new(
-            code::USAGE,
-            "captures and tables in one call: give one kind",
-        ));
+        from_captures(&setup, args, &model)?
     };
     if let (Some(wanted), true) = (&args.flow, flows.is_empty()) {
         return Err(Fault::new(
@@ -59,18 +53,14 @@ pub(super) fn run(args: &Explain) -> Result<u8, Fault> {
             ),
         ));
     }
-    let mut out = output(&args.printed.output)?;
+    let mut out = output(&args.printed.output.path)?;
     match setup.config.output.format {
         Format::Json => {
             let all: Vec<Value> = flows.iter().map(|flow| value(&model, flow)).collect();
             writeln!(out, "{:#}", Value::from(all))?;
         }
         _ => {
-            let style = if args.printed.output.as_os_str() == "-" {
-                Style::stdout()
-            } else {
-                Style::plain(120)
-            };
+            let style = style(&args.printed.output.path);
             for flow in &flows {
                 tell(&mut out, &model, flow, style)?;
             }
@@ -89,7 +79,7 @@ fn is_wanted(args: &Explain, id: &str, community_id: &str) -> bool {
 fn from_captures(setup: &Setup, args: &Explain, model: &Model) -> Result<Vec<Flow>, Fault> {
     let mut top = Top::new(args.top);
     let mut found = Vec::new();
-    let bar = setup.progress("scoring", &args.inputs);
+    let bar = setup.progress("scoring", &args.inputs.paths);
     let flow = |record: &crate::flow::FlowRecord, row: &Row, score| {
         let mut line = String::new();
         push_flow_columns(&mut line, record);
@@ -100,7 +90,7 @@ fn from_captures(setup: &Setup, args: &Explain, model: &Model) -> Result<Vec<Flo
         }
     };
     let summary = pipeline::score_capture(
-        &args.inputs,
+        &args.inputs.paths,
         &setup.stages(),
         model,
         &mut |tick| show(&bar, tick),
@@ -129,7 +119,7 @@ fn from_captures(setup: &Setup, args: &Explain, model: &Model) -> Result<Vec<Flo
 fn from_tables(args: &Explain, model: &Model) -> Result<Vec<Flow>, Fault> {
     let mut judge = Judge::default();
     let mut flows: Vec<Flow> = Vec::new();
-    for path in &args.inputs {
+    for path in &args.inputs.paths {
         let mut table = pipeline::Table::open(path)?;
         table.require_features()?;
         let places = FLOW_COLUMNS.map(|name| table.position(name));

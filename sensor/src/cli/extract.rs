@@ -5,7 +5,7 @@ use std::{io::BufWriter, path::Path};
 use super::{
     args::Extract,
     fault::{Fault, code},
-    setup::{Flags, Setup, output},
+    setup::{Flags, Setup, is_stdout, output},
 };
 use crate::{
     capture::frames::FramesError,
@@ -29,10 +29,10 @@ pub(super) fn run(args: &Extract) -> Result<u8, Fault> {
         }
     };
     let out = BufWriter::with_capacity(1 << 16, output(&args.output)?);
-    let packets = match evidence::extract_flow(&args.inputs, &name, out) {
+    let packets = match evidence::extract_flow(&args.captures.paths, &name, out) {
         Ok(packets) => packets,
         Err(error) => {
-            if args.output.as_os_str() != "-" {
+            if !is_stdout(&args.output) {
                 // An empty capture would look like an answer.
                 let _ = std::fs::remove_file(&args.output);
             }

@@ -25,6 +25,8 @@ pub(super) mod code {
     pub(in crate::cli) const NO_PERMISSION: u8 = 77;
     /// Wrong configuration (EX_CONFIG).
     pub(in crate::cli) const CONFIG: u8 = 78;
+    /// Ended by a signal, with what was done until then: what shells say of SIGINT.
+    pub(in crate::cli) const INTERRUPTED: u8 = 130;
 }
 
 /// Why a command ends early.
@@ -54,7 +56,22 @@ impl Fault {
             io::ErrorKind::PermissionDenied => code::NO_PERMISSION,
             _ => code::FAILED,
         };
-        Self::new(code, format!("{}: {error}", path.display()))
+        Self::new(code, format!("{}: {}", path.display(), words(error)))
+    }
+
+    /// Ended before there was anything to use.
+    pub(super) fn interrupted(what_now: &str) -> Self {
+        Self::new(code::INTERRUPTED, format!("interrupted; {what_now}"))
+    }
+
+    /// What ended a pass whose output is this file.
+    pub(super) fn of_pass(path: &std::path::Path, error: pipeline::Error) -> Self {
+        match error {
+            pipeline::Error::Output(error) if !super::setup::is_stdout(path) => {
+                Self::file(path, &error, code::FAILED)
+            }
+            other => other.into(),
+        }
     }
 }
 
@@ -161,6 +178,7 @@ impl From<sink::store::StoreError> for Fault {
         use sink::store::StoreError as Error;
         let code = match &error {
             Error::Missing { .. } => code::NO_INPUT,
+            Error::Forbidden { .. } => code::NO_PERMISSION,
             Error::Unknown(_) => code::USAGE,
             Error::Sqlite {
                 source: rusqlite::Error::SqliteFailure(failure, _),
@@ -185,6 +203,14 @@ impl From<pipeline::Error> for Fault {
             pipeline::Error::Output(error) => error.into(),
             pipeline::Error::NoFlows { .. } => Self::new(code::NO_INPUT, error.to_string()),
             pipeline::Error::Table(error) => error.into(),
+            pipeline::Error::Train(model::TrainError::TooFewRows(rows)) => Self::new(
+                code::FAILED,
+                format!(
+                    "too little traffic to learn from: {rows} flow record{} besides those held out; \
+                     give more captures, or score these with a model (`run --model`, `predict`)",
+                    if rows == 1 { "" } else { "s" }
+                ),
+            ),
             pipeline::Error::Train(_) => Self::new(code::FAILED, error.to_string()),
         }
     }
@@ -200,6 +226,23 @@ impl From<io::Error> for Fault {
             io::ErrorKind::PermissionDenied => code::NO_PERMISSION,
             _ => code::FAILED,
         };
-        Self::new(code, format!("cannot write the output: {error}"))
+        Self::new(code, format!("cannot write the output: {}", words(&error)))
     }
+}
+
+/// What the system says, for people: without its number, and with what to do where that is known.
+fn words(error: &io::Error) -> String {
+    use io::ErrorKind;
+    let said = match error.kind() {
+        ErrorKind::NotFound => "no such file or folder",
+        ErrorKind::PermissionDenied => "no permission; choose another place, or a user who may",
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+            "there is a file where a folder is wanted; name another place"
+        }
+        ErrorKind::IsADirectory => "is a folder where a file is wanted",
+        ErrorKind::StorageFull => "no space left there; make room, or name a place on another disk",
+        ErrorKind::ReadOnlyFilesystem => "cannot be changed there (read-only); name another place",
+        _ => return error.to_string(),
+    };
+    said.to_owned()
 }

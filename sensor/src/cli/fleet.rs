@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{
     args::{ModelDiff, ModelMerge},
     fault::{Fault, code},
-    setup::{Flags, Setup, output, show},
+    setup::{Flags, Setup, output, show, stdout, style, write_model},
 };
 use crate::{
     config::Format,
@@ -18,7 +18,7 @@ use crate::{
     score::{Judge, count, store},
     sink::{
         json::number,
-        table::{Align, Style, Table},
+        table::{Align, Table},
     },
 };
 
@@ -65,7 +65,7 @@ pub(super) fn diff(args: &ModelDiff) -> Result<u8, Fault> {
     let moved = columns.iter().filter(|column| column.index > MOVED).count();
     let strange = [strange(&old, &new), strange(&new, &old)];
     columns.truncate(args.top);
-    let mut out = output(&args.printed.output)?;
+    let mut out = output(&args.printed.output.path)?;
     match setup.config.output.format {
         Format::Json => {
             let columns: Vec<_> = columns
@@ -132,7 +132,7 @@ pub(super) fn diff(args: &ModelDiff) -> Result<u8, Fault> {
                 let index = format!("{:.3}", column.index);
                 table.row([column.name.to_owned(), index, old, new]);
             }
-            table.write(&mut out, "", Style::stdout(), &|_, _, text| text.to_owned())?;
+            table.write(&mut out, "", style(&args.printed.output.path))?;
         }
     }
     out.flush()?;
@@ -189,10 +189,7 @@ pub(super) fn merge(args: &ModelMerge) -> Result<u8, Fault> {
     };
     let place = match &args.output {
         Some(path) => {
-            let mut out = output(path)?;
-            out.write_all(&merged.to_bytes())
-                .and_then(|()| out.flush())
-                .map_err(|error| Fault::file(path, &error, code::FAILED))?;
+            write_model(path, &merged.to_bytes())?;
             path.display().to_string()
         }
         None => {
@@ -205,7 +202,7 @@ pub(super) fn merge(args: &ModelMerge) -> Result<u8, Fault> {
         }
     };
     if place != "-" {
-        let mut out = output(std::path::Path::new("-"))?;
+        let mut out = output(&stdout())?;
         writeln!(
             out,
             "{place}: {} trees of {} models, learned from {} flow records; threshold {}",

@@ -1,47 +1,53 @@
 //! `pcap` and `features`: flows with their features as a table.
 
-use std::{io::Write, path::PathBuf};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
 
 use super::{
-    args::Flows,
+    args::{Features, Flows, Pcap},
+    draft::Draft,
     export::Export,
     fault::{Fault, code},
-    setup::{Flags, Setup, host_logs, output, show},
+    setup::{Flags, Setup, host_logs, is_stdout, output, show, style},
 };
 use crate::{
     config::Format,
     pipeline::{self, is_table},
     score::count,
-    sink::{conn_log::ConnLogSink, csv::push_text, flows::FlowSink, parquet, table::Style},
+    sink::{conn_log::ConnLogSink, csv::push_text, flows::FlowSink},
 };
 
-pub(super) fn run(args: &Flows, tables: bool) -> Result<u8, Fault> {
-    let setup = Setup::new(&args.common, &Flags::default().timeouts(&args.timeouts))?;
-    let (written, captures): (Vec<_>, Vec<_>) = args
-        .inputs
-        .iter()
-        .cloned()
-        .partition(|path| tables && is_table(path));
-    let format = args.format.unwrap_or(Format::Csv);
+pub(super) fn pcap(args: &Pcap) -> Result<u8, Fault> {
+    let captures = args.captures.paths.clone();
+    write(&args.flows, &[], captures, "pcap_features")
+}
+
+pub(super) fn features(args: &Features) -> Result<u8, Fault> {
+    let (tables, captures): (Vec<_>, Vec<_>) =
+        (args.inputs.paths.iter().cloned()).partition(|path| is_table(path));
+    write(&args.flows, &tables, captures, "features")
+}
+
+/// Writes the rows of tables, or the flows of captures, by default to the file of this name in the output folder.
+fn write(
+    args: &Flows,
+    written: &[PathBuf],
+    captures: Vec<PathBuf>,
+    file: &str,
+) -> Result<u8, Fault> {
+    let flags = Flags::default().timeouts(&args.timeouts);
+    let setup = Setup::new(&args.common, &flags)?.ending_when_told()?;
+    let format = args.table.form();
     if !written.is_empty() && format != Format::Csv {
         return Err(Fault::new(
             code::USAGE,
             "tables can only be joined as CSV; leave --format away",
         ));
     }
-    let path = args.output.clone().unwrap_or_else(|| {
-        let file = if tables {
-            "features.csv"
-        } else {
-            "pcap_features.csv"
-        };
-        match format {
-            Format::Table => PathBuf::from("-"),
-            Format::Csv => setup.folder().join(file),
-            Format::Json => setup.folder().join(file).with_extension("jsonl"),
-        }
-    });
-    let columnar = args.format.is_none() && parquet::is_named(&path);
+    let path = args.table.path(setup.folder(), file);
+    let columnar = args.table.is_columnar(&path);
     if columnar && !written.is_empty() {
         return Err(Fault::new(
             code::USAGE,
@@ -61,23 +67,28 @@ pub(super) fn run(args: &Flows, tables: bool) -> Result<u8, Fault> {
     }
     // Clocks are set by a pass of its own: what can be read only once is kept.
     let spooled = (!args.logs.is_empty())
-        .then(|| pipeline::spool(&captures))
+        .then(|| pipeline::spool(&captures, setup.stop.as_ref()))
         .transpose()
         .map_err(|error| Fault::new(code::FAILED, format!("cannot keep the input: {error}")))?;
     let captures = spooled
         .as_ref()
         .map_or(captures, |kept| kept.inputs.clone());
     let mut logs = host_logs(&setup, &args.logs, &captures)?;
-    let mut out: Box<dyn Write> = match columnar {
-        true => Box::new(std::io::sink()),
-        false => output(&path)?,
+    let (draft, mut out): (Draft, Box<dyn Write>) = match columnar {
+        true => (Draft::new(&path)?, Box::new(io::sink())),
+        false => Draft::written(&path)?,
     };
     let mut header = None;
-    for table in &written {
-        rows += join(table, &mut header, &mut out)?;
+    for table in written {
+        rows += join(table, &mut header, &mut out, &failed)?;
+        if setup.is_told_to_stop() {
+            return Err(Fault::interrupted("nothing was written"));
+        }
     }
     if captures.is_empty() {
         out.flush().map_err(failed)?;
+        drop(out);
+        draft.keep()?;
     } else {
         if header.is_some() {
             return Err(Fault::new(
@@ -86,7 +97,7 @@ pub(super) fn run(args: &Flows, tables: bool) -> Result<u8, Fault> {
             ));
         }
         let mut sink = match columnar {
-            true => FlowSink::parquet(&path, false),
+            true => FlowSink::parquet(draft.path(), false),
             false => FlowSink::new(out, format, false),
         }
         .map_err(failed)?;
@@ -123,8 +134,9 @@ pub(super) fn run(args: &Flows, tables: bool) -> Result<u8, Fault> {
             },
         );
         bar.finish_and_clear();
-        let pass = pass?;
-        sink.finish(Style::stdout()).map_err(failed)?;
+        let pass = pass.map_err(|error| Fault::of_pass(&path, error))?;
+        sink.finish(style(&path)).map_err(failed)?;
+        draft.keep()?;
         if let Some(log) = conn_log {
             log.finish()?;
         }
@@ -135,7 +147,7 @@ pub(super) fn run(args: &Flows, tables: bool) -> Result<u8, Fault> {
         for line in logs.iter().flat_map(pipeline::HostLogs::words) {
             setup.note(&line);
         }
-        if path.as_os_str() != "-" {
+        if !is_stdout(&path) {
             setup.note(&format!(
                 "{}: {} flow records from {} packets over {}",
                 path.display(),
@@ -144,9 +156,9 @@ pub(super) fn run(args: &Flows, tables: bool) -> Result<u8, Fault> {
                 crate::time::words(pass.seconds)
             ));
         }
-        return Ok(0);
+        return Ok(setup.interrupted(&pass));
     }
-    if path.as_os_str() != "-" {
+    if !is_stdout(&path) {
         setup.note(&format!("{}: {} rows", path.display(), count(rows as f64)));
     }
     Ok(0)
@@ -157,6 +169,7 @@ fn join(
     path: &std::path::Path,
     header: &mut Option<Vec<String>>,
     out: &mut dyn Write,
+    failed: &dyn Fn(io::Error) -> Fault,
 ) -> Result<u64, Fault> {
     let mut table = pipeline::Table::open(path).map_err(Fault::from)?;
     table.require_features()?;
@@ -164,7 +177,7 @@ fn join(
     let columns: Vec<String> = kept.iter().map(|at| table.columns[*at].clone()).collect();
     match header {
         None => {
-            writeln!(out, "{}", columns.join(","))?;
+            writeln!(out, "{}", columns.join(",")).map_err(failed)?;
             *header = Some(columns);
         }
         Some(first) if *first != columns => {
@@ -184,7 +197,7 @@ fn join(
             }
             push_text(&mut line, record.get(*column).unwrap_or(""));
         }
-        writeln!(out, "{line}")?;
+        writeln!(out, "{line}").map_err(failed)?;
         rows += 1;
     }
     Ok(rows)

@@ -13,7 +13,7 @@ use super::{
     args::Train,
     eval::read_rules,
     fault::{Fault, code},
-    setup::{Setup, output},
+    setup::{Setup, is_stdout, output, stdout, write_model},
 };
 use crate::{
     config::Format,
@@ -25,7 +25,7 @@ use crate::{
 
 mod predict;
 
-pub(super) use predict::{predict, predictions};
+pub(super) use predict::predict;
 
 /// Where a classifier is kept unless a file is named. It is no version in the store: `live` and `run` want a forest.
 const FILE: &str = "classifier.model";
@@ -50,7 +50,7 @@ pub(super) fn train(setup: &Setup, args: &Train) -> Result<u8, Fault> {
             ));
         }
     };
-    let table = LabelledTable::read(&args.inputs, &labels, &args.ignored, args.two_classes)?;
+    let table = LabelledTable::read(&args.inputs.paths, &labels, &args.ignored, args.two_classes)?;
     let model = &setup.config.model;
     let settings = BoostSettings {
         rounds: args
@@ -69,18 +69,15 @@ pub(super) fn train(setup: &Setup, args: &Train) -> Result<u8, Fault> {
         .output
         .clone()
         .unwrap_or_else(|| setup.folder().join(FILE));
-    let mut out = output(&path)?;
-    out.write_all(&classifier.to_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|error| Fault::file(&path, &error, code::FAILED))?;
+    write_model(&path, &classifier.to_bytes())?;
     if !table.left_out.is_empty() {
         setup.note(&format!("not learned from: {}", table.left_out.join(", ")));
     }
-    if path.as_os_str() == "-" {
+    if is_stdout(&path) {
         return Ok(0);
     }
     let info = classifier.info();
-    let mut out = output(Path::new("-"))?;
+    let mut out = output(&stdout())?;
     if setup.config.output.format == Format::Json {
         let value = json!({
             "model": path.display().to_string(),

@@ -7,7 +7,7 @@ use std::{io::Write, path::Path};
 use super::{
     args::Logs,
     fault::{Fault, code},
-    setup::{Flags, Setup, output},
+    setup::{Flags, Setup, is_stdout, output},
 };
 use crate::{
     config::Format,
@@ -163,13 +163,13 @@ fn summary(
     path: &Path,
 ) -> Result<(), Fault> {
     // The table has standard output to itself.
-    let mut out: Box<dyn Write> = if path.as_os_str() == "-" {
+    let mut out: Box<dyn Write> = if is_stdout(path) {
         Box::new(std::io::stderr())
     } else {
         Box::new(std::io::stdout())
     };
     let ranked = findings.ranked();
-    if args.format == Some(Format::Json) {
+    if args.summary.format == Some(Format::Json) {
         let value = serde_json::json!({
             "files": counted.files,
             "events": counted.total,
@@ -235,7 +235,7 @@ fn summary(
             ranked.len()
         )?;
     }
-    if path.as_os_str() != "-" {
+    if !is_stdout(path) {
         writeln!(
             out,
             "\nIn {}: a line for each event, with its features",

@@ -13,7 +13,7 @@ use super::{
 /// Prints what a shell needs to complete our commands.
 pub(super) fn completions(args: &Completions) -> Result<u8, Fault> {
     let mut grammar = Cli::command();
-    let mut out = output(&args.output)?;
+    let mut out = output(&args.output.path)?;
     // Into memory first: the generator panics where writing fails.
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut grammar, "anomaly-detect", &mut text);

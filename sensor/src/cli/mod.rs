@@ -6,6 +6,7 @@ mod args;
 mod configuration;
 mod dashboard;
 mod doctor;
+mod draft;
 mod eval;
 mod explain;
 mod export;
@@ -58,8 +59,8 @@ pub fn main() -> ExitCode {
     };
     let ended = match cli.command {
         Command::Run(args) => run::run(&args),
-        Command::Pcap(args) => flows::run(&args, false),
-        Command::Features(args) => flows::run(&args, true),
+        Command::Pcap(args) => flows::pcap(&args),
+        Command::Features(args) => flows::features(&args),
         Command::Logs(args) => logs::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Predict(args) => predict::run(&args),

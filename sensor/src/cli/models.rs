@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use super::{
     args::{ModelList, ModelShow, ModelUse},
     fault::Fault,
-    setup::{Flags, Setup, output},
+    setup::{Flags, Setup, output, stdout, style},
 };
 use crate::{
     config::Format,
     features,
     score::{count, store},
-    sink::table::{Align, Style, Table},
+    sink::table::{Align, Table},
 };
 
 pub(super) fn list(args: &ModelList) -> Result<u8, Fault> {
@@ -58,7 +58,7 @@ pub(super) fn list(args: &ModelList) -> Result<u8, Fault> {
             "threshold": crate::sink::json::number(threshold), "schema": schema,
         }));
     }
-    let mut out = output(&args.printed.output)?;
+    let mut out = output(&args.printed.output.path)?;
     match setup.config.output.format {
         Format::Json => writeln!(out, "{:#}", Value::from(values))?,
         Format::Csv => {
@@ -71,7 +71,7 @@ pub(super) fn list(args: &ModelList) -> Result<u8, Fault> {
             writeln!(out, "no model in {} yet", store.folder().display())?;
         }
         Format::Table => {
-            table.write(&mut out, "", Style::stdout(), &|_, _, text| text.to_owned())?;
+            table.write(&mut out, "", style(&args.printed.output.path))?;
         }
     }
     out.flush()?;
@@ -82,11 +82,11 @@ pub(super) fn show(args: &ModelShow) -> Result<u8, Fault> {
     let setup = Setup::new(&args.common, &Flags::default().format(args.printed.format))?;
     let path = setup.model_path(args.model.as_deref())?;
     if super::labels::is_classifier(&path) {
-        return super::labels::describe(&setup, &path, &args.printed.output);
+        return super::labels::describe(&setup, &path, &args.printed.output.path);
     }
     let model = store::load_any(&path)?;
     let info = model.info();
-    let mut out = output(&args.printed.output)?;
+    let mut out = output(&args.printed.output.path)?;
     if setup.config.output.format == Format::Json {
         let value = json!({
             "path": path.display().to_string(),
@@ -193,7 +193,7 @@ pub(super) fn show(args: &ModelShow) -> Result<u8, Fault> {
 pub(super) fn put_in_use(args: &ModelUse) -> Result<u8, Fault> {
     let setup = Setup::new(&args.common, &Flags::default())?;
     let name = setup.store().use_version(&args.model)?;
-    let mut out = output(std::path::Path::new("-"))?;
+    let mut out = output(&stdout())?;
     writeln!(out, "in use: {name}")?;
     out.flush()?;
     Ok(0)
@@ -202,7 +202,7 @@ pub(super) fn put_in_use(args: &ModelUse) -> Result<u8, Fault> {
 pub(super) fn roll_back(args: &ModelList) -> Result<u8, Fault> {
     let setup = Setup::new(&args.common, &Flags::default())?;
     let name = setup.store().rollback()?;
-    let mut out = output(&args.printed.output)?;
+    let mut out = output(&args.printed.output.path)?;
     writeln!(out, "in use: {name}")?;
     out.flush()?;
     Ok(0)

@@ -1,62 +1,51 @@
 //! `predict`: verdicts for captures or tables.
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::{io::Write, path::Path};
 
 use model::{Model, OnlineQuantile};
 use serde_json::{Map, Value};
 
 use super::{
     args::Predict,
+    draft::Draft,
     fault::{Fault, code},
     labels,
-    setup::{Flags, Setup, output, show},
+    setup::{Flags, Setup, is_stdout, show, style},
 };
 use crate::{
     config::Format,
     features::{Row, is_judged},
     flow::key_address,
-    pipeline::{self, TalkColumns, is_table},
+    pipeline::{self, TalkColumns},
     score::{Judge, RateControl, Severity, Teacher, count, explain, rules::Talk},
     sink::{
         csv::{VERDICT_COLUMNS, push_text, push_verdict_parts, reasons_text},
         flows::FlowSink,
-        parquet,
-        table::Style,
     },
 };
+
+/// Name of the file with predictions, unless another is named.
+pub(super) const FILE: &str = "predictions";
 
 pub(super) fn run(args: &Predict) -> Result<u8, Fault> {
     let flags = Flags::default()
         .timeouts(&args.timeouts)
         .alerts(&args.alerts);
-    let setup = Setup::new(&args.common, &flags)?;
-    let model = setup.model_path(args.model.as_deref())?;
+    let setup = Setup::new(&args.common, &flags)?.ending_when_told()?;
+    let model = setup.model_path(args.model.name.as_deref())?;
     if labels::is_classifier(&model) {
-        let path = labels::predictions(&setup, args);
-        return labels::predict(&setup, args, &model, &path).map(|()| 0);
+        return labels::predict(&setup, args, &model).map(|()| 0);
     }
-    let model = setup.model(args.model.as_deref())?;
-    let format = args.format.unwrap_or(Format::Csv);
-    let path = args.output.clone().unwrap_or_else(|| match format {
-        Format::Table => PathBuf::from("-"),
-        Format::Csv => setup.folder().join("predictions.csv"),
-        Format::Json => setup.folder().join("predictions.jsonl"),
-    });
-    let tables = args.inputs.iter().filter(|path| is_table(path)).count();
-    let (rows, anomalous) = if tables == 0 {
-        captures(&setup, args, &model, format, &path)?
-    } else if tables == args.inputs.len() {
-        from_tables(&setup, args, &model, format, &path)?
+    let model = setup.model(args.model.name.as_deref())?;
+    let format = args.table.form();
+    let path = args.table.path(setup.folder(), FILE);
+    let (rows, anomalous, ended) = if args.inputs.are_tables()? {
+        let (rows, anomalous) = from_tables(&setup, args, &model, format, &path)?;
+        (rows, anomalous, 0)
     } else {
-        return Err(Fault::new(
-            code::USAGE,
-            "captures and tables in one call: give one kind",
-        ));
+        captures(&setup, args, &model, format, &path)?
     };
-    if path.as_os_str() != "-" {
+    if !is_stdout(&path) {
         setup.note(&format!(
             "{}: {} flow records, {} of them anomalous",
             path.display(),
@@ -64,7 +53,7 @@ pub(super) fn run(args: &Predict) -> Result<u8, Fault> {
             count(anomalous as f64)
         ));
     }
-    Ok(0)
+    Ok(ended)
 }
 
 fn captures(
@@ -73,28 +62,35 @@ fn captures(
     model: &Model,
     format: Format,
     path: &Path,
-) -> Result<(u64, u64), Fault> {
+) -> Result<(u64, u64, u8), Fault> {
     let failed = |error| Fault::file(path, &error, code::FAILED);
-    let bar = setup.progress("scoring", &args.inputs);
-    pipeline::check(&args.inputs)?;
-    let mut sink = match args.format.is_none() && parquet::is_named(path) {
-        true => FlowSink::parquet(path, true),
-        false => FlowSink::new(output(path)?, format, true),
+    let bar = setup.progress("scoring", &args.inputs.paths);
+    pipeline::check(&args.inputs.paths)?;
+    let columnar = args.table.is_columnar(path);
+    let (draft, out): (Draft, Box<dyn Write>) = match columnar {
+        true => (Draft::new(path)?, Box::new(std::io::sink())),
+        false => Draft::written(path)?,
+    };
+    let mut sink = match columnar {
+        true => FlowSink::parquet(draft.path(), true),
+        false => FlowSink::new(out, format, true),
     }
     .map_err(failed)?;
     let summary = pipeline::score_capture(
-        &args.inputs,
+        &args.inputs.paths,
         &setup.stages(),
         model,
         &mut |tick| show(&bar, tick),
         &mut |scored, _| Ok(sink.scored(scored)?),
     );
     bar.finish_and_clear();
-    let summary = summary?;
-    sink.finish(Style::stdout()).map_err(failed)?;
+    let summary = summary.map_err(|error| Fault::of_pass(path, error))?;
+    sink.finish(style(path)).map_err(failed)?;
+    draft.keep()?;
     setup.damage(&summary.pass);
     setup.told(&summary);
-    Ok((summary.flows, summary.anomalous))
+    let ended = setup.interrupted(&summary.pass);
+    Ok((summary.flows, summary.anomalous, ended))
 }
 
 /// Rows scored at once.
@@ -111,7 +107,7 @@ fn from_tables(
     path: &Path,
 ) -> Result<(u64, u64), Fault> {
     let failed = |error| Fault::file(path, &error, code::FAILED);
-    if args.format.is_none() && parquet::is_named(path) {
+    if args.table.is_columnar(path) {
         return Err(Fault::new(
             code::USAGE,
             "tables give csv or json; captures give Parquet too",
@@ -124,17 +120,17 @@ fn from_tables(
         ));
     }
     let (mut rows, mut anomalous) = (0, 0);
-    let mut out: Option<Box<dyn Write>> = None;
+    let mut begun: Option<(Draft, Box<dyn Write>)> = None;
     let mut header: Vec<String> = Vec::new();
     let mut verdicts = Verdicts::new(model, setup.config.score.hold_rate);
-    for input in &args.inputs {
+    for input in &args.inputs.paths {
         let mut table = pipeline::Table::open(input)?;
         table.require_features()?;
         let kept = table.without_verdicts();
         let talks = TalkColumns::of(&table.columns);
         let columns: Vec<String> = kept.iter().map(|at| table.columns[*at].clone()).collect();
-        if out.is_none() {
-            let mut opened = output(path)?;
+        if begun.is_none() {
+            let (draft, mut opened) = Draft::written(path)?;
             if format == Format::Csv {
                 writeln!(
                     opened,
@@ -145,14 +141,14 @@ fn from_tables(
                 .map_err(failed)?;
             }
             header.clone_from(&columns);
-            out = Some(opened);
+            begun = Some((draft, opened));
         } else if header != columns {
             return Err(Fault::new(
                 code::FAILED,
                 format!("{}: other columns than the first table's", input.display()),
             ));
         }
-        let Some(out) = &mut out else { continue };
+        let Some((_, out)) = &mut begun else { continue };
         let mut batch: Vec<Line> = Vec::with_capacity(BATCH);
         loop {
             let more = match table.next_record()? {
@@ -171,6 +167,9 @@ fn from_tables(
                 }
                 None => false,
             };
+            if setup.is_told_to_stop() {
+                return Err(Fault::interrupted("nothing was written"));
+            }
             if batch.len() == BATCH || !more {
                 rows += batch.len() as u64;
                 anomalous += write(&mut verdicts, &header, &mut batch, anomalous, format, out)
@@ -181,8 +180,10 @@ fn from_tables(
             }
         }
     }
-    if let Some(mut out) = out {
+    if let Some((draft, mut out)) = begun {
         out.flush().map_err(failed)?;
+        drop(out);
+        draft.keep()?;
     }
     Ok((rows, anomalous))
 }

@@ -17,10 +17,10 @@ use crate::{
 pub(super) fn run(args: &Explain) -> Result<u8, Fault> {
     let flags = Flags::default().format(args.printed.format);
     let setup = Setup::new(&args.common, &flags)?;
-    let mut out = output(&args.printed.output)?;
+    let mut out = output(&args.printed.output.path)?;
     for folder in &args.replay {
         // Of no model named, the one in the store that the bundle names.
-        let model = match args.model.as_deref() {
+        let model = match args.model.name.as_deref() {
             Some(wanted) => setup.model(Some(wanted))?,
             None => {
                 let wanted = evidence::read(folder)?.model;
@@ -44,8 +44,9 @@ pub(super) fn run(args: &Explain) -> Result<u8, Fault> {
         }
         let packets = if features > 0 {
             format!(
-                "{features} features of the flow made anew from its {} packets, all equal",
-                bundle.packets.flow
+                "{features} features of the flow made anew from its {} packet{}, all equal",
+                bundle.packets.flow,
+                if bundle.packets.flow == 1 { "" } else { "s" }
             )
         } else {
             format!(

@@ -7,7 +7,7 @@ use model::Model;
 use super::{
     args::ReportArgs,
     fault::{Fault, code},
-    setup::{Flags, Setup, output},
+    setup::{Flags, Setup, is_stdout, output},
 };
 use crate::{
     intel::Lists,
@@ -44,7 +44,7 @@ pub(super) fn of_run(
 /// Writes the page, and the JSON beside it.
 fn write(report: &Report, page: &Path) -> Result<(), Fault> {
     type Form = fn(&mut dyn Write, &Report) -> std::io::Result<()>;
-    let to_stdout = page.as_os_str() == "-";
+    let to_stdout = is_stdout(page);
     let json = (page.with_extension("json"), report::write_json as Form);
     for (path, form) in [(page.to_owned(), report::write as Form)]
         .into_iter()
@@ -66,7 +66,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<u8, Fault> {
         .clone()
         .unwrap_or_else(|| setup.folder().join("reports").join("report.html"));
     write(&report, &page)?;
-    if page.as_os_str() != "-" {
+    if !is_stdout(&page) {
         let json = page.with_extension("json");
         setup.note(&format!("{} and {}", page.display(), json.display()));
     }

@@ -1,25 +1,22 @@
 //! `run`: captures in; features, model, predictions, summary and report out.
 
 mod keep;
+mod next;
 mod top;
 
-use std::{
-    collections::HashMap,
-    io::Write,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::HashMap, io::Write, path::Path, sync::Arc};
 
 use model::Model;
 
 pub(super) use self::top::Top;
 use super::{
-    args::{FailOn, Run},
+    args::Run,
+    draft::Draft,
     fault::{Fault, code},
-    setup::{Flags, Setup, host_logs, make_folder, output, show},
+    setup::{Flags, Setup, host_logs, is_stdout, make_folder, output, show, stdout},
 };
 use crate::{
-    capture::frames::FramesError,
+    capture::{frames::FramesError, input::is_standard_input},
     config::Format,
     pipeline::{
         self, HostLogs, Spooled, Summary,
@@ -36,26 +33,27 @@ use crate::{
 };
 
 pub(super) fn run(args: &Run) -> Result<u8, Fault> {
-    let to_stdout = args
-        .output
-        .as_deref()
-        .is_some_and(|path| path.as_os_str() == "-");
+    let to_stdout = args.output.as_deref().is_some_and(is_stdout);
     let folder = args.output.as_ref().filter(|_| !to_stdout);
     let flags = Flags::default()
         .timeouts(&args.timeouts)
         .training(&args.training)
         .alerts(&args.alerts)
-        .format(args.format)
+        .format(args.summary.format)
         .add("output.top", args.top, "--top")
         .add(
             "output.folder",
             folder.map(|path| path.display().to_string()),
             "--output",
         );
-    let setup = Setup::new(&args.common, &flags)?;
-    pipeline::check(&args.inputs)?;
-    let inputs = pipeline::spool(&args.inputs)
+    let mut setup = Setup::new(&args.common, &flags)?.ending_when_told()?;
+    pipeline::check(&args.captures.paths)?;
+    let inputs = pipeline::spool(&args.captures.paths, setup.stop.as_ref())
         .map_err(|error| Fault::new(code::FAILED, format!("cannot keep the input: {error}")))?;
+    if setup.is_told_to_stop() {
+        // So ends a recording that comes by a pipe. All of it is used.
+        setup.stop = None;
+    }
     work(args, &setup, &inputs, to_stdout).map_err(|fault| Fault {
         message: inputs.in_words(&fault.message),
         ..fault
@@ -67,14 +65,18 @@ fn work(args: &Run, setup: &Setup, inputs: &Spooled, to_stdout: bool) -> Result<
         make_folder(setup.folder())?;
     }
     let mut logs = host_logs(setup, &args.logs, &inputs.inputs)?;
-    let (model, learned) = match &args.model {
+    if setup.is_told_to_stop() {
+        return Err(Fault::interrupted("nothing was written"));
+    }
+    let mut read = setup.stages();
+    let (model, learned) = match &args.model.name {
         Some(wanted) => {
             let path = setup.model_path(Some(wanted))?;
             let model = setup.model(Some(wanted))?;
             let learned = format!("Scored with the model {}.", path.display());
             (model, learned)
         }
-        None => learn(setup, inputs, logs.as_ref(), to_stdout)?,
+        None => learn(setup, inputs, logs.as_ref(), &mut read, to_stdout)?,
     };
     let stores = !to_stdout && setup.config.store.enabled;
     let lists = if to_stdout {
@@ -93,9 +95,11 @@ fn work(args: &Run, setup: &Setup, inputs: &Spooled, to_stdout: bool) -> Result<
         inputs,
         &model,
         (logs.as_mut(), kept.as_mut()),
+        read,
         to_stdout,
     )?;
     setup.damage(&summary.pass);
+    let interrupted = setup.interrupted(&summary.pass);
     setup.told(&summary);
     let log_findings = logs.as_mut().map(HostLogs::findings).unwrap_or_default();
     let flows = summary
@@ -110,7 +114,7 @@ fn work(args: &Run, setup: &Setup, inputs: &Spooled, to_stdout: bool) -> Result<
         keep_evidence(setup, inputs, &summary, &model)?;
     }
     if let Some(kept) = kept {
-        kept.store(setup, &args.inputs, &summary, &model)?;
+        kept.store(setup, &args.captures.paths, &summary, &model)?;
     }
     let worst = findings
         .incidents
@@ -119,44 +123,39 @@ fn work(args: &Run, setup: &Setup, inputs: &Spooled, to_stdout: bool) -> Result<
         .max();
     if !to_stdout {
         super::report::of_run(setup, &findings, &tally, &model, &lists)?;
-        print(setup, &findings)?;
+        print(setup, args.model.name.as_deref(), &findings)?;
     }
-    let fail = args.fail_on.map(|severity| match severity {
-        FailOn::Low => Severity::Low,
-        FailOn::Medium => Severity::Medium,
-        FailOn::High => Severity::High,
-        FailOn::Critical => Severity::Critical,
-    });
+    let fail = args.fail_on.map(Severity::from);
     Ok(match (fail, worst) {
         (Some(fail), Some(worst)) if worst >= fail => code::FINDINGS,
-        _ => 0,
+        _ => interrupted,
     })
 }
 
 /// Flow records below which a baseline is thin.
 const FEW_ROWS: u64 = 500;
 
-/// First pass: features to a file, a sample to the model.
+/// First pass: features to a file, a sample to the model. If it is stopped, `read` is then what the second one is to read.
 fn learn(
     setup: &Setup,
     inputs: &Spooled,
     logs: Option<&HostLogs>,
+    read: &mut pipeline::Settings,
     to_stdout: bool,
 ) -> Result<(Model, String), Fault> {
     let bar = setup.progress("reading", &inputs.inputs);
     let features = setup.folder().join("pcap_features.csv");
-    let mut table = if to_stdout {
-        None
+    let failed = |error| Fault::file(&features, &error, code::FAILED);
+    let (draft, mut table) = if to_stdout {
+        (None, None)
     } else {
-        let out = output(&features)?;
-        Some(
-            FlowCsv::new(out, false)
-                .map_err(|error| Fault::file(&features, &error, code::FAILED))?,
-        )
+        let (draft, out) = Draft::written(&features)?;
+        let table = FlowCsv::new(out, false).map_err(failed)?;
+        (Some(draft), Some(table))
     };
     let learned = pipeline::train_on_captures(
         &inputs.inputs,
-        &setup.stages(),
+        read,
         &setup.training(),
         &mut |tick| show(&bar, tick),
         &mut |record, row| match &mut table {
@@ -171,11 +170,17 @@ fn learn(
         },
     );
     bar.finish_and_clear();
-    let learned = learned?;
-    if let Some(table) = table {
-        table
-            .finish()
-            .map_err(|error| Fault::file(&features, &error, code::FAILED))?;
+    let learned = learned.map_err(|error| Fault::of_pass(&features, error))?;
+    if let (Some(draft), Some(table)) = (draft, table) {
+        drop(table.finish().map_err(failed)?);
+        draft.keep()?;
+    }
+    if learned.pass.stopped {
+        read.epochs = learned.pass.epochs;
+    }
+    if setup.is_told_to_stop() {
+        // What was learned from is scored.
+        read.stop = None;
     }
     let name = if to_stdout {
         "not kept".to_owned()
@@ -183,7 +188,9 @@ fn learn(
         setup.store().add(&learned.model)?
     };
     let rows = count(learned.model.info().rows as f64);
-    let mut text = format!("Learned what is usual from {rows} flow records of it (model {name})");
+    let mut text = format!(
+        "Learned what is usual from {rows} records of these flows, as they ended and before (model {name})"
+    );
     if learned.desperate {
         text.push_str(
             "; with so little traffic, flows that behave like an attack had to be among them",
@@ -224,21 +231,27 @@ fn score(
     inputs: &Spooled,
     model: &Model,
     (mut logs, mut kept): (Option<&mut HostLogs>, Option<&mut keep::Keep>),
+    read: pipeline::Settings,
     to_stdout: bool,
 ) -> Result<SecondPass, Fault> {
+    let is_part = read.epochs < u64::MAX;
     let bar = setup.progress("scoring", &inputs.inputs);
     let path = if to_stdout {
-        PathBuf::from("-")
+        stdout()
     } else {
         setup.folder().join("predictions.csv")
     };
     let failed = |error| Fault::file(&path, &error, code::FAILED);
-    let mut table = FlowCsv::new(output(&path)?, true).map_err(failed)?;
+    let (draft, out) = Draft::written(&path)?;
+    let mut table = FlowCsv::new(out, true).map_err(failed)?;
     let mut top = Top::new(setup.config.output.top);
     let mut processes = Processes::new();
     let summary = pipeline::score_capture(
         &inputs.inputs,
-        &setup.muted_stages(kept.is_some())?,
+        &pipeline::Settings {
+            mutes: setup.mutes(kept.is_some())?,
+            ..read
+        },
         model,
         &mut |tick| show(&bar, tick),
         &mut |scored, _| {
@@ -263,8 +276,11 @@ fn score(
         },
     );
     bar.finish_and_clear();
-    let summary = summary?;
-    table.finish().map_err(failed)?;
+    let mut summary = summary.map_err(|error| Fault::of_pass(&path, error))?;
+    // Stopped is what either pass was stopped in.
+    summary.pass.stopped |= is_part;
+    drop(table.finish().map_err(failed)?);
+    draft.keep()?;
     let tally = std::mem::take(&mut top.tally);
     Ok(SecondPass {
         summary,
@@ -291,8 +307,12 @@ fn keep_evidence(
         return Ok(());
     }
     let digests = (&*model.digest(), &*setup.digest);
+    let packets = match summary.pass.stopped {
+        true => summary.pass.replay.packets,
+        false => u64::MAX,
+    };
     evidence::keep(
-        &inputs.inputs,
+        (&inputs.inputs[..], packets),
         &incidents,
         digests,
         &setup.stages(),
@@ -314,13 +334,13 @@ fn findings<'a>(
     learned: String,
     (top, incidents, logs): (&'a [Scored], Vec<Told<'a>>, Vec<String>),
 ) -> Findings<'a> {
-    let name = |path: &Path| match path.as_os_str() == "-" {
+    let name = |path: &Path| match is_standard_input(path) {
         true => "standard input".to_owned(),
         false => path.display().to_string(),
     };
     Findings {
-        inputs: args.inputs.iter().map(|path| name(path)).collect(),
-        damage: summary.pass.replay.warnings(),
+        inputs: args.captures.paths.iter().map(|path| name(path)).collect(),
+        damage: summary.pass.warnings(),
         ledger: summary.pass.ledger,
         seconds: summary.pass.seconds,
         flows: summary.flows,
@@ -336,17 +356,12 @@ fn findings<'a>(
     }
 }
 
-fn print(setup: &Setup, findings: &Findings<'_>) -> Result<(), Fault> {
-    let mut out = output(Path::new("-"))?;
+fn print(setup: &Setup, model: Option<&str>, findings: &Findings<'_>) -> Result<(), Fault> {
+    let mut out = output(&stdout())?;
     match setup.config.output.format {
         Format::Table => {
             summary::table(&mut out, findings, Style::stdout())?;
-            let folder = setup.folder().display();
-            writeln!(
-                out,
-                "\nIn {folder}: reports/report.html, predictions.csv, model_outputs/, evidence/; \
-                 why a flow: anomaly-detect explain {folder}/predictions.csv --flow ID"
-            )?;
+            next::write(&mut out, setup, model, findings)?;
         }
         Format::Csv => summary::csv(&mut out, findings)?,
         Format::Json => writeln!(out, "{:#}", summary::value(findings))?,

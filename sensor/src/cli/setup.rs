@@ -1,11 +1,13 @@
 //! From flags to what the stages want.
 
+mod ending;
 mod evidence;
+mod files;
 mod keeping;
+mod typed;
 
 use std::{
-    fs::File,
-    io::{self, BufWriter, IsTerminal, Write},
+    io::{self, IsTerminal},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -13,12 +15,17 @@ use std::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sha2::{Digest as _, Sha256};
 
+pub(super) use self::{
+    files::{is_stdout, make_folder, make_folder_of, output, stdout, style, write_model},
+    typed::word,
+};
 use super::{
     args::{Alerts, Common, Timeouts, Training},
     fault::{Fault, code},
 };
 use crate::{
-    config::{Config, FragmentsBy, Layers, Shape},
+    capture::Stop,
+    config::{AlertBudget, Config, FragmentsBy, Layers, Shape},
     context, features, flow, pipeline,
     score::{
         self,
@@ -42,6 +49,8 @@ pub(super) struct Setup {
     pub(super) quiet: bool,
     /// Of the configuration.
     pub(super) digest: String,
+    /// Ends passes over captures early, where the command can use what was read until then.
+    pub(super) stop: Option<Stop>,
 }
 
 /// Flags that are configuration keys by another name.
@@ -139,6 +148,7 @@ impl Setup {
             digest: digest(&layers),
             layers,
             quiet,
+            stop: None,
         })
     }
 
@@ -180,6 +190,8 @@ impl Setup {
             hold_rate: self.config.score.hold_rate,
             alerts: self.alerts(),
             mutes: Arc::default(),
+            stop: self.stop.clone(),
+            epochs: u64::MAX,
         }
     }
 
@@ -274,20 +286,17 @@ impl Setup {
         let muted = summary.muted().len();
         if muted > 0 {
             self.note(&format!(
-                "{muted} incidents suppressed; `anomaly-detect alerts list --state suppressed` shows them"
+                "{muted} incidents suppressed; `anomaly-detect alerts list --state suppressed{}` shows them",
+                self.looking_here()
             ));
         }
+        let asked = self.config.score.alert_budget;
         if let Some(budget) = &summary.budget
-            && self.config.score.alert_budget.is_some()
+            && let Some(asked) = asked.filter(AlertBudget::is_bounded)
         {
             let told = summary.told().len();
             self.note(&format!(
-                "alert budget {}: {told} of {} incidents told, {} of the others wait for it",
-                self.config
-                    .score
-                    .alert_budget
-                    .map(|budget| budget.to_string())
-                    .unwrap_or_default(),
+                "alert budget {asked}: {told} of {} incidents told, {} of the others wait for it",
                 summary.incidents.ranked().len(),
                 budget.waiting()
             ));
@@ -361,24 +370,4 @@ pub(super) fn show(bar: &ProgressBar, tick: pipeline::Tick) {
         score::count(tick.rows as f64),
     ));
     bar.tick();
-}
-
-/// An output: a file (its folder is made), or standard output for `-`.
-pub(super) fn output(path: &Path) -> Result<Box<dyn Write>, Fault> {
-    if path.as_os_str() == "-" {
-        return Ok(Box::new(BufWriter::with_capacity(1 << 16, io::stdout())));
-    }
-    if let Some(folder) = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        make_folder(folder)?;
-    }
-    let file = File::create(path).map_err(|error| Fault::file(path, &error, code::FAILED))?;
-    Ok(Box::new(BufWriter::with_capacity(1 << 16, file)))
-}
-
-/// Makes a folder and those above it.
-pub(super) fn make_folder(folder: &Path) -> Result<(), Fault> {
-    std::fs::create_dir_all(folder).map_err(|error| Fault::file(folder, &error, code::FAILED))
 }

@@ -7,11 +7,11 @@ use serde_json::Value;
 use super::{
     args::Common,
     fault::{Fault, code},
-    setup::{Flags, Setup, output},
+    setup::{Flags, Setup, output, style},
 };
 use crate::{
     config::Format,
-    score::{HostMatch, Kind, Severity},
+    score::{HostMatch, Kind},
     sink::{
         csv::push_text,
         store::Reader,
@@ -20,19 +20,24 @@ use crate::{
     time::{self, Stamp},
 };
 
+/// What programs are told of a row: a member of its object, and a column of the CSV.
+pub(super) type Column<T> = (&'static str, fn(&T) -> Value);
+
 /// Rows in three forms.
-pub(super) struct Sheet<'a> {
+pub(super) struct Sheet<'a, T> {
     /// For people.
     pub(super) table: Table,
-    /// For programs: an object for each row.
-    pub(super) values: Vec<Value>,
-    /// Members of those objects that are columns of the CSV.
-    pub(super) columns: &'a [&'a str],
+    /// For programs.
+    pub(super) rows: &'a [T],
+    /// What they are told of each.
+    pub(super) columns: &'a [Column<T>],
+    /// What only JSON has of each besides.
+    pub(super) beside: &'a [Column<T>],
     /// What is said where there are no rows.
     pub(super) empty: &'a str,
 }
 
-impl Sheet<'_> {
+impl<T> Sheet<'_, T> {
     /// Writes it. `paint` may colour cells of the table.
     pub(super) fn write(
         self,
@@ -42,18 +47,22 @@ impl Sheet<'_> {
     ) -> Result<(), Fault> {
         let mut out = output(path)?;
         match format {
-            Format::Json => writeln!(out, "{:#}", Value::from(self.values))?,
+            Format::Json => {
+                let object = |row| object(row, self.columns.iter().chain(self.beside));
+                let objects: Value = self.rows.iter().map(object).collect();
+                writeln!(out, "{objects:#}")?;
+            }
             Format::Csv => {
-                writeln!(out, "{}", self.columns.join(","))?;
-                for value in &self.values {
-                    writeln!(out, "{}", csv_line(value, self.columns))?;
+                writeln!(out, "{}", csv_header(self.columns))?;
+                for row in self.rows {
+                    writeln!(out, "{}", csv_line(row, self.columns))?;
                 }
             }
-            Format::Table if self.values.is_empty() => writeln!(out, "{}", self.empty)?,
+            Format::Table if self.rows.is_empty() => writeln!(out, "{}", self.empty)?,
             Format::Table => {
-                let style = Style::stdout();
+                let style = style(path);
                 self.table
-                    .write(&mut out, "", style, &|row, column, text| {
+                    .write_painted(&mut out, "", style, &|row, column, text| {
                         paint(style, row, column, text)
                     })?;
             }
@@ -63,16 +72,29 @@ impl Sheet<'_> {
     }
 }
 
-/// An object's members as a line of CSV.
-pub(super) fn csv_line(value: &Value, columns: &[&str]) -> String {
+/// A row as an object.
+pub(super) fn object<'a, T: 'a>(row: &T, columns: impl Iterator<Item = &'a Column<T>>) -> Value {
+    columns
+        .map(|(name, of)| ((*name).to_owned(), of(row)))
+        .collect()
+}
+
+/// Names of the columns as the first line of CSV.
+pub(super) fn csv_header<T>(columns: &[Column<T>]) -> String {
+    let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+    names.join(",")
+}
+
+/// A row as a line of CSV.
+pub(super) fn csv_line<T>(row: &T, columns: &[Column<T>]) -> String {
     let mut line = String::new();
-    for (at, column) in columns.iter().enumerate() {
+    for (at, (_, of)) in columns.iter().enumerate() {
         if at > 0 {
             line.push(',');
         }
-        match &value[*column] {
+        match of(row) {
             Value::Null => {}
-            Value::String(text) => push_text(&mut line, text),
+            Value::String(text) => push_text(&mut line, &text),
             Value::Array(list) => {
                 let texts: Vec<String> = list.iter().map(plain).collect();
                 push_text(&mut line, &texts.join(" "));
@@ -172,26 +194,6 @@ pub(super) fn kind(reader: &Reader, text: &str) -> Result<String, Fault> {
         code::USAGE,
         format!("--kind {text}: no such kind of incident; did you mean {nearest}?"),
     ))
-}
-
-/// Severities on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Grave {
-    Low,
-    Medium,
-    High,
-    Critical,
-}
-
-impl From<Grave> for Severity {
-    fn from(grave: Grave) -> Self {
-        match grave {
-            Grave::Low => Self::Low,
-            Grave::Medium => Self::Medium,
-            Grave::High => Self::High,
-            Grave::Critical => Self::Critical,
-        }
-    }
 }
 
 /// Date and time to the second, or a dash for none.

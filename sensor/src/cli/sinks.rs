@@ -54,7 +54,7 @@ pub(super) fn test(args: &SinksTest) -> Result<u8, Fault> {
         ));
     }
     let alert = Arc::new(made_up(&sensor(), time::now()));
-    let mut out = output(&args.printed.output)?;
+    let mut out = output(&args.printed.output.path)?;
     let mut failed = false;
     for spec in specs {
         let outcome = ask(spec, &alert);

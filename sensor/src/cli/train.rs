@@ -8,12 +8,12 @@ use serde_json::json;
 use super::{
     args::Train,
     fault::{Fault, code},
-    setup::{Flags, Setup, output, show},
+    setup::{Flags, Setup, output, show, stdout, write_model},
 };
 use crate::{
     config::Format,
     features::{MODEL_COUNT, is_judged, model_row, schema},
-    pipeline::{self, is_table},
+    pipeline,
     score::count,
 };
 
@@ -21,44 +21,30 @@ pub(super) fn run(args: &Train) -> Result<u8, Fault> {
     let flags = Flags::default()
         .timeouts(&args.timeouts)
         .training(&args.training)
-        .format(args.format);
+        .format(args.summary.format);
     let setup = Setup::new(&args.common, &flags)?;
     if args.labels.is_some() || args.rules.is_some() {
         return super::labels::train(&setup, args);
     }
-    let (tables, captures): (Vec<_>, Vec<_>) =
-        args.inputs.iter().cloned().partition(|path| is_table(path));
-    let mut left_out = 0;
-    let model = match (tables.is_empty(), captures.is_empty()) {
-        (true, _) => {
-            let bar = setup.progress("reading", &captures);
-            let learned = pipeline::train_on_captures(
-                &captures,
-                &setup.stages(),
-                &setup.training(),
-                &mut |tick| show(&bar, tick),
-                &mut |_, _| Ok(()),
-            );
-            bar.finish_and_clear();
-            let learned = learned?;
-            setup.damage(&learned.pass);
-            left_out = learned.left_out;
-            learned.model
-        }
-        (false, true) => from_tables(&setup, &tables)?,
-        (false, false) => {
-            return Err(Fault::new(
-                code::USAGE,
-                "captures and tables in one call: turn the captures into tables first",
-            ));
-        }
+    let (model, left_out) = if args.inputs.are_tables()? {
+        (from_tables(&setup, &args.inputs.paths)?, 0)
+    } else {
+        let bar = setup.progress("reading", &args.inputs.paths);
+        let learned = pipeline::train_on_captures(
+            &args.inputs.paths,
+            &setup.stages(),
+            &setup.training(),
+            &mut |tick| show(&bar, tick),
+            &mut |_, _| Ok(()),
+        );
+        bar.finish_and_clear();
+        let learned = learned?;
+        setup.damage(&learned.pass);
+        (learned.model, learned.left_out)
     };
     let place = match &args.output {
         Some(path) => {
-            let mut out = output(path)?;
-            out.write_all(&model.to_bytes())
-                .and_then(|()| out.flush())
-                .map_err(|error| Fault::file(path, &error, code::FAILED))?;
+            write_model(path, &model.to_bytes())?;
             path.display().to_string()
         }
         None => {
@@ -95,7 +81,7 @@ fn tell(setup: &Setup, model: &Model, place: &str, left_out: u64) -> Result<u8, 
     if place == "-" {
         return Ok(0);
     }
-    let mut out = output(std::path::Path::new("-"))?;
+    let mut out = output(&stdout())?;
     match setup.config.output.format {
         Format::Json => writeln!(
             out,

@@ -20,9 +20,11 @@ pub struct AlertBudget {
     pub by_severity: [Option<AlertRate>; 4],
 }
 
+/// What stands for no bound at all.
+const ALL: &str = "all";
 const PERIODS: [(&str, u64); 3] = [("hour", 3600), ("day", 86_400), ("week", 604_800)];
 const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];
-const FORM: &str = "write for example 20/day, or critical=10/day, 5/hour";
+const FORM: &str = "write for example 20/day, or critical=10/day, 5/hour, or all";
 
 impl AlertRate {
     /// Reads `5/hour`; nothing for an empty text.
@@ -53,7 +55,22 @@ impl AlertRate {
 }
 
 impl AlertBudget {
-    /// Reads a budget; nothing for an empty text.
+    /// Of a watch for which nobody says otherwise: more than a person reads in a day, and few enough that a baseline which does not fit
+    /// its network does not drown them.
+    pub const OF_A_WATCH: Self = Self {
+        shared: Some(AlertRate {
+            alerts: 100,
+            period_seconds: 86_400,
+        }),
+        by_severity: [None; 4],
+    };
+
+    /// Whether there is a bound for any severity.
+    pub fn is_bounded(&self) -> bool {
+        self.shared.is_some() || self.by_severity.iter().any(Option::is_some)
+    }
+
+    /// Reads a budget, or `all`; nothing for an empty text.
     ///
     /// # Errors
     /// A sentence that says what is wrong with it.
@@ -62,6 +79,9 @@ impl AlertBudget {
             return Ok(None);
         }
         let mut budget = Self::default();
+        if text.trim() == ALL {
+            return Ok(Some(budget));
+        }
         for part in text.split(',').map(str::trim) {
             let (place, rate) = match part.split_once('=') {
                 None => (&mut budget.shared, part),
@@ -106,6 +126,9 @@ impl fmt::Display for AlertRate {
 impl fmt::Display for AlertBudget {
     /// As it is read.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.is_bounded() {
+            return f.write_str(ALL);
+        }
         let own = SEVERITIES
             .iter()
             .zip(self.by_severity)
@@ -123,7 +146,7 @@ mod tests {
 
     #[test]
     fn budgets_read_as_they_are_written() {
-        for text in ["20/day", "1/week", "critical=10/day, 5/hour"] {
+        for text in ["20/day", "1/week", "critical=10/day, 5/hour", "all"] {
             let budget = AlertBudget::parse(text).unwrap().unwrap();
             assert_eq!(budget.to_string(), text);
         }
@@ -142,6 +165,7 @@ mod tests {
             ("20/day,3/day", "second"),
             ("worst=1/day,2/day", "no severity"),
             ("critical=1/day", "missing"),
+            ("all, 3/day", "no rate"),
         ] {
             let said = AlertBudget::parse(text).unwrap_err();
             assert!(said.contains(why), "{text}: {said}");

@@ -129,7 +129,7 @@ keys! {
     "model.trusting", Flag, "false", "Learn also from flows that behaviour alone tells to be attacks.";
 
     "score.hold_rate", Flag, "true", "Keep the share of flows that are called anomalous near model.contamination while the traffic drifts; each host has a bounded say in it. false: by calibration alone.";
-    "score.alert_budget", Text, "", "Incidents to tell, for example 20/day, or critical=10/day, 5/hour; empty tells all.";
+    "score.alert_budget", Text, "", "Incidents to tell, for example 20/day, or critical=10/day, 5/hour; all tells all; empty: 100/day of a watch (live), all of files.";
 
     "alerts.per_host", Text, "", "New incidents of one host to tell, for example 5/hour; others wait, critical ones last; empty tells all.";
     "alerts.per_kind", Text, "", "New incidents of one kind to tell, for example 20/hour; empty tells all.";

@@ -1,170 +1,14 @@
 //! Reads the layers and merges them, remembering where each value came from.
 
-use std::{
-    collections::BTreeMap,
-    fmt, fs,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{KEYS, Key, Kind, PREFIX, RESERVED};
-use super::{AlertBudget, Endpoint};
-use crate::time::parse_duration;
-
-/// A value as a layer gives it.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    /// Text, also of a length of time.
-    Text(String),
-    /// A whole number.
-    Integer(i64),
-    /// A number.
-    Float(f64),
-    /// Yes or no.
-    Flag(bool),
-    /// Texts.
-    List(Vec<String>),
-}
-
-impl Value {
-    /// Reads the text of an environment variable or a flag; what does not fit the kind stays text, and is refused
-    /// when it is checked.
-    pub(super) fn parse(text: &str, kind: Kind) -> Self {
-        let plain = || Self::Text(text.to_owned());
-        match kind {
-            Kind::Text | Kind::Duration => plain(),
-            Kind::Integer => text.parse().map_or_else(|_| plain(), Self::Integer),
-            Kind::Float => text.parse().map_or_else(|_| plain(), Self::Float),
-            Kind::Flag => text.parse().map_or_else(|_| plain(), Self::Flag),
-            Kind::List => Self::List(
-                text.split(',')
-                    .map(str::trim)
-                    .filter(|part| !part.is_empty())
-                    .map(str::to_owned)
-                    .collect(),
-            ),
-        }
-    }
-
-    fn of_toml(value: &DeValue<'_>) -> Option<Self> {
-        Some(match value {
-            DeValue::String(text) => Self::Text(text.to_string()),
-            DeValue::Integer(number) => {
-                Self::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok()?)
-            }
-            DeValue::Float(number) => Self::Float(number.as_str().parse().ok()?),
-            DeValue::Boolean(flag) => Self::Flag(*flag),
-            DeValue::Array(parts) => Self::List(
-                parts
-                    .iter()
-                    .map(|part| match part.get_ref() {
-                        DeValue::String(text) => Some(text.to_string()),
-                        _ => None,
-                    })
-                    .collect::<Option<_>>()?,
-            ),
-            DeValue::Datetime(_) | DeValue::Table(_) => return None,
-        })
-    }
-}
-
-impl fmt::Display for Value {
-    /// As TOML.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(text) => write!(f, "{}", toml::Value::String(text.clone())),
-            Self::Integer(number) => write!(f, "{number}"),
-            Self::Float(number) => write!(f, "{}", toml::Value::Float(*number)),
-            Self::Flag(flag) => write!(f, "{flag}"),
-            Self::List(parts) => {
-                let parts = parts.iter().cloned().map(toml::Value::String).collect();
-                write!(f, "{}", toml::Value::Array(parts))
-            }
-        }
-    }
-}
-
-/// Where a value came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// The table of keys.
-    Default,
-    /// A line of a file, counted from 1.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The line.
-        line: usize,
-    },
-    /// An environment variable.
-    Environment(String),
-    /// A flag.
-    Flag(String),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
-            Self::Environment(name) => write!(f, "environment {name}"),
-            Self::Flag(name) => f.write_str(name),
-        }
-    }
-}
-
-/// What is wrong with the configuration; one line each.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// A file cannot be read.
-    #[error("{}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A file is not TOML.
-    #[error("{}:{line}: not TOML: {what}", path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// Line of the fault.
-        line: usize,
-        /// What the parser said.
-        what: String,
-    },
-    /// No such key.
-    #[error("{origin}: unknown key `{key}`{}", hint(nearest.as_deref()))]
-    Unknown {
-        /// The key.
-        key: String,
-        /// Its place.
-        origin: Origin,
-        /// The key that was probably meant.
-        nearest: Option<String>,
-    },
-    /// A value that its key cannot take.
-    #[error("{origin}: {key}: {what}")]
-    Value {
-        /// The key.
-        key: &'static str,
-        /// Its place.
-        origin: Origin,
-        /// What is wrong, and what would be right.
-        what: String,
-    },
-}
-
-fn hint(nearest: Option<&str>) -> String {
-    nearest.map_or_else(
-        || "; `anomaly-detect config dump` lists all keys".to_owned(),
-        |nearest| format!("; did you mean `{nearest}`?"),
-    )
-}
+use super::{
+    ConfigError, Origin, Value,
+    fault::{nearest, unknown},
+    keys::{KEYS, Key, PREFIX, RESERVED},
+};
 
 /// All layers, merged.
 #[derive(Clone, Debug)]
@@ -316,151 +160,17 @@ impl Layers {
         self.values.insert(key.path, from.values[key.path].clone());
     }
 
+    /// The value of a key, of whatever kind.
+    pub(super) fn value(&self, key: &'static str) -> &Value {
+        &self.values[key].0
+    }
+
     pub(super) fn refused<T>(&self, key: &'static str, what: String) -> Result<T, ConfigError> {
         Err(ConfigError::Value {
             key,
             origin: self.values[key].1.clone(),
             what,
         })
-    }
-
-    pub(super) fn text(&self, key: &'static str) -> Result<String, ConfigError> {
-        match &self.values[key].0 {
-            Value::Text(text) => Ok(text.clone()),
-            _ => self.refused(key, Kind::Text.wants().to_owned()),
-        }
-    }
-
-    pub(super) fn list(&self, key: &'static str) -> Result<Vec<String>, ConfigError> {
-        match &self.values[key].0 {
-            Value::List(parts) => Ok(parts.clone()),
-            Value::Text(text) => Ok(vec![text.clone()]),
-            _ => self.refused(key, Kind::List.wants().to_owned()),
-        }
-    }
-
-    pub(super) fn integer(
-        &self,
-        key: &'static str,
-        least: i64,
-        most: i64,
-    ) -> Result<i64, ConfigError> {
-        let number = match &self.values[key].0 {
-            Value::Integer(number) => Some(*number),
-            Value::Text(text) => size(text),
-            _ => None,
-        };
-        match number {
-            Some(number) if (least..=most).contains(&number) => Ok(number),
-            Some(number) => self.refused(key, format!("{number} is not within {least} to {most}")),
-            None => self.refused(key, Kind::Integer.wants().to_owned()),
-        }
-    }
-
-    pub(super) fn float(
-        &self,
-        key: &'static str,
-        least: f64,
-        most: f64,
-    ) -> Result<f64, ConfigError> {
-        let number = match self.values[key].0 {
-            Value::Float(number) => number,
-            Value::Integer(number) => number as f64,
-            _ => return self.refused(key, Kind::Float.wants().to_owned()),
-        };
-        if (least..=most).contains(&number) {
-            Ok(number)
-        } else {
-            self.refused(key, format!("{number} is not within {least} to {most}"))
-        }
-    }
-
-    pub(super) fn duration(&self, key: &'static str) -> Result<Option<Duration>, ConfigError> {
-        let duration = match &self.values[key].0 {
-            Value::Text(text) => parse_duration(text),
-            Value::Integer(seconds) => parse_duration(&seconds.to_string()),
-            Value::Float(seconds) => parse_duration(&seconds.to_string()),
-            _ => Err(Kind::Duration.wants().to_owned()),
-        };
-        match duration {
-            Ok(duration) => Ok((!duration.is_zero()).then_some(duration)),
-            Err(what) => self.refused(key, what),
-        }
-    }
-
-    pub(super) fn budget(&self, key: &'static str) -> Result<Option<AlertBudget>, ConfigError> {
-        let text = self.text(key)?;
-        match AlertBudget::parse(&text) {
-            Ok(budget) => Ok(budget),
-            Err(what) => self.refused(key, what),
-        }
-    }
-
-    pub(super) fn address(&self, key: &'static str) -> Result<Option<SocketAddr>, ConfigError> {
-        let text = self.text(key)?;
-        if text.is_empty() {
-            return Ok(None);
-        }
-        match text.parse() {
-            Ok(address) => Ok(Some(address)),
-            Err(_) => self.refused(
-                key,
-                format!("`{text}` is no address with a port; write for example 127.0.0.1:9477"),
-            ),
-        }
-    }
-
-    /// A path; nothing for an empty text.
-    pub(super) fn file(&self, key: &'static str) -> Result<Option<PathBuf>, ConfigError> {
-        let text = self.text(key)?;
-        Ok((!text.is_empty()).then(|| text.into()))
-    }
-
-    /// A server; nothing for an empty text.
-    pub(super) fn endpoint(
-        &self,
-        key: &'static str,
-        default_port: u16,
-    ) -> Result<Option<Endpoint>, ConfigError> {
-        let text = self.text(key)?;
-        if text.is_empty() {
-            return Ok(None);
-        }
-        match Endpoint::parse(&text, default_port) {
-            Ok(endpoint) => Ok(Some(endpoint)),
-            Err(what) => self.refused(key, what),
-        }
-    }
-
-    /// How long to wait for a receiver: never for ever.
-    pub(super) fn wait(&self, key: &'static str) -> Result<Duration, ConfigError> {
-        const LONGEST: Duration = Duration::from_secs(60);
-        match self.duration(key)? {
-            Some(wait) if (Duration::from_millis(10)..=LONGEST).contains(&wait) => Ok(wait),
-            _ => self.refused(key, "is not within 10ms to 1m".to_owned()),
-        }
-    }
-
-    pub(super) fn choice<T: Copy>(
-        &self,
-        key: &'static str,
-        choices: &[(&str, T)],
-    ) -> Result<T, ConfigError> {
-        let text = self.text(key)?;
-        match choices.iter().find(|(name, _)| *name == text) {
-            Some((_, choice)) => Ok(*choice),
-            None => {
-                let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-                self.refused(key, format!("`{text}` is none of {}", names.join(", ")))
-            }
-        }
-    }
-
-    pub(super) fn flag_of(&self, key: &'static str) -> Result<bool, ConfigError> {
-        match self.values[key].0 {
-            Value::Flag(flag) => Ok(flag),
-            _ => self.refused(key, Kind::Flag.wants().to_owned()),
-        }
     }
 }
 
@@ -484,46 +194,6 @@ pub fn named(name: &str) -> Result<Vec<&'static Key>, ConfigError> {
 
 fn find(path: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.path == path)
-}
-
-fn unknown(key: String, origin: Origin) -> ConfigError {
-    let paths = KEYS.iter().map(|key| key.path.to_owned());
-    ConfigError::Unknown {
-        nearest: nearest(&key, paths),
-        key,
-        origin,
-    }
-}
-
-/// The candidate that is most alike, if any is alike at all.
-fn nearest(wanted: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
-    let last = |name: &str| name.rsplit('.').next().unwrap_or(name).to_owned();
-    candidates
-        .map(|name| {
-            let whole = strsim::jaro_winkler(wanted, &name);
-            let part = strsim::jaro_winkler(&last(wanted), &last(&name)) * 0.98;
-            (whole.max(part), name)
-        })
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(&a.1)))
-        .map(|(_, name)| name)
-}
-
-/// A whole number with a unit of size.
-fn size(text: &str) -> Option<i64> {
-    const UNITS: [(&str, i64); 7] = [
-        ("Ki", 1 << 10),
-        ("Mi", 1 << 20),
-        ("Gi", 1 << 30),
-        ("k", 1_000),
-        ("M", 1_000_000),
-        ("G", 1_000_000_000),
-        ("", 1),
-    ];
-    let (digits, factor) = UNITS
-        .iter()
-        .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)))?;
-    digits.trim().parse::<i64>().ok()?.checked_mul(*factor)
 }
 
 #[cfg(test)]

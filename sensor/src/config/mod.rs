@@ -5,8 +5,10 @@
 
 mod alerts;
 mod budget;
+mod checked;
 mod dashboard;
 mod endpoint;
+mod fault;
 mod flow_files;
 mod grade;
 mod intel;
@@ -22,6 +24,7 @@ mod running;
 mod spool;
 mod store;
 mod syslog;
+mod value;
 mod webhook;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -31,12 +34,13 @@ pub use self::{
     budget::{AlertBudget, AlertRate},
     dashboard::Dashboard,
     endpoint::Endpoint,
+    fault::{ConfigError, Origin},
     flow_files::{ConnLog, Parquet},
     grade::Grade,
     intel::Intel,
     ipfix::{Collector, Ipfix, Transport},
     keys::{KEYS, Key, Kind},
-    layers::{ConfigError, Layers, Origin, Value, named},
+    layers::{Layers, named},
     limits::Limits,
     lines::Lines,
     mail::{Mail, Security},
@@ -45,6 +49,7 @@ pub use self::{
     spool::Spool,
     store::Store,
     syslog::{Syslog, SyslogTransport},
+    value::Value,
     webhook::{Target, Template, Webhook},
 };
 

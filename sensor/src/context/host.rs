@@ -5,12 +5,42 @@ use sensor_ebpf::flow::{EPOCH_SHIFT, TimeNs};
 use super::sketch::Sketch;
 use crate::flow::{change, end_of};
 
-/// Lengths of the windows, nanoseconds.
-const WINDOWS: [TimeNs; 3] = [10_000_000_000, 60_000_000_000, 600_000_000_000];
-/// Names of the windows, as in feature names.
-pub const WINDOW_NAMES: [&str; 3] = ["10s", "60s", "600s"];
-/// The window over which the service mix is kept.
-const MIX: usize = 2;
+/// A length of time over which a host is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// 10 s.
+    TenSeconds,
+    /// 60 s.
+    Minute,
+    /// 10 min, over which the service mix is kept, too.
+    TenMinutes,
+}
+
+impl Window {
+    /// All of them, shortest first.
+    pub const ALL: [Self; 3] = [Self::TenSeconds, Self::Minute, Self::TenMinutes];
+
+    /// Its length, nanoseconds.
+    const fn length(self) -> TimeNs {
+        match self {
+            Self::TenSeconds => 10_000_000_000,
+            Self::Minute => 60_000_000_000,
+            Self::TenMinutes => 600_000_000_000,
+        }
+    }
+
+    /// How names of features end that are about it.
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::TenSeconds => "_10s",
+            Self::Minute => "_60s",
+            Self::TenMinutes => "_600s",
+        }
+    }
+}
+
+/// Which of the windows the service mix is kept over.
+const MIX: usize = Window::TenMinutes as usize;
 
 /// What kind of service a flow asks for: coarse, so that a mix fits into a host.
 #[repr(u8)]
@@ -80,7 +110,7 @@ pub struct WindowView {
 /// One host in one role, now.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HostView {
-    /// Over 10 s, 60 s and 10 min.
+    /// Over each of [`Window::ALL`].
     pub windows: [WindowView; 3],
     /// Share of the host's flows in 10 min that go to the same class of service as the flow asked about.
     pub same_service_share: f32,
@@ -91,6 +121,12 @@ pub struct HostView {
 }
 
 impl HostView {
+    /// What was seen over one of them.
+    #[inline(always)]
+    pub const fn window(&self, window: Window) -> &WindowView {
+        &self.windows[window as usize]
+    }
+
     /// Of a host that nothing is known of: all values are missing.
     pub const UNKNOWN: Self = Self {
         windows: [WindowView {
@@ -123,10 +159,10 @@ impl Clock {
     /// The end of `epoch`, whose packets count into the bucket of its beginning.
     pub(super) fn at_end_of(epoch: u64) -> Self {
         let (start, now) = (epoch << EPOCH_SHIFT, end_of(epoch));
-        let filling = WINDOWS.map(|length| start / length);
-        let weight = std::array::from_fn(|window| {
-            let passed = now - filling[window] * WINDOWS[window];
-            (1.0 - seconds(passed) / seconds(WINDOWS[window])).max(0.0)
+        let filling = Window::ALL.map(|window| start / window.length());
+        let weight = Window::ALL.map(|window| {
+            let passed = now - filling[window as usize] * window.length();
+            (1.0 - seconds(passed) / seconds(window.length())).max(0.0)
         });
         Self {
             now,
@@ -157,7 +193,7 @@ struct Distinct {
 
 /// One window: the bucket that is filling and the one before it.
 #[derive(Clone, Debug, Default)]
-struct Window {
+struct Sliding {
     /// Number of the filling bucket.
     number: u64,
     counters: [Counters; 2],
@@ -173,7 +209,7 @@ const BOTH: usize = 1;
 #[derive(Clone, Debug)]
 pub(super) struct Host {
     first: TimeNs,
-    windows: [Window; 3],
+    windows: [Sliding; 3],
     services: [[u32; CLASSES]; 2],
 }
 
@@ -194,9 +230,9 @@ static NO_DISTINCT: Distinct = Distinct {
 
 impl Host {
     pub(super) fn new(clock: &Clock) -> Self {
-        let window = |number| Window {
+        let window = |number| Sliding {
             number,
-            ..Window::default()
+            ..Sliding::default()
         };
         Self {
             first: clock.now,
@@ -299,7 +335,7 @@ impl Host {
     }
 }
 
-impl Window {
+impl Sliding {
     /// The window when bucket `filling` is filling and `weight` of the one before still counts.
     #[inline(always)]
     fn view(&self, filling: u64, weight: f32) -> WindowView {

@@ -16,7 +16,7 @@ use self::{
 };
 pub use self::{
     conversation::ConversationView,
-    host::{HostView, ServiceClass, WINDOW_NAMES, WindowView},
+    host::{HostView, ServiceClass, Window, WindowView},
 };
 use crate::{
     bounded::{Evicted, Seed, Store, fixed_hash},

@@ -13,8 +13,9 @@ pub fn markdown() -> String {
          Each flow record becomes a row of {COUNT} numbers, in this order, raw units. {MODEL_COUNT} of them (column\n\
          *model*) are what the model sees; of one *aside* it knows what is usual, for a behaviour detector, and no tree\n\
          cuts it. A value that cannot be known is missing (an empty CSV field), never 0.\n\n\
-         *Axis* is where the model cuts: `linear` the value itself, `log` sign(x) ln(1 + |x|), `category` the rarity\n\
-         of the value among the training rows. *Originator* and *responder* are Zeek's words; bytes are IP bytes.\n\
+         *Axis* is where the model cuts: `linear` the value itself, `log` sign(x) ln(1 + |x|), `time` the same for\n\
+         seconds, where no tree tells apart what rounds to the same quarter of a millisecond, `category` the rarity of the value among\n\
+         the training rows. *Originator* and *responder* are Zeek's words; bytes are IP bytes.\n\
          Windows slide over traffic time, not over the clock.\n"
     );
     for family in Family::ALL {
@@ -27,6 +28,7 @@ pub fn markdown() -> String {
             let axis = match feature.transform {
                 Transform::Linear => "linear",
                 Transform::SignedLog => "log",
+                Transform::Time => "time",
                 Transform::Categorical => "category",
             };
             let model = match (feature.model, feature.aside) {

@@ -2,10 +2,10 @@
 
 use sensor_ebpf::flow::{EPOCH_SHIFT, Half, TICK_SHIFT, seen};
 
-use super::calendar;
+use super::{Transform, calendar};
 use crate::{
-    context::{ContextView, ConversationView, HostView, ServiceClass, WindowView},
-    flow::{ConnState, FlowRecord},
+    context::{ContextView, ConversationView, HostView, ServiceClass, Window, WindowView},
+    flow::{ConnState, FlowRecord, has_ports},
 };
 
 const TCP: u8 = 6;
@@ -55,6 +55,20 @@ pub(super) fn ratio(part: f64, whole: f64) -> f32 {
     } else {
         f32::NAN
     }
+}
+
+/// The time that rates and variations divide by: whole steps, and at least one. The quotient of two times is as
+/// uncertain as they are, and ten packets that come at once come neither at a million packets a second nor at two.
+#[inline(always)]
+fn at_least_a_step(seconds: f64) -> f64 {
+    whole_steps(seconds).max(1.0 / Transform::STEPS)
+}
+
+/// The nearest whole quarter of a millisecond: finer, two observers of the same packets do not agree ([`Transform::Time`]).
+#[inline(always)]
+fn whole_steps(seconds: f64) -> f64 {
+    // By way of an integer: rounding as such is a call where SSE4.1 is not assumed.
+    ((seconds * Transform::STEPS + 0.5) as u64) as f64 / Transform::STEPS
 }
 
 /// 1 for yes, 0 for no.
@@ -152,8 +166,9 @@ impl<'a> Direction<'a> {
     /// Standard deviation over mean: 0 for a metronome, 1 for a Poisson process, more for bursts.
     #[inline(always)]
     pub(super) fn gap_variation(&self) -> f32 {
-        let mean = self.gap_mean();
-        known(mean > 0.0, self.gap_deviation() / mean)
+        let mean = at_least_a_step(self.gap_mean().into());
+        let deviation = whole_steps(self.gap_deviation().into());
+        known(self.packets > 1.0, (deviation / mean) as f32)
     }
 
     /// Packets that carried the TCP flag.
@@ -211,10 +226,19 @@ impl<'a> Input<'a> {
         }
     }
 
+    /// So much in the time that the flow took.
+    #[inline(always)]
+    pub(super) fn per_second(&self, part: f64) -> f32 {
+        known(
+            self.both.packets > 1.0,
+            (part / at_least_a_step(self.duration)) as f32,
+        )
+    }
+
     /// Whether the protocol has ports and this packet's were there to be read.
     #[inline(always)]
     pub(super) fn has_ports(&self) -> bool {
-        matches!(self.record.key.protocol, 6 | 17 | 33 | 132 | 136) && self.record.key.is_whole()
+        has_ports(self.record.key.protocol.into()) && self.record.key.is_whole()
     }
 
     /// Whether the responder's port is one of these; missing where ports are.
@@ -289,57 +313,21 @@ impl<'a> Input<'a> {
     }
 
     #[inline(always)]
-    pub(super) fn source_window(&self, window: usize, of: impl FnOnce(&WindowView) -> f32) -> f32 {
-        self.source(|host| of(&host.windows[window]))
+    pub(super) fn source_window(&self, window: Window, of: impl FnOnce(&WindowView) -> f32) -> f32 {
+        self.source(|host| of(host.window(window)))
     }
 
     #[inline(always)]
     pub(super) fn destination_window(
         &self,
-        window: usize,
+        window: Window,
         of: impl FnOnce(&WindowView) -> f32,
     ) -> f32 {
-        self.destination(|host| of(&host.windows[window]))
+        self.destination(|host| of(host.window(window)))
     }
 
     #[inline(always)]
     pub(super) fn conversation(&self, of: impl FnOnce(&ConversationView) -> f32) -> f32 {
         self.conversation.map_or(f32::NAN, of)
     }
-}
-
-/// Whether the address is of a private network: RFC 1918, RFC 4193, link-local, loopback.
-#[inline]
-pub(super) fn is_private(address: &[u8; 16]) -> bool {
-    match v4(address) {
-        Some([10 | 127, ..] | [192, 168, ..] | [169, 254, ..]) => true,
-        Some([172, second, ..]) => second & 0xf0 == 16,
-        Some(_) => false,
-        None => {
-            address[0] & 0xfe == 0xfc
-                || address[0] == 0xfe && address[1] & 0xc0 == 0x80
-                || is_loopback(address)
-        }
-    }
-}
-
-/// Whether the address is a multicast group, or the broadcast address of IPv4.
-#[inline]
-pub(super) fn is_group(address: &[u8; 16]) -> bool {
-    match v4(address) {
-        Some(address) => address[0] & 0xf0 == 0xe0 || address == [255; 4],
-        None => address[0] == 0xff,
-    }
-}
-
-#[inline]
-fn is_loopback(address: &[u8; 16]) -> bool {
-    *address == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]
-}
-
-/// The four bytes of a v4-mapped address.
-#[inline]
-pub(super) fn v4(address: &[u8; 16]) -> Option<[u8; 4]> {
-    let mapped = address[..12] == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
-    mapped.then(|| [address[12], address[13], address[14], address[15]])
 }

@@ -13,7 +13,11 @@ use super::{
     Family::*,
     Feature, Row,
     Transform::*,
-    input::{Input, flag, is_group, is_private, known, ratio, v4},
+    input::{Input, flag, known, ratio},
+};
+use crate::{
+    context::Window::*,
+    flow::{is_group, is_private, v4},
 };
 
 macro_rules! features {
@@ -145,7 +149,7 @@ features! {
     }
 
     Volume: {
-    "duration", "s", SignedLog, yes, "Zeek duration",
+    "duration", "s", Time, yes, "Zeek duration",
         "First to last packet."
         => |x| x.duration as f32;
     "packets", "packet", SignedLog, no, "IPFIX IE 2 packetDeltaCount",
@@ -173,23 +177,23 @@ features! {
         "Bytes behind the transport header the responder sent."
         => |x| x.resp.payload as f32;
     "packets_per_second", "packet/s", SignedLog, no, "CICFlowMeter Flow Packets/s",
-        "Packets over duration. Missing when all packets have one time."
-        => |x| ratio(x.both.packets, x.duration);
+        "Packets over duration, in whole quarters of a millisecond and at least one. Missing below two packets."
+        => |x| x.per_second(x.both.packets);
     "bytes_per_second", "byte/s", SignedLog, yes, "CICFlowMeter Flow Bytes/s",
-        "IP bytes over duration. Missing when all packets have one time."
-        => |x| ratio(x.both.bytes, x.duration);
+        "IP bytes over duration, likewise. Missing below two packets."
+        => |x| x.per_second(x.both.bytes);
     "orig_packets_per_second", "packet/s", SignedLog, no, "CICFlowMeter Fwd/Bwd Packets/s",
-        "Packets of the originator over the duration of the flow. Missing when all packets have one time."
-        => |x| ratio(x.orig.packets, x.duration);
+        "Packets of the originator over the duration of the flow, likewise. Missing below two packets."
+        => |x| x.per_second(x.orig.packets);
     "orig_bytes_per_second", "byte/s", SignedLog, no, "CICFlowMeter",
-        "IP bytes of the originator over the duration of the flow. Missing when all packets have one time."
-        => |x| ratio(x.orig.bytes, x.duration);
+        "IP bytes of the originator over the duration of the flow, likewise. Missing below two packets."
+        => |x| x.per_second(x.orig.bytes);
     "resp_packets_per_second", "packet/s", SignedLog, no, "CICFlowMeter Fwd/Bwd Packets/s",
-        "Packets of the responder over the duration of the flow. Missing when all packets have one time."
-        => |x| ratio(x.resp.packets, x.duration);
+        "Packets of the responder over the duration of the flow, likewise. Missing below two packets."
+        => |x| x.per_second(x.resp.packets);
     "resp_bytes_per_second", "byte/s", SignedLog, no, "CICFlowMeter",
-        "IP bytes of the responder over the duration of the flow. Missing when all packets have one time."
-        => |x| ratio(x.resp.bytes, x.duration);
+        "IP bytes of the responder over the duration of the flow, likewise. Missing below two packets."
+        => |x| x.per_second(x.resp.bytes);
     "down_up_ratio", "1", SignedLog, yes, "CICFlowMeter Down/Up Ratio",
         "IP bytes of the responder over those of the originator. Missing without originator packets."
         => |x| ratio(x.resp.bytes, x.orig.bytes);
@@ -259,46 +263,46 @@ features! {
     }
 
     Timing: {
-    "gap_min", "s", SignedLog, no, "CICFlowMeter IAT Min",
+    "gap_min", "s", Time, no, "CICFlowMeter IAT Min",
         "Shortest time between packets of both directions. Missing below two packets."
         => |x| x.both.gap_min();
-    "gap_max", "s", SignedLog, yes, "CICFlowMeter IAT Max",
+    "gap_max", "s", Time, yes, "CICFlowMeter IAT Max",
         "Longest time between packets of both directions. Missing below two packets."
         => |x| x.both.gap_max();
-    "gap_mean", "s", SignedLog, yes, "CICFlowMeter IAT Mean",
+    "gap_mean", "s", Time, yes, "CICFlowMeter IAT Mean",
         "Mean time between packets of both directions. Missing below two packets."
         => |x| x.both.gap_mean();
-    "gap_std", "s", SignedLog, yes, "CICFlowMeter IAT Std",
+    "gap_std", "s", Time, yes, "CICFlowMeter IAT Std",
         "Standard deviation (population) of the time between packets of both directions. Missing below two packets."
         => |x| x.both.gap_deviation();
-    "orig_gap_min", "s", SignedLog, no, "CICFlowMeter IAT Min",
+    "orig_gap_min", "s", Time, no, "CICFlowMeter IAT Min",
         "Shortest time between packets of the originator. Missing below two packets."
         => |x| x.orig.gap_min();
-    "orig_gap_max", "s", SignedLog, no, "CICFlowMeter IAT Max",
+    "orig_gap_max", "s", Time, no, "CICFlowMeter IAT Max",
         "Longest time between packets of the originator. Missing below two packets."
         => |x| x.orig.gap_max();
-    "orig_gap_mean", "s", SignedLog, no, "CICFlowMeter IAT Mean",
+    "orig_gap_mean", "s", Time, no, "CICFlowMeter IAT Mean",
         "Mean time between packets of the originator. Missing below two packets."
         => |x| x.orig.gap_mean();
-    "orig_gap_std", "s", SignedLog, no, "CICFlowMeter IAT Std",
+    "orig_gap_std", "s", Time, no, "CICFlowMeter IAT Std",
         "Standard deviation (population) of the time between packets of the originator. Missing below two packets."
         => |x| x.orig.gap_deviation();
-    "resp_gap_min", "s", SignedLog, no, "CICFlowMeter IAT Min",
+    "resp_gap_min", "s", Time, no, "CICFlowMeter IAT Min",
         "Shortest time between packets of the responder. Missing below two packets."
         => |x| x.resp.gap_min();
-    "resp_gap_max", "s", SignedLog, no, "CICFlowMeter IAT Max",
+    "resp_gap_max", "s", Time, no, "CICFlowMeter IAT Max",
         "Longest time between packets of the responder. Missing below two packets."
         => |x| x.resp.gap_max();
-    "resp_gap_mean", "s", SignedLog, no, "CICFlowMeter IAT Mean",
+    "resp_gap_mean", "s", Time, no, "CICFlowMeter IAT Mean",
         "Mean time between packets of the responder. Missing below two packets."
         => |x| x.resp.gap_mean();
-    "resp_gap_std", "s", SignedLog, no, "CICFlowMeter IAT Std",
+    "resp_gap_std", "s", Time, no, "CICFlowMeter IAT Std",
         "Standard deviation (population) of the time between packets of the responder. Missing below two packets."
         => |x| x.resp.gap_deviation();
     "gap_variation", "1", SignedLog, yes, "coefficient of variation",
-        "Standard deviation over mean of the time between packets: 0 for a metronome, 1 at random, more for bursts. Missing below two packets."
+        "Standard deviation over mean of the time between packets, in whole quarters of a millisecond and the mean at least one: 0 for a metronome, 1 at random, more for bursts. Missing below two packets."
         => |x| x.both.gap_variation();
-    "answer_delay", "s", SignedLog, yes, "Argus synack, generalised",
+    "answer_delay", "s", Time, yes, "Argus synack, generalised",
         "From the first packet of the originator to the first of the responder. Missing without answer."
         => |x| x.answer_delay();
     }
@@ -384,74 +388,74 @@ features! {
     Source: {
     "src_flows_10s", "flow", SignedLog, yes, "KDD99 count, windowed",
         "Flows the originator began in 10 s."
-        => |x| x.source_window(0, |window| window.flows);
+        => |x| x.source_window(TenSeconds, |window| window.flows);
     "src_peers_10s", "host", SignedLog, yes, "Estan, Varghese, Fisk (IMC 2003)",
         "Distinct responders of flows the originator began in 10 s, estimated."
-        => |x| x.source_window(0, |window| window.peers);
+        => |x| x.source_window(TenSeconds, |window| window.peers);
     "src_ports_10s", "service", SignedLog, yes, "Estan, Varghese, Fisk (IMC 2003)",
         "Distinct services (protocol and port) the originator asked for in 10 s, estimated."
-        => |x| x.source_window(0, |window| window.ports);
+        => |x| x.source_window(TenSeconds, |window| window.ports);
     "src_failed_share_10s", "1", Linear, yes, "KDD99 serror_rate and rerror_rate",
         "Share of those flows without answer or rejected, 10 s. Missing without flows."
-        => |x| x.source_window(0, |window| window.failed_share);
+        => |x| x.source_window(TenSeconds, |window| window.failed_share);
     "src_half_open_share_10s", "1", Linear, no, "KDD99 serror_rate",
         "Share of TCP attempts whose handshake was not completed, 10 s. Missing without attempts."
-        => |x| x.source_window(0, |window| window.half_open_share);
+        => |x| x.source_window(TenSeconds, |window| window.half_open_share);
     "src_bytes_sent_10s", "byte", SignedLog, yes, "this sensor",
         "IP bytes the originator sent in flows it began, 10 s."
-        => |x| x.source_window(0, |window| window.bytes_sent);
+        => |x| x.source_window(TenSeconds, |window| window.bytes_sent);
     "src_bytes_received_10s", "byte", SignedLog, yes, "this sensor",
         "IP bytes the originator was sent in flows it began, 10 s."
-        => |x| x.source_window(0, |window| window.bytes_received);
+        => |x| x.source_window(TenSeconds, |window| window.bytes_received);
     "src_flows_60s", "flow", SignedLog, yes, "KDD99 count, windowed",
         "Flows the originator began in 60 s."
-        => |x| x.source_window(1, |window| window.flows);
+        => |x| x.source_window(Minute, |window| window.flows);
     "src_peers_60s", "host", SignedLog, yes, "Estan, Varghese, Fisk (IMC 2003)",
         "Distinct responders of flows the originator began in 60 s, estimated."
-        => |x| x.source_window(1, |window| window.peers);
+        => |x| x.source_window(Minute, |window| window.peers);
     "src_ports_60s", "service", SignedLog, yes, "Estan, Varghese, Fisk (IMC 2003)",
         "Distinct services (protocol and port) the originator asked for in 60 s, estimated."
-        => |x| x.source_window(1, |window| window.ports);
+        => |x| x.source_window(Minute, |window| window.ports);
     "src_failed_share_60s", "1", Linear, yes, "KDD99 serror_rate and rerror_rate",
         "Share of those flows without answer or rejected, 60 s. Missing without flows."
-        => |x| x.source_window(1, |window| window.failed_share);
+        => |x| x.source_window(Minute, |window| window.failed_share);
     "src_half_open_share_60s", "1", Linear, yes, "KDD99 serror_rate",
         "Share of TCP attempts whose handshake was not completed, 60 s. Missing without attempts."
-        => |x| x.source_window(1, |window| window.half_open_share);
+        => |x| x.source_window(Minute, |window| window.half_open_share);
     "src_bytes_sent_60s", "byte", SignedLog, no, "this sensor",
         "IP bytes the originator sent in flows it began, 60 s."
-        => |x| x.source_window(1, |window| window.bytes_sent);
+        => |x| x.source_window(Minute, |window| window.bytes_sent);
     "src_bytes_received_60s", "byte", SignedLog, no, "this sensor",
         "IP bytes the originator was sent in flows it began, 60 s."
-        => |x| x.source_window(1, |window| window.bytes_received);
+        => |x| x.source_window(Minute, |window| window.bytes_received);
     "src_flows_600s", "flow", SignedLog, yes, "KDD99 count, windowed",
         "Flows the originator began in 10 min."
-        => |x| x.source_window(2, |window| window.flows);
+        => |x| x.source_window(TenMinutes, |window| window.flows);
     "src_peers_600s", "host", SignedLog, yes, "Estan, Varghese, Fisk (IMC 2003)",
         "Distinct responders of flows the originator began in 10 min, estimated."
-        => |x| x.source_window(2, |window| window.peers);
+        => |x| x.source_window(TenMinutes, |window| window.peers);
     "src_ports_600s", "service", SignedLog, yes, "Estan, Varghese, Fisk (IMC 2003)",
         "Distinct services (protocol and port) the originator asked for in 10 min, estimated."
-        => |x| x.source_window(2, |window| window.ports);
+        => |x| x.source_window(TenMinutes, |window| window.ports);
     "src_failed_share_600s", "1", Linear, yes, "KDD99 serror_rate and rerror_rate",
         "Share of those flows without answer or rejected, 10 min. Missing without flows."
-        => |x| x.source_window(2, |window| window.failed_share);
+        => |x| x.source_window(TenMinutes, |window| window.failed_share);
     "src_half_open_share_600s", "1", Linear, no, "KDD99 serror_rate",
         "Share of TCP attempts whose handshake was not completed, 10 min. Missing without attempts."
-        => |x| x.source_window(2, |window| window.half_open_share);
+        => |x| x.source_window(TenMinutes, |window| window.half_open_share);
     "src_bytes_sent_600s", "byte", SignedLog, yes, "this sensor",
         "IP bytes the originator sent in flows it began, 10 min."
-        => |x| x.source_window(2, |window| window.bytes_sent);
+        => |x| x.source_window(TenMinutes, |window| window.bytes_sent);
     "src_bytes_received_600s", "byte", SignedLog, yes, "this sensor",
         "IP bytes the originator was sent in flows it began, 10 min."
-        => |x| x.source_window(2, |window| window.bytes_received);
+        => |x| x.source_window(TenMinutes, |window| window.bytes_received);
     "src_same_service_share", "1", Linear, yes, "KDD99 same_srv_rate",
         "Share of the flows the originator began in 10 min that are of this flow's service class. Missing without flows."
         => |x| x.source(|host| host.same_service_share);
     "src_service_diversity", "1", Linear, yes, "Gini index",
         "Diversity of service classes of the flows the originator began in 10 min: 0 one class, 0.875 all alike. Missing without flows."
         => |x| x.source(|host| host.service_diversity);
-    "src_age", "s", SignedLog, no, "this sensor",
+    "src_age", "s", Time, no, "this sensor",
         "Time since the originator was first seen in this role."
         => |x| x.source(|host| host.age);
     }
@@ -459,74 +463,74 @@ features! {
     Destination: {
     "dst_flows_10s", "flow", SignedLog, yes, "KDD99 dst_host_count, windowed",
         "Flows begun towards the responder in 10 s."
-        => |x| x.destination_window(0, |window| window.flows);
+        => |x| x.destination_window(TenSeconds, |window| window.flows);
     "dst_peers_10s", "host", SignedLog, yes, "Estan, Varghese, Fisk (IMC 2003)",
         "Distinct originators of flows towards the responder in 10 s, estimated."
-        => |x| x.destination_window(0, |window| window.peers);
+        => |x| x.destination_window(TenSeconds, |window| window.peers);
     "dst_ports_10s", "service", SignedLog, yes, "Estan, Varghese, Fisk (IMC 2003)",
         "Distinct services (protocol and port) asked of the responder in 10 s, estimated."
-        => |x| x.destination_window(0, |window| window.ports);
+        => |x| x.destination_window(TenSeconds, |window| window.ports);
     "dst_failed_share_10s", "1", Linear, yes, "KDD99 serror_rate and rerror_rate",
         "Share of those flows without answer or rejected, 10 s. Missing without flows."
-        => |x| x.destination_window(0, |window| window.failed_share);
+        => |x| x.destination_window(TenSeconds, |window| window.failed_share);
     "dst_half_open_share_10s", "1", Linear, no, "KDD99 serror_rate",
         "Share of TCP attempts whose handshake was not completed, 10 s. Missing without attempts."
-        => |x| x.destination_window(0, |window| window.half_open_share);
+        => |x| x.destination_window(TenSeconds, |window| window.half_open_share);
     "dst_bytes_sent_10s", "byte", SignedLog, yes, "this sensor",
         "IP bytes the responder sent in flows begun by others, 10 s."
-        => |x| x.destination_window(0, |window| window.bytes_sent);
+        => |x| x.destination_window(TenSeconds, |window| window.bytes_sent);
     "dst_bytes_received_10s", "byte", SignedLog, yes, "this sensor",
         "IP bytes the responder was sent in flows begun by others, 10 s."
-        => |x| x.destination_window(0, |window| window.bytes_received);
+        => |x| x.destination_window(TenSeconds, |window| window.bytes_received);
     "dst_flows_60s", "flow", SignedLog, yes, "KDD99 dst_host_count, windowed",
         "Flows begun towards the responder in 60 s."
-        => |x| x.destination_window(1, |window| window.flows);
+        => |x| x.destination_window(Minute, |window| window.flows);
     "dst_peers_60s", "host", SignedLog, yes, "Estan, Varghese, Fisk (IMC 2003)",
         "Distinct originators of flows towards the responder in 60 s, estimated."
-        => |x| x.destination_window(1, |window| window.peers);
+        => |x| x.destination_window(Minute, |window| window.peers);
     "dst_ports_60s", "service", SignedLog, yes, "Estan, Varghese, Fisk (IMC 2003)",
         "Distinct services (protocol and port) asked of the responder in 60 s, estimated."
-        => |x| x.destination_window(1, |window| window.ports);
+        => |x| x.destination_window(Minute, |window| window.ports);
     "dst_failed_share_60s", "1", Linear, yes, "KDD99 serror_rate and rerror_rate",
         "Share of those flows without answer or rejected, 60 s. Missing without flows."
-        => |x| x.destination_window(1, |window| window.failed_share);
+        => |x| x.destination_window(Minute, |window| window.failed_share);
     "dst_half_open_share_60s", "1", Linear, yes, "KDD99 serror_rate",
         "Share of TCP attempts whose handshake was not completed, 60 s. Missing without attempts."
-        => |x| x.destination_window(1, |window| window.half_open_share);
+        => |x| x.destination_window(Minute, |window| window.half_open_share);
     "dst_bytes_sent_60s", "byte", SignedLog, no, "this sensor",
         "IP bytes the responder sent in flows begun by others, 60 s."
-        => |x| x.destination_window(1, |window| window.bytes_sent);
+        => |x| x.destination_window(Minute, |window| window.bytes_sent);
     "dst_bytes_received_60s", "byte", SignedLog, no, "this sensor",
         "IP bytes the responder was sent in flows begun by others, 60 s."
-        => |x| x.destination_window(1, |window| window.bytes_received);
+        => |x| x.destination_window(Minute, |window| window.bytes_received);
     "dst_flows_600s", "flow", SignedLog, yes, "KDD99 dst_host_count, windowed",
         "Flows begun towards the responder in 10 min."
-        => |x| x.destination_window(2, |window| window.flows);
+        => |x| x.destination_window(TenMinutes, |window| window.flows);
     "dst_peers_600s", "host", SignedLog, yes, "Estan, Varghese, Fisk (IMC 2003)",
         "Distinct originators of flows towards the responder in 10 min, estimated."
-        => |x| x.destination_window(2, |window| window.peers);
+        => |x| x.destination_window(TenMinutes, |window| window.peers);
     "dst_ports_600s", "service", SignedLog, yes, "Estan, Varghese, Fisk (IMC 2003)",
         "Distinct services (protocol and port) asked of the responder in 10 min, estimated."
-        => |x| x.destination_window(2, |window| window.ports);
+        => |x| x.destination_window(TenMinutes, |window| window.ports);
     "dst_failed_share_600s", "1", Linear, yes, "KDD99 serror_rate and rerror_rate",
         "Share of those flows without answer or rejected, 10 min. Missing without flows."
-        => |x| x.destination_window(2, |window| window.failed_share);
+        => |x| x.destination_window(TenMinutes, |window| window.failed_share);
     "dst_half_open_share_600s", "1", Linear, no, "KDD99 serror_rate",
         "Share of TCP attempts whose handshake was not completed, 10 min. Missing without attempts."
-        => |x| x.destination_window(2, |window| window.half_open_share);
+        => |x| x.destination_window(TenMinutes, |window| window.half_open_share);
     "dst_bytes_sent_600s", "byte", SignedLog, yes, "this sensor",
         "IP bytes the responder sent in flows begun by others, 10 min."
-        => |x| x.destination_window(2, |window| window.bytes_sent);
+        => |x| x.destination_window(TenMinutes, |window| window.bytes_sent);
     "dst_bytes_received_600s", "byte", SignedLog, yes, "this sensor",
         "IP bytes the responder was sent in flows begun by others, 10 min."
-        => |x| x.destination_window(2, |window| window.bytes_received);
+        => |x| x.destination_window(TenMinutes, |window| window.bytes_received);
     "dst_same_service_share", "1", Linear, yes, "KDD99 dst_host_same_srv_rate",
         "Share of the flows begun towards the responder in 10 min that are of this flow's service class. Missing without flows."
         => |x| x.destination(|host| host.same_service_share);
     "dst_service_diversity", "1", Linear, yes, "Gini index",
         "Diversity of service classes of the flows begun towards the responder in 10 min: 0 one class, 0.875 all alike. Missing without flows."
         => |x| x.destination(|host| host.service_diversity);
-    "dst_age", "s", SignedLog, no, "this sensor",
+    "dst_age", "s", Time, no, "this sensor",
         "Time since the responder was first seen in this role."
         => |x| x.destination(|host| host.age);
     }
@@ -535,19 +539,19 @@ features! {
     "pair_flows", "flow", SignedLog, yes, "RITA connection count",
         "Flows so far from this originator to this service of this responder, this one included."
         => |x| x.conversation(|pair| pair.flows);
-    "pair_age", "s", SignedLog, no, "Zeek known-hosts, per pair",
+    "pair_age", "s", Time, no, "Zeek known-hosts, per pair",
         "From the first flow of this conversation to this one: 0 for a first contact."
         => |x| x.conversation(|pair| pair.age);
     "pair_first", "1", Linear, yes, "this sensor",
         "1 if this is the first flow of the conversation."
         => |x| x.conversation(|pair| flag(pair.age == 0.0));
-    "pair_gap_mean", "s", SignedLog, yes, "RITA ts intervals",
+    "pair_gap_mean", "s", Time, yes, "RITA ts intervals",
         "Mean time between starts of flows of the conversation. Missing below two flows."
         => |x| x.conversation(|pair| pair.gap_mean);
     "pair_gap_variation", "1", SignedLog, yes, "RITA beacon score (dispersion)",
         "Standard deviation over mean of the time between starts: near 0 for a beacon. Missing below three flows."
         => |x| x.conversation(|pair| pair.gap_variation);
-    "pair_last_gap", "s", SignedLog, no, "RITA ts intervals",
+    "pair_last_gap", "s", Time, no, "RITA ts intervals",
         "Time between the last two starts. Missing below two flows."
         => |x| x.conversation(|pair| pair.last_gap);
     "pair_beats", "visit", SignedLog, aside, "RITA histogram score (consistency)",

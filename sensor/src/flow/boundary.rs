@@ -62,6 +62,7 @@ impl Table {
     }
 
     /// Ends a flow at a boundary; its slot stays until the record is handed out.
+    #[inline(never)]
     fn end_in_place(&mut self, slot: u32, reason: FlowEndReason) {
         self.unlink(slot);
         self.stats.ended[reason as usize - 1] += 1;
@@ -122,23 +123,10 @@ impl Table {
             (true, Some(idle), Some(emergency)) => Some(idle.min(emergency)),
             _ => self.idle_epochs,
         };
-        let timeouts = [
-            (CLOSING, self.linger_epochs, FlowEndReason::EndOfFlow),
-            (REFUSED, self.linger_epochs, FlowEndReason::EndOfFlow),
-            (OPEN, self.idle_epochs, FlowEndReason::IdleTimeout),
-            (HALF_OPEN, half_open, FlowEndReason::IdleTimeout),
-        ];
-        for (list, after, reason) in timeouts {
-            let Some(after) = after else { continue };
-            while let Some((slot, touched)) = self.lists.front(list)
-                && touched.saturating_add(after) <= self.now
-            {
-                let ordinary = self.idle_epochs.unwrap_or(u64::MAX);
-                self.stats.hurried +=
-                    u64::from(list == HALF_OPEN && touched.saturating_add(ordinary) > self.now);
-                self.end_in_place(slot, reason);
-            }
-        }
+        self.expire(CLOSING, self.linger_epochs, FlowEndReason::EndOfFlow);
+        self.expire(REFUSED, self.linger_epochs, FlowEndReason::EndOfFlow);
+        self.expire(OPEN, self.idle_epochs, FlowEndReason::IdleTimeout);
+        self.expire(HALF_OPEN, half_open, FlowEndReason::IdleTimeout);
         self.relieve();
         while let Some(&(began, slot, id)) = self.fresh.front()
             && began + FIRST_CHECKPOINT_EPOCHS <= self.now
@@ -155,6 +143,20 @@ impl Table {
         }
         self.checkpoint_reached();
         self.hand_out(due);
+    }
+
+    /// Ends the flows of a list that have waited for so many epochs.
+    #[inline(always)]
+    fn expire(&mut self, list: usize, after: Option<u64>, reason: FlowEndReason) {
+        let Some(after) = after else { return };
+        while let Some((slot, touched)) = self.lists.front(list)
+            && touched.saturating_add(after) <= self.now
+        {
+            let ordinary = self.idle_epochs.unwrap_or(u64::MAX);
+            self.stats.hurried +=
+                u64::from(list == HALF_OPEN && touched.saturating_add(ordinary) > self.now);
+            self.end_in_place(slot, reason);
+        }
     }
 
     /// Under pressure: ends half-open flows beyond those that are kept, oldest first, and sees whether it is over.

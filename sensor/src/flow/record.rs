@@ -1,13 +1,10 @@
 //! What the flow stage hands on.
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv6Addr},
-};
+use std::{fmt, net::IpAddr};
 
 use sensor_ebpf::flow::{FlowCounters, FlowKey, Half, Side, TimeNs};
 
-use super::{ConnState, community_id, state};
+use super::{ARP, ConnState, community_id, has_ports, ip_address, is_icmp, state};
 
 /// Why a flow record was closed: IPFIX `flowEndReason`, information element 136 (RFC 5102 §5.11.3).
 #[repr(u8)]
@@ -131,6 +128,18 @@ impl FlowRecord {
         self.key.ports[1 - self.originator]
     }
 
+    /// Ports of originator and responder, or the ICMP type and code in their place; `None` where the protocol has neither, of
+    /// later fragments and of ARP.
+    #[inline]
+    pub const fn ports(&self) -> Option<[u16; 2]> {
+        let protocol = self.protocol();
+        if (has_ports(protocol) || is_icmp(protocol)) && self.key.is_whole() {
+            Some([self.source_port(), self.destination_port()])
+        } else {
+            None
+        }
+    }
+
     /// Time of the first packet of either side.
     #[inline]
     pub const fn start(&self) -> TimeNs {
@@ -148,7 +157,7 @@ impl FlowRecord {
     /// Of a type that has an answer the key holds the answer's type in place of the code. All of these are defined with code 0
     /// alone (RFC 792, RFC 4443), so that is what they are said to have.
     pub fn icmp_of(&self, side: Side) -> Option<(u8, u8)> {
-        if !matches!(self.key.protocol, 1 | 58) || !self.key.is_whole() {
+        if !is_icmp(self.protocol()) || !self.key.is_whole() {
             return None;
         }
         let code = match community_id::is_one_way(&self.key) {
@@ -199,50 +208,4 @@ impl FlowRecord {
     pub fn history(&self) -> String {
         state::history(self.orig(), self.resp())
     }
-}
-
-/// The address as people write it: IPv4 where the key holds a v4-mapped IPv6 address (RFC 4291 §2.5.5.2).
-pub fn ip_address(bytes: &[u8; 16]) -> IpAddr {
-    IpAddr::from(Ipv6Addr::from(*bytes)).to_canonical()
-}
-
-/// The address as keys hold it: IPv4 as v4-mapped IPv6. The way back is [`ip_address`].
-pub const fn key_address(address: IpAddr) -> [u8; 16] {
-    match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
-        IpAddr::V6(address) => address.octets(),
-    }
-}
-
-/// [`FlowRecord::protocol`] of ARP: its EtherType (IEEE 802 numbers).
-pub const ARP: u16 = 0x0806;
-
-/// Every number that [`FlowRecord::protocol`] answers.
-pub fn protocol_numbers() -> impl Iterator<Item = u16> {
-    (0..=u16::from(u8::MAX)).chain([ARP])
-}
-
-/// Lower-case name of the protocols that a person knows by name; the others go by their number.
-pub const fn protocol_name(protocol: u16) -> Option<&'static str> {
-    Some(match protocol {
-        ARP => "arp",
-        1 => "icmp",
-        2 => "igmp",
-        4 => "ipip",
-        6 => "tcp",
-        17 => "udp",
-        41 => "ipv6",
-        47 => "gre",
-        50 => "esp",
-        51 => "ah",
-        58 => "ipv6-icmp",
-        88 => "eigrp",
-        89 => "ospf",
-        103 => "pim",
-        112 => "vrrp",
-        115 => "l2tp",
-        132 => "sctp",
-        136 => "udplite",
-        _ => return None,
-    })
 }

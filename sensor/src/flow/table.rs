@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     bounded::{Index, Lists, Seed, prefetch},
-    capture::Epoch,
+    capture::{self, Epoch},
 };
 
 /// Packets at which a flow first becomes due while it lives.
@@ -173,12 +173,12 @@ impl Table {
         changes.clear();
         self.notes.clear();
         self.sequence.clear();
-        let order = |delta: &(FlowKey, FlowCounters)| (delta.1.first(), delta.0);
-        if !epoch.flows.is_sorted_by_key(order) {
+        if !capture::is_sorted(&epoch.flows) {
             // Sources sort; one that does not must not make evictions depend on the order of its hash table.
+            let delta = |at: &u32| &epoch.flows[*at as usize];
             self.sequence.extend(0..epoch.flows.len() as u32);
             self.sequence
-                .sort_unstable_by_key(|&delta| order(&epoch.flows[delta as usize]));
+                .sort_unstable_by(|a, b| capture::order(delta(a), delta(b)));
         }
         let at = |position: usize, sequence: &[u32]| {
             sequence

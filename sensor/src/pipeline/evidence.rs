@@ -156,12 +156,13 @@ impl Slice {
     }
 }
 
-/// Cuts the packets of the gravest incidents out of captures and writes their bundles into `folder`, a folder each.
+/// Cuts the packets of the gravest incidents out of the first `packets` of captures and writes their bundles into `folder`, a
+/// folder each.
 ///
 /// # Errors
 /// What the captures say; a file that cannot be written.
 pub fn keep(
-    inputs: &[PathBuf],
+    (inputs, packets): (&[PathBuf], u64),
     incidents: &[&Incident],
     (model, config): (&str, &str),
     settings: &Settings,
@@ -190,7 +191,7 @@ pub fn keep(
         });
     }
     let fragments = settings.follow_fragments.then(Fragments::default);
-    cut(inputs, fragments, &mut slices)?;
+    cut((inputs, packets), fragments, &mut slices)?;
     let mut written = Written::default();
     for (incident, slice) in incidents.iter().zip(slices) {
         let kept = slice.kept;
@@ -217,9 +218,9 @@ fn timeouts(settings: &flow::Settings) -> Timeouts {
     }
 }
 
-/// Goes through the captures once and offers each packet to the slices that may want it.
+/// Goes through the first `packets` of captures once and offers each packet to the slices that may want it.
 fn cut(
-    inputs: &[PathBuf],
+    (inputs, packets): (&[PathBuf], u64),
     mut fragments: Option<Fragments>,
     slices: &mut [Slice],
 ) -> Result<(), FramesError> {
@@ -234,7 +235,7 @@ fn cut(
         }
     }
     let mut wanting = Vec::new();
-    frames::each(inputs, &mut |record| {
+    frames::first(inputs, packets, &mut |record| {
         let keys = keys(record, fragments.as_mut());
         let of_hosts =
             (keys.iter().flat_map(|key| &key.addresses)).filter_map(|address| by_host.get(address));

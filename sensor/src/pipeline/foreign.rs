@@ -34,6 +34,17 @@ pub enum ForeignError {
         /// What is wrong, and in which line.
         what: ::csv::Error,
     },
+    /// It is no text at all: a capture, most likely.
+    #[error(
+        "{}: not a table (line {line} is no text); labels belong to tables: `anomaly-detect features CAPTURE` makes one of a capture",
+        path.display()
+    )]
+    NoText {
+        /// The file.
+        path: PathBuf,
+        /// The first such line, counted from 1.
+        line: u64,
+    },
     /// A column is not there.
     #[error("{}: no column `{column}`; it has {known}", path.display())]
     Column {
@@ -127,9 +138,13 @@ impl Foreign {
     }
 
     fn fault(&self, what: ::csv::Error) -> ForeignError {
-        ForeignError::Csv {
-            path: self.path.clone(),
-            what,
+        let path = self.path.clone();
+        match what.kind() {
+            ::csv::ErrorKind::Utf8 { pos, .. } => ForeignError::NoText {
+                path,
+                line: pos.as_ref().map_or(1, ::csv::Position::line),
+            },
+            _ => ForeignError::Csv { path, what },
         }
     }
 

@@ -2,13 +2,16 @@
 
 use std::{
     fs::File,
-    io::{self, Read},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use crate::{
     capture::{
-        CaptureError,
+        CaptureError, Stop,
         input::is_standard_input,
         replay::{self, Replay},
     },
@@ -88,11 +91,67 @@ impl Drop for Spooled {
     }
 }
 
-/// Makes every input readable more than once.
+/// What is taken from a pipe after the end was asked for: what its writer, who got the same ^C, had not yet written out.
+const BEHIND_BYTES: usize = 64 << 20;
+
+/// How long a pipe is silent before it is looked whether the end was asked for.
+const SILENCE: Duration = Duration::from_millis(300);
+
+/// Copies until the end of the source, or until `stop` is asked for and nothing more comes.
+fn copy(
+    mut source: impl Read + Send + 'static,
+    file: &mut File,
+    stop: Option<&Stop>,
+) -> io::Result<()> {
+    let Some(stop) = stop else {
+        return io::copy(&mut source, file).map(drop);
+    };
+    // A read from a pipe cannot be called off, so a thread of its own waits in it.
+    let (sender, chunks) = mpsc::sync_channel(4);
+    thread::Builder::new()
+        .name("input".to_owned())
+        .spawn(move || {
+            loop {
+                let mut chunk = vec![0; 256 << 10];
+                let read = match source.read(&mut chunk) {
+                    Ok(0) => return,
+                    Ok(length) => {
+                        chunk.truncate(length);
+                        Ok(chunk)
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => Err(error),
+                };
+                let failed = read.is_err();
+                // An error means that nobody wants more.
+                if sender.send(read).is_err() || failed {
+                    return;
+                }
+            }
+        })?;
+    let (mut behind, mut silences) = (0, 0);
+    while silences < 2 && behind < BEHIND_BYTES {
+        match chunks.recv_timeout(SILENCE) {
+            Ok(chunk) => {
+                let chunk = chunk?;
+                file.write_all(&chunk)?;
+                silences = 0;
+                if stop.is_asked() {
+                    behind += chunk.len();
+                }
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => silences += u32::from(stop.is_asked()),
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    Ok(())
+}
+
+/// Makes every input readable more than once. What comes by a pipe ends early where `stop` is asked for.
 ///
 /// # Errors
 /// An input cannot be read, or its temporary file not be written.
-pub fn spool(inputs: &[PathBuf]) -> io::Result<Spooled> {
+pub fn spool(inputs: &[PathBuf], stop: Option<&Stop>) -> io::Result<Spooled> {
     let mut spooled = Spooled {
         inputs: inputs.to_vec(),
         temporary: Vec::new(),
@@ -122,9 +181,9 @@ pub fn spool(inputs: &[PathBuf]) -> io::Result<Spooled> {
         spooled.temporary.push((path.clone(), input.clone()));
         if standard {
             standard_input = Some(path.clone());
-            io::copy(&mut io::stdin().lock(), &mut file)?;
+            copy(io::stdin(), &mut file, stop)?;
         } else {
-            io::copy(&mut File::open(&*input)?, &mut file)?;
+            copy(File::open(&*input)?, &mut file, stop)?;
         }
         *input = path;
     }

@@ -137,6 +137,8 @@ pub struct Watched {
     pub anomalous: u64,
     /// Incidents begun.
     pub incidents: u64,
+    /// Incidents that a person was told of.
+    pub told: u64,
     /// Whether the baseline was learned, or given.
     pub has_model: bool,
 }

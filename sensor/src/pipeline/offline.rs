@@ -8,12 +8,12 @@ use sensor_ebpf::maps::Ledger;
 use super::{Batch, Sample, Settings, Stages};
 use crate::{
     capture::{
-        Capture, CaptureError, Epoch, Progress,
+        Capture, CaptureError, Epoch, Progress, Stop,
         replay::{self, Replay},
     },
     features,
     flow::{self, Aggregate, FlowRecord},
-    score::{Budget, Incident, Incidents, Judge, Mutes, Scored},
+    score::{self, Budget, Incident, IncidentSettings, Incidents, Judge, Mutes, Scored},
 };
 
 /// Why a pass over captures ended early.
@@ -68,6 +68,27 @@ pub struct Pass {
     pub flows: flow::Stats,
     /// Packet time from first to last epoch, seconds.
     pub seconds: f64,
+    /// Epochs with packets.
+    pub epochs: u64,
+    /// Whether it was asked to stop before the end of the captures.
+    pub stopped: bool,
+}
+
+impl Pass {
+    /// What a person should know about what was read, one line each.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut lines = self.replay.warnings();
+        lines.extend(self.stopped.then(|| self.interruption()));
+        lines
+    }
+
+    /// What a person should know of a pass that was stopped.
+    pub fn interruption(&self) -> String {
+        format!(
+            "interrupted after {} packets; what comes behind them is not in this",
+            score::count(self.replay.packets as f64)
+        )
+    }
 }
 
 /// What a scoring pass found.
@@ -170,7 +191,9 @@ fn batches(
     let (mut epoch, mut batch) = (Epoch::default(), Batch::new());
     let (mut epochs, mut rows) = (0, 0);
     let mut aggregates = Vec::new();
-    while replay.next_epoch(&mut epoch)? == Progress::Epoch {
+    let is_stopped = || settings.stop.as_ref().is_some_and(Stop::is_asked);
+    let mut stopped = false;
+    while epochs < settings.epochs && replay.next_epoch(&mut epoch)? == Progress::Epoch {
         stages.observe(&epoch, &mut batch);
         aggregates.extend(stages.aggregates());
         if batch.len() >= least || !aggregates.is_empty() {
@@ -188,6 +211,10 @@ fn batches(
                 rows,
             });
         }
+        stopped = is_stopped();
+        if stopped {
+            break;
+        }
     }
     stages.finish(&mut batch);
     each(&mut batch, &[])?;
@@ -196,6 +223,8 @@ fn batches(
         ledger: *stages.ledger(),
         flows: stages.flow_stats(),
         seconds: stages.covered_seconds(),
+        epochs,
+        stopped,
     })
 }
 
@@ -279,9 +308,9 @@ pub fn score_capture(
     each: &mut dyn FnMut(&Scored, &Incidents) -> Result<(), Error>,
 ) -> Result<Summary, Error> {
     let mut judge = Judge::default();
-    let mut incidents = Incidents::new(crate::score::IncidentSettings {
+    let mut incidents = Incidents::new(IncidentSettings {
         hold_rate: settings.hold_rate,
-        ..crate::score::IncidentSettings::default()
+        ..IncidentSettings::default()
     });
     let mut budget = settings.alerts.as_ref().map(|alerts| {
         let mut budget = Budget::new(alerts);

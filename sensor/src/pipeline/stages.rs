@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sensor_ebpf::maps::Ledger;
 
 use crate::{
-    capture::Epoch,
+    capture::{Epoch, Stop},
     context::{self, Context},
     features::{self, Around, Batch},
     flow::{self, Aggregate, Change, FlowEndReason, Table},
@@ -31,6 +31,10 @@ pub struct Settings {
     pub alerts: Option<BudgetSettings>,
     /// What nobody is to be told of in captures; a watch is told as that changes.
     pub mutes: Arc<Mutes>,
+    /// Ends a pass over captures before their end, as if they ended with the epoch under way.
+    pub stop: Option<Stop>,
+    /// Epochs of captures that are read, at most: a second pass over what the first one was stopped in.
+    pub epochs: u64,
 }
 
 impl Default for Settings {
@@ -44,6 +48,8 @@ impl Default for Settings {
             hold_rate: true,
             alerts: None,
             mutes: Arc::default(),
+            stop: None,
+            epochs: u64::MAX,
         }
     }
 }

@@ -11,7 +11,7 @@ use ::csv::{Reader, StringRecord};
 use crate::{
     capture::input::is_standard_input,
     features::{COUNT, PROTOCOL, Row, TABLE},
-    flow::{ARP, protocol_name, protocol_numbers},
+    flow::{ARP, protocol_name, protocol_number},
     sink::csv::VERDICT_COLUMNS,
 };
 
@@ -179,9 +179,7 @@ impl Table {
             Ok(number) => Some(number as f32),
             // Not an IP protocol, so missing.
             Err(_) if feature == PROTOCOL && Some(text) == protocol_name(ARP) => Some(f32::NAN),
-            Err(_) if feature == PROTOCOL => protocol_numbers()
-                .find(|protocol| protocol_name(*protocol) == Some(text))
-                .map(f32::from),
+            Err(_) if feature == PROTOCOL => protocol_number(text).map(f32::from),
             Err(_) => None,
         };
         number.ok_or_else(|| TableError::Number {

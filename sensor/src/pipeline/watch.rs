@@ -116,6 +116,7 @@ impl<'a> Watch<'a> {
                 flows: 0,
                 anomalous: 0,
                 incidents: 0,
+                told: 0,
                 has_model: false,
             },
             recorder: None,
@@ -218,6 +219,7 @@ impl<'a> Watch<'a> {
         listener.epoch();
         self.watched.ledger = *self.stages.ledger();
         self.watched.seconds = self.stages.covered_seconds();
+        self.watched.told = self.budget.stats().alerts;
         self.watched.has_model = self.model.is_some();
         Ok(self.watched)
     }

@@ -3,7 +3,7 @@
 use model::Transform;
 
 use super::Reason;
-use crate::{context::WINDOW_NAMES, flow::protocol_name, time};
+use crate::{context::Window, flow::protocol_name, time};
 
 /// A count with thin grouping: `812`, `37 669`, `1.2 million`.
 pub fn count(value: f64) -> String {
@@ -180,13 +180,11 @@ fn form(name: &'static str, value: f32) -> Form {
         let Some(rest) = name.strip_prefix(role) else {
             continue;
         };
-        for (window, texts) in WINDOW_NAMES.iter().zip(0..) {
-            let measure = rest
-                .strip_suffix(window)
-                .and_then(|rest| rest.strip_suffix('_'));
+        for window in Window::ALL {
+            let measure = rest.strip_suffix(window.suffix());
             let found = measure.and_then(|measure| words.iter().find(|(name, _)| *name == measure));
             if let Some((measure, texts_of)) = found {
-                let text = texts_of[texts];
+                let text = texts_of[window as usize];
                 return if measure.ends_with("share") {
                     Share(text)
                 } else {

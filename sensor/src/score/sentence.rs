@@ -3,7 +3,7 @@
 use super::{Incident, Kind, amount, bytes, count};
 use crate::{
     features::TABLE,
-    flow::{ARP, protocol_name},
+    flow::{ARP, is_icmp, protocol_text},
     time,
 };
 
@@ -208,9 +208,8 @@ impl Incident {
 
     /// The port asked for, or how many they are.
     fn port(&self) -> String {
-        let protocol =
-            protocol_name(self.protocol).map_or_else(|| self.protocol.to_string(), str::to_owned);
-        if matches!(self.protocol, 1 | 58) {
+        let protocol = protocol_text(self.protocol).into_owned();
+        if is_icmp(self.protocol) {
             return protocol;
         }
         match (self.ports.distinct(), self.ports.most()) {

@@ -128,6 +128,18 @@ impl Window {
         })
     }
 
+    /// The same where any of them is given; otherwise there is no window.
+    pub(super) fn asked(
+        parameters: &Parameters,
+        connection: &Connection,
+    ) -> Result<Option<Self>, Fault> {
+        let is_asked = |name: &&str| parameters.text(name).is_some();
+        match ["window", "from", "to"].iter().any(is_asked) {
+            true => Self::of(parameters, connection).map(Some),
+            false => Ok(None),
+        }
+    }
+
     /// Beginning of the first hour that is in it.
     pub(super) const fn begin_hour(&self) -> i64 {
         self.from_s - self.from_s % 3600

@@ -8,7 +8,7 @@ use std::{
 use super::{escape, json::prediction};
 use crate::{
     features::{Row, TABLE},
-    flow::{FlowRecord, protocol_name},
+    flow::{FlowRecord, protocol_text},
     score::{Kind, Reason, Scored},
     time::Stamp,
 };
@@ -142,8 +142,6 @@ impl<W: Write> FlowCsv<W> {
 /// The columns of [`FLOW_COLUMNS`].
 pub fn push_flow_columns(line: &mut String, record: &FlowRecord) {
     let (orig, resp) = (record.orig(), record.resp());
-    let key = &record.key;
-    let ports = matches!(key.protocol, 1 | 6 | 17 | 33 | 58 | 132 | 136) && key.is_whole();
     let written = write!(
         line,
         "{:016x},{},{},{},{},",
@@ -153,20 +151,11 @@ pub fn push_flow_columns(line: &mut String, record: &FlowRecord) {
         Stamp(record.last()),
         record.source(),
     )
-    .and_then(|()| match ports {
-        true => write!(
-            line,
-            "{},{},{},",
-            record.source_port(),
-            record.destination(),
-            record.destination_port()
-        ),
-        false => write!(line, ",{},,", record.destination()),
+    .and_then(|()| match record.ports() {
+        Some([from, to]) => write!(line, "{from},{},{to},", record.destination()),
+        None => write!(line, ",{},,", record.destination()),
     })
-    .and_then(|()| match protocol_name(record.protocol()) {
-        Some(name) => line.write_str(name),
-        None => write!(line, "{}", record.protocol()),
-    })
+    .and_then(|()| line.write_str(&protocol_text(record.protocol())))
     .and_then(|()| match record.counters.vlan {
         0 => line.write_char(','),
         vlan => write!(line, ",{vlan}"),

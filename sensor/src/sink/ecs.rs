@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 
 use super::{
     alert::{Alert, Stage},
-    eve::{Events, category, has_ports, line, signature_id},
+    eve::{Events, category, line, signature_id},
     json::{number, reasons},
     message::{EndedFlow, Message, Verdict},
     outlet::Encode,
 };
 use crate::{
-    flow::{ARP, protocol_name},
+    flow::{ARP, has_ports, protocol_name},
     intel::Match,
     score::Severity,
     time::Stamp,

@@ -18,7 +18,7 @@ use super::{
     outlet::Encode,
 };
 use crate::{
-    flow::{ConnState, FlowEndReason, FlowRecord, protocol_name},
+    flow::{ConnState, FlowEndReason, FlowRecord, has_ports, protocol_name},
     intel::Match,
     time::{Stamp, between},
 };
@@ -322,11 +322,6 @@ fn ends(event: &mut Map<String, Value>, addresses: [IpAddr; 2], ports: [u16; 2],
         }
     }
     event.insert("proto".to_owned(), json!(protocol_text(protocol)));
-}
-
-/// Whether flows of this protocol have ports: TCP, UDP, DCCP, SCTP, UDP-Lite.
-pub(super) const fn has_ports(protocol: u16) -> bool {
-    matches!(protocol, 6 | 17 | 33 | 132 | 136)
 }
 
 /// As Suricata writes protocols: in capitals, and those without a name by number, three digits.

@@ -9,12 +9,13 @@ use super::{
     csv::FlowCsv,
     json,
     parquet::ParquetFile,
+    store::FlowEntry,
     table::{Align, Style, Table},
 };
 use crate::{
     config::Format,
     features::Row,
-    flow::{FlowRecord, protocol_name},
+    flow::{FlowRecord, is_icmp, protocol_text, service_text},
     score::{Scored, bytes, count},
     time::{self, Stamp},
 };
@@ -122,7 +123,7 @@ impl<W: Write> FlowSink<W> {
                 rows,
                 ..
             } => {
-                table.write(&mut out, "", style, &|_, _, text| text.to_owned())?;
+                table.write(&mut out, "", style)?;
                 if rows > TABLE_ROWS {
                     writeln!(
                         out,
@@ -180,14 +181,38 @@ pub fn scored_cells(scored: &Scored) -> Vec<String> {
     row
 }
 
-/// Protocol and service port: `tcp/443`.
+/// A flow of the store as cells of [`columns`]; what its source did not know is empty.
+pub fn stored_cells(flow: &FlowEntry) -> Vec<String> {
+    let seconds = flow.duration_ns.map(|length| length as f64 / 1e9);
+    let packets = [flow.orig_packets, flow.resp_packets].into_iter().flatten();
+    let amount =
+        |number: Option<u64>| number.map_or_else(String::new, |number| bytes(number as f64));
+    vec![
+        flow.severity.name().to_owned(),
+        format!("{:.1e}", flow.p_value),
+        Stamp(flow.start_ns).short(),
+        seconds.map_or_else(String::new, time::words),
+        flow.src_ip.clone(),
+        flow.dst_ip.clone(),
+        flow.asked(),
+        packets
+            .reduce(|sent, received| sent + received)
+            .map_or_else(String::new, |packets| count(packets as f64)),
+        amount(flow.orig_bytes),
+        amount(flow.resp_bytes),
+        flow.conn_state.clone().unwrap_or_default(),
+    ]
+}
+
+/// What a flow asks for: `tcp/443`, `icmp type 8`.
 pub fn service(record: &FlowRecord) -> String {
     let protocol = record.protocol();
-    let name = protocol_name(protocol).map_or_else(|| protocol.to_string(), str::to_owned);
-    match protocol {
-        _ if record.key.is_later_fragment() => format!("{name} fragment"),
-        6 | 17 | 33 | 132 | 136 => format!("{name}/{}", record.destination_port()),
-        1 | 58 => format!("{name} type {}", record.source_port()),
-        _ => name,
+    if record.key.is_later_fragment() {
+        return format!("{} fragment", protocol_text(protocol));
     }
+    let asked = match is_icmp(protocol) {
+        true => record.source_port(),
+        false => record.destination_port(),
+    };
+    service_text(protocol, asked)
 }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use sensor_ebpf::flow::{FlowCounters, FlowKey};
+
 use super::alert::Alert;
 use crate::{
-    features::Row,
-    flow::FlowRecord,
+    features::{COUNT, Row},
+    flow::{FlowEndReason, FlowRecord},
     intel::Match,
     score::{Kind, Reason, Scored, Severity, Stage},
 };
@@ -32,11 +34,9 @@ pub struct EndedFlow {
     pub intel: Vec<Match>,
 }
 
-#[cfg(test)]
 impl EndedFlow {
-    /// A flow of this id and nothing else, for tests.
-    pub(crate) fn empty(id: u64) -> Self {
-        use sensor_ebpf::flow::{FlowCounters, FlowKey};
+    /// A flow of this id without packets, features or verdict: for trying sinks where its number is all that matters.
+    pub fn empty(id: u64) -> Self {
         Self {
             record: FlowRecord {
                 id,
@@ -49,11 +49,11 @@ impl EndedFlow {
                 },
                 originator: 0,
                 counters: FlowCounters::EMPTY,
-                end: Some(crate::flow::FlowEndReason::ForcedEnd),
+                end: Some(FlowEndReason::ForcedEnd),
                 checkpoint: 0,
                 due: 0,
             },
-            row: [f32::NAN; crate::features::COUNT],
+            row: [f32::NAN; COUNT],
             verdict: None,
             intel: Vec::new(),
         }
@@ -86,6 +86,49 @@ impl From<&Scored> for Verdict {
             anomalous: scored.anomalous,
             kind: scored.kind,
             reasons: scored.reasons.clone(),
+        }
+    }
+}
+
+/// What a model said, borrowed from wherever it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Judgement<'a> {
+    /// As [`Verdict::score`].
+    pub score: f32,
+    /// As [`Verdict::p_value`].
+    pub p_value: f64,
+    /// As [`Verdict::severity`].
+    pub severity: Severity,
+    /// As [`Verdict::anomalous`].
+    pub anomalous: bool,
+    /// As [`Verdict::kind`].
+    pub kind: Option<Kind>,
+    /// As [`Verdict::reasons`].
+    pub reasons: &'a [Reason],
+}
+
+impl<'a> From<&'a Verdict> for Judgement<'a> {
+    fn from(verdict: &'a Verdict) -> Self {
+        Self {
+            score: verdict.score,
+            p_value: verdict.p_value,
+            severity: verdict.severity,
+            anomalous: verdict.anomalous,
+            kind: verdict.kind,
+            reasons: &verdict.reasons,
+        }
+    }
+}
+
+impl<'a> From<&'a Scored> for Judgement<'a> {
+    fn from(scored: &'a Scored) -> Self {
+        Self {
+            score: scored.score,
+            p_value: scored.p_value,
+            severity: scored.severity,
+            anomalous: scored.anomalous,
+            kind: scored.kind,
+            reasons: &scored.reasons,
         }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     csv::push_text,
     escape, flows, json,
-    table::{Style, Table, paragraph},
+    table::{Style, Table, fold, paragraph},
     told::Told,
 };
 use crate::{
@@ -120,21 +120,31 @@ pub fn table(out: &mut dyn Write, findings: &Findings<'_>, style: Style) -> io::
     for (at, incident) in findings.incidents.iter().take(findings.shown).enumerate() {
         writeln!(out)?;
         let severity = incident.severity();
-        writeln!(
+        let about = format!(
+            "{} {}, {}{}",
+            incident.role(),
+            // What a log calls a host is whatever somebody called it.
+            escape::terminal(&incident.host()),
+            span(incident),
+            technique_ids(incident, "  ", " "),
+        );
+        write!(
             out,
-            "{:>3}. {}  {}  {}",
+            "{:>3}. {}  {}",
             at + 1,
             style.severity(severity, &format!("{severity:8}")),
             style.bold(incident.kind()),
-            style.faint(&format!(
-                "{} {}, {}{}",
-                incident.role(),
-                // What a log calls a host is whatever somebody called it.
-                escape::terminal(&incident.host()),
-                span(incident),
-                technique_ids(incident, "  ", " "),
-            )),
         )?;
+        if style.breaks
+            && 17 + incident.kind().chars().count() + about.chars().count() > style.width
+        {
+            writeln!(out)?;
+            for line in fold(&about, style.width - 5) {
+                writeln!(out, "     {}", style.faint(&line))?;
+            }
+        } else {
+            writeln!(out, "  {}", style.faint(&about))?;
+        }
         paragraph(out, &incident.sentence(), "     ", style.width)?;
         for reason in incident.reasons() {
             paragraph(out, &format!("- {reason}"), "       ", style.width)?;
@@ -150,7 +160,7 @@ pub fn table(out: &mut dyn Write, findings: &Findings<'_>, style: Style) -> io::
         for scored in findings.top {
             table.row(flows::scored_cells(scored));
         }
-        table.write(out, "  ", style, &|row, column, text| {
+        table.write_painted(out, "  ", style, &|row, column, text| {
             if column == 0 {
                 style.severity(findings.top[row].severity, text)
             } else {

@@ -1,6 +1,9 @@
 //! Aligned tables and paragraphs for a terminal.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal, Write},
+    ops::Range,
+};
 
 use super::escape;
 use crate::score::Severity;
@@ -12,6 +15,8 @@ pub struct Style {
     pub colour: bool,
     /// Characters in a line.
     pub width: usize,
+    /// Whether rows of tables that are longer go on in a line below, as on a terminal; for programs a row is a line.
+    pub breaks: bool,
 }
 
 impl Style {
@@ -20,6 +25,7 @@ impl Style {
         Self {
             colour: false,
             width,
+            breaks: false,
         }
     }
 
@@ -32,6 +38,7 @@ impl Style {
         Self {
             colour: terminal && !refused,
             width: columns.unwrap_or(120).clamp(60, 200),
+            breaks: terminal,
         }
     }
 
@@ -113,12 +120,19 @@ pub enum Align {
     Right,
 }
 
-/// A table that is as wide as its content.
+/// A table that is as wide as its content, or goes on below where the line ends.
 #[derive(Clone, Debug)]
 pub struct Table {
     columns: Vec<(String, Align)>,
     rows: Vec<Vec<String>>,
 }
+
+/// What a line begins with that goes on with a row.
+const CONTINUED: &str = "    ";
+/// Between columns.
+const GAP: &str = "  ";
+/// Columns of words that are wider may be folded, to no less than this.
+const FOLDS: usize = 30;
 
 impl Table {
     /// A table with these headings.
@@ -140,11 +154,41 @@ impl Table {
         self.rows.push(cells.collect());
     }
 
-    /// Writes it, behind `indent`. `paint` may colour a cell: row, column and padded text.
+    /// Which columns stand in one line, so that none is longer than this if that can be.
+    fn lines(&self, widths: &[usize], room: usize) -> Vec<Range<usize>> {
+        let (mut lines, mut begin, mut used) = (Vec::new(), 0, 0);
+        for (column, width) in widths.iter().enumerate() {
+            let gap = if column > begin { GAP.len() } else { 0 };
+            let room = match begin {
+                0 => room,
+                _ => room.saturating_sub(CONTINUED.len()),
+            };
+            let left = room.saturating_sub(used + gap);
+            let folds = self.columns[column].1 == Align::Left && *width > FOLDS && left >= FOLDS;
+            if *width > left && !folds && column > begin {
+                lines.push(begin..column);
+                (begin, used) = (column, *width);
+            } else {
+                used += gap + width;
+            }
+        }
+        lines.push(begin..widths.len());
+        lines
+    }
+
+    /// Writes it, behind `indent`.
     ///
     /// # Errors
     /// What `out` says.
-    pub fn write(
+    pub fn write(&self, out: &mut dyn Write, indent: &str, style: Style) -> io::Result<()> {
+        self.write_painted(out, indent, style, &|_, _, text| text.to_owned())
+    }
+
+    /// The same; `paint` may colour a cell: row, column and padded text.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub fn write_painted(
         &self,
         out: &mut dyn Write,
         indent: &str,
@@ -160,31 +204,79 @@ impl Table {
                 .unwrap_or(0)
         };
         let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
-        let pad = |column: usize, text: &str| {
-            let last = column + 1 == widths.len();
-            let room = widths[column] - text.chars().count().min(widths[column]);
-            match self.columns[column].1 {
-                Align::Left if last => text.to_owned(),
-                Align::Left => format!("{text}{}", " ".repeat(room)),
-                Align::Right => format!("{}{text}", " ".repeat(room)),
-            }
+        let room = match style.breaks {
+            true => style.width.saturating_sub(indent.chars().count()),
+            false => usize::MAX,
         };
-        let heading: Vec<String> = self
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(column, (name, _))| pad(column, name))
-            .collect();
-        writeln!(out, "{indent}{}", style.faint(&heading.join("  ")))?;
-        for (at, row) in self.rows.iter().enumerate() {
-            let cells: Vec<String> = row
-                .iter()
-                .enumerate()
-                .map(|(column, cell)| paint(at, column, &pad(column, cell)))
-                .collect();
-            writeln!(out, "{indent}{}", cells.join("  "))?;
+        let lines = self.lines(&widths, room);
+        let names: Vec<String> = self.columns.iter().map(|(name, _)| name.clone()).collect();
+        let faint = |_: usize, text: &str| style.faint(text);
+        let rows = self.rows.iter().enumerate();
+        let painted = rows.map(|(at, row)| (row, Some(at)));
+        for (row, at) in [(&names, None)].into_iter().chain(painted) {
+            let paint = |column: usize, text: &str| match at {
+                Some(at) => paint(at, column, text),
+                None => faint(column, text),
+            };
+            for line in &lines {
+                let begin = if line.start == 0 { "" } else { CONTINUED };
+                let room = room.saturating_sub(begin.len());
+                let written = self.line(row, &widths, line.clone(), room, &paint);
+                for part in written
+                    .iter()
+                    .filter(|part| line.start == 0 || !part.is_empty())
+                {
+                    writeln!(out, "{indent}{begin}{part}")?;
+                }
+            }
         }
         Ok(())
+    }
+
+    /// A part of a row, and what of its last cell had no room in that line; nothing where all of its cells are empty.
+    fn line(
+        &self,
+        row: &[String],
+        widths: &[usize],
+        columns: Range<usize>,
+        room: usize,
+        paint: &dyn Fn(usize, &str) -> String,
+    ) -> Vec<String> {
+        let (mut text, mut used) = (String::new(), 0);
+        let last = columns.end - 1;
+        let mut below = Vec::new();
+        if columns
+            .clone()
+            .all(|column| row.get(column).is_none_or(String::is_empty))
+        {
+            return vec![String::new()];
+        }
+        for column in columns.clone() {
+            if column > columns.start {
+                text.push_str(GAP);
+                used += GAP.len();
+            }
+            let cell = row.get(column).map_or("", String::as_str);
+            let blanks = " ".repeat(widths[column].saturating_sub(cell.chars().count()));
+            let cell = match self.columns[column].1 {
+                Align::Right => format!("{blanks}{cell}"),
+                Align::Left if column < last => format!("{cell}{blanks}"),
+                Align::Left if used + cell.chars().count() > room => {
+                    let mut pieces = fold(cell, room.saturating_sub(used).max(FOLDS)).into_iter();
+                    let first = pieces.next().unwrap_or_default();
+                    let hang = " ".repeat(used);
+                    below = pieces
+                        .map(|piece| format!("{hang}{}", paint(column, &piece)))
+                        .collect();
+                    first
+                }
+                Align::Left => cell.to_owned(),
+            };
+            used += cell.chars().count();
+            text.push_str(&paint(column, &cell));
+        }
+        below.insert(0, text);
+        below
     }
 }
 
@@ -202,15 +294,75 @@ mod tests {
         table.row(["a".to_owned(), "1".to_owned(), "x\u{1b}[2J".to_owned()]);
         table.row(["longer".to_owned(), "12345678".to_owned(), "y".to_owned()]);
         let mut out = Vec::new();
-        table
-            .write(&mut out, "  ", Style::plain(80), &|_, _, text| {
-                text.to_owned()
-            })
-            .unwrap();
+        table.write(&mut out, "  ", Style::plain(80)).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "  name       count  why\n  a              1  x\u{fffd}[2J\n  longer  12345678  y\n"
         );
         assert_eq!(fold("one two three four", 9), ["one two", "three", "four"]);
+    }
+
+    /// As `alerts list` and `doctor` on a terminal of 60 columns.
+    #[test]
+    fn rows_go_on_below_where_a_line_ends() {
+        let mut table = Table::new(&[
+            ("id", Align::Left),
+            ("last", Align::Left),
+            ("host", Align::Left),
+            ("count", Align::Right),
+            ("what", Align::Left),
+        ]);
+        let address = "2001:db8:100:200:300:400:500:600";
+        let what = "it asked for three hundred services of a host that has two";
+        let row = ["e69fee23", "2026-11-21 05:39:58", address, "9", what];
+        table.row(row.map(str::to_owned));
+        table.row(["c112bde0", "2026-11-21 05:39:58", "::1", "12", ""].map(str::to_owned));
+        let written = |style: Style| {
+            let mut out = Vec::new();
+            table.write(&mut out, "", style).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let narrow = Style {
+            breaks: true,
+            ..Style::plain(60)
+        };
+        let blank = " ".repeat(29);
+        assert_eq!(
+            written(narrow),
+            format!(
+                "id        last\n    host{blank} count\n    what\n\
+                 e69fee23  2026-11-21 05:39:58\n    {address}      9\n    \
+                 it asked for three hundred services of a host that has\n    two\n\
+                 c112bde0  2026-11-21 05:39:58\n    ::1{}     12\n",
+                " ".repeat(29)
+            )
+        );
+        let whole = written(Style::plain(60));
+        assert_eq!(whole.lines().count(), 3, "for programs a row is a line");
+        let wide = Style {
+            breaks: true,
+            ..Style::plain(200)
+        };
+        assert_eq!(written(wide), whole, "and where there is room");
+    }
+
+    #[test]
+    fn long_words_fold_beside_what_they_are_about() {
+        let mut table = Table::new(&[("check", Align::Left), ("finding", Align::Left)]);
+        let finding = "no model in anomaly-out/model_outputs yet; train one";
+        table.row(["model".to_owned(), finding.to_owned()]);
+        let mut out = Vec::new();
+        let style = Style {
+            breaks: true,
+            ..Style::plain(60)
+        };
+        table
+            .write(&mut out, "", Style { width: 45, ..style })
+            .unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "check  finding\n\
+             model  no model in anomaly-out/model_outputs\n       yet; train one\n"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Verdicts about Zeek's connections: CSV, JSON lines, a table of the most anomalous, entries of the store.
+//! Verdicts about Zeek's connections: CSV, JSON lines, entries of the store.
 
 use std::{
     fmt::Write as _,
@@ -9,13 +9,12 @@ use serde_json::{Value, json};
 
 use super::{
     csv::push_text,
-    store::FlowEntry,
-    table::{Align, Style, Table},
+    json::{number, prediction},
+    store::{FlowEntry, reason_json},
 };
 use crate::{
     flow::{ConnState, protocol_name},
-    score::bytes,
-    time::{self, Stamp},
+    time::Stamp,
     zeek::{Conn, Reason, Verdict},
 };
 
@@ -52,14 +51,6 @@ fn state(conn: &Conn) -> &'static str {
 
 fn seconds(conn: &Conn) -> Option<f64> {
     conn.duration_ns.map(|nanoseconds| nanoseconds as f64 / 1e9)
-}
-
-const fn prediction(verdict: &Verdict) -> &'static str {
-    if verdict.anomalous {
-        "anomaly"
-    } else {
-        "normal"
-    }
 }
 
 /// Writes a connection as a line of CSV.
@@ -100,7 +91,7 @@ pub fn csv_line(
         verdict.score,
         verdict.p_value,
         verdict.severity.name(),
-        prediction(verdict)
+        prediction(verdict.anomalous)
     );
     let texts: Vec<&str> = reasons.iter().map(|reason| reason.text.as_str()).collect();
     push_text(&mut line, &texts.join(" | "));
@@ -125,29 +116,27 @@ pub fn json(file: &str, conn: &Conn, verdict: &Verdict, reasons: &[Reason]) -> V
         "conn_state": conn.state.map(ConnState::name),
         "orig_ip_bytes": conn.orig.ip_bytes,
         "resp_ip_bytes": conn.resp.ip_bytes,
-        "score": super::json::number(verdict.score),
+        "score": number(verdict.score),
         "p_value": verdict.p_value,
         "limit": verdict.limit,
         "severity": verdict.severity.name(),
-        "prediction": prediction(verdict),
+        "prediction": prediction(verdict.anomalous),
         "reasons": reasons_json(reasons),
     })
 }
 
-/// Reasons as a list of objects.
-pub fn reasons_json(reasons: &[Reason]) -> Value {
-    let object = |reason: &Reason| {
-        json!({
-            "feature": reason.feature.name,
-            "value": super::json::number(reason.value),
-            "weight": super::json::number(reason.weight),
-            "low": super::json::number(reason.low),
-            "median": super::json::number(reason.median),
-            "high": super::json::number(reason.high),
-            "text": reason.text,
-        })
+fn reasons_json(reasons: &[Reason]) -> Value {
+    let one = |reason: &Reason| {
+        let numbers = [
+            reason.value,
+            reason.weight,
+            reason.low,
+            reason.median,
+            reason.high,
+        ];
+        reason_json(reason.feature.name, numbers, &reason.text)
     };
-    reasons.iter().map(object).collect()
+    reasons.iter().map(one).collect()
 }
 
 /// A connection as an entry of the store.
@@ -179,53 +168,4 @@ pub fn entry(conn: &Conn, verdict: &Verdict, reasons: &[Reason]) -> FlowEntry {
         reasons: reasons_json(reasons).to_string(),
         intel: Vec::new(),
     }
-}
-
-/// Writes connections as a table, with their reasons below each.
-///
-/// # Errors
-/// What the output says.
-pub fn table(
-    out: &mut dyn Write,
-    rows: &[(&Conn, &Verdict, &[Reason])],
-    style: Style,
-) -> io::Result<()> {
-    let mut table = Table::new(&[
-        ("severity", Align::Left),
-        ("p-value", Align::Right),
-        ("start", Align::Left),
-        ("duration", Align::Right),
-        ("source", Align::Left),
-        ("destination", Align::Left),
-        ("service", Align::Left),
-        ("state", Align::Left),
-        ("sent", Align::Right),
-        ("fetched", Align::Right),
-        ("reason", Align::Left),
-    ]);
-    for (conn, verdict, reasons) in rows {
-        let amount =
-            |value: Option<u64>| value.map_or_else(String::new, |value| bytes(value as f64));
-        table.row(vec![
-            verdict.severity.name().to_owned(),
-            format!("{:.1e}", verdict.p_value),
-            Stamp(conn.start).short(),
-            seconds(conn).map_or_else(String::new, time::words),
-            conn.source.to_string(),
-            conn.destination.to_string(),
-            match conn.destination_port {
-                Some(port) if matches!(conn.protocol, 6 | 17) => {
-                    format!("{}/{port}", protocol(conn))
-                }
-                _ => protocol(conn).to_owned(),
-            },
-            state(conn).to_owned(),
-            amount(conn.orig.ip_bytes),
-            amount(conn.resp.ip_bytes),
-            reasons
-                .first()
-                .map_or_else(String::new, |reason| reason.text.clone()),
-        ]);
-    }
-    table.write(out, "", style, &|_, _, text| text.to_owned())
 }

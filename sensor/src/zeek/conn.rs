@@ -4,8 +4,11 @@ use std::net::IpAddr;
 
 use sensor_ebpf::flow::TimeNs;
 
-use super::{address, beside::Application, columns::field, history::History, record::Fields};
-use crate::{flow::ConnState, time::Stamp};
+use super::{beside::Application, columns::field, history::History, record::Fields};
+use crate::{
+    flow::{ConnState, is_group, key_address},
+    time::Stamp,
+};
 
 /// What one side of a connection sent, as far as the log says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,7 +120,7 @@ impl Conn {
 
     /// Whether no answer is due: what goes to a group is heard, not answered from its address.
     pub fn is_announcement(&self) -> bool {
-        address::is_group(self.destination)
+        is_group(&key_address(self.destination))
     }
 
     /// Whether the responder did what it was asked: answered, and did not merely refuse. An announcement asks nothing.

@@ -1,6 +1,5 @@
 //! Zeek's connection logs: reading them in all their shapes, and what they tell about a connection.
 
-mod address;
 mod beside;
 mod columns;
 mod conn;

@@ -4,15 +4,16 @@
 //! comes from, what it is, and the expression that computes it. What a log does not hold is missing, never 0.
 
 use super::{
-    Row, address,
+    Row,
     conn::{Conn, Endpoint},
     history::{Ender, Side, did},
     memory::Past,
     service,
 };
 use crate::{
-    context::{ConversationView, HostView, ServiceClass},
+    context::{ConversationView, HostView, ServiceClass, Window::*},
     features::{Family::*, Feature, Transform::*, day, week},
+    flow::{is_private, key_address},
 };
 
 /// A connection at the moment when its row is computed.
@@ -125,14 +126,14 @@ impl Input<'_> {
 
     fn source_local(&self) -> bool {
         let conn = self.conn;
-        conn.orig.local == Some(true) || address::is_private(conn.source)
+        conn.orig.local == Some(true) || is_private(&key_address(conn.source))
     }
 
     fn destination_local(&self) -> bool {
         let conn = self.conn;
         conn.resp.local == Some(true)
-            || address::is_private(conn.destination)
-            || address::is_group(conn.destination)
+            || is_private(&key_address(conn.destination))
+            || conn.is_announcement()
     }
 
     fn if_tcp(&self, value: f32) -> f32 {
@@ -218,7 +219,7 @@ features! {
         => |x| flag(Some(!x.source_local() && x.destination_local()));
     "dst_group", "1", Linear, yes, "RFC 5771, RFC 4291",
         "1 if the responder is a multicast group or the IPv4 broadcast address."
-        => |x| flag(Some(address::is_group(x.conn.destination)));
+        => |x| flag(Some(x.conn.is_announcement()));
     "dst_port_dynamic", "1", Linear, yes, "RFC 6335 §6",
         "1 if the responder port is above 32767. Missing without ports."
         => |x| x.port(|port| flag(Some(port > 32_767)));
@@ -332,7 +333,7 @@ features! {
         => |x| x.side(|history| f32::from(history.orig.again + history.resp.again));
     "unanswered", "1", Linear, yes, "this sensor",
         "1 if the responder sent nothing. Missing for groups, which do not answer."
-        => |x| flag((!address::is_group(x.conn.destination)).then(|| !x.conn.is_answered()));
+        => |x| flag((!x.conn.is_announcement()).then(|| !x.conn.is_answered()));
     "failed", "1", Linear, yes, "this sensor",
         "1 if a TCP connection was not answered, rejected, or never got beyond its handshake."
         => |x| flag(Some(x.conn.protocol == 6 && !x.conn.is_served()));
@@ -377,67 +378,67 @@ features! {
     Source: {
     "src_flows_10s", "flow", SignedLog, yes, "this sensor",
         "Connections of the originator in this role, in 10 s."
-        => |x| x.source(|host| host.windows[0].flows);
+        => |x| x.source(|host| host.window(TenSeconds).flows);
     "src_peers_10s", "host", SignedLog, yes, "this sensor",
         "Distinct addresses on the other side, in 10 s."
-        => |x| x.source(|host| host.windows[0].peers);
+        => |x| x.source(|host| host.window(TenSeconds).peers);
     "src_ports_10s", "service", SignedLog, yes, "this sensor",
         "Distinct services, in 10 s."
-        => |x| x.source(|host| host.windows[0].ports);
+        => |x| x.source(|host| host.window(TenSeconds).ports);
     "src_failed_share_10s", "1", Linear, yes, "this sensor",
         "Share that got no answer or a rejection, in 10 s."
-        => |x| x.source(|host| host.windows[0].failed_share);
+        => |x| x.source(|host| host.window(TenSeconds).failed_share);
     "src_half_open_share_10s", "1", Linear, yes, "this sensor",
         "Share of the TCP attempts whose handshake was never completed (missing for other protocols), in 10 s."
-        => |x| x.if_tcp(x.source(|host| host.windows[0].half_open_share));
+        => |x| x.if_tcp(x.source(|host| host.window(TenSeconds).half_open_share));
     "src_bytes_sent_10s", "byte", SignedLog, no, "this sensor",
         "IP bytes sent by the originator, in 10 s."
-        => |x| x.source(|host| host.windows[0].bytes_sent);
+        => |x| x.source(|host| host.window(TenSeconds).bytes_sent);
     "src_bytes_received_10s", "byte", SignedLog, no, "this sensor",
         "IP bytes sent to the originator, in 10 s."
-        => |x| x.source(|host| host.windows[0].bytes_received);
+        => |x| x.source(|host| host.window(TenSeconds).bytes_received);
     "src_flows_60s", "flow", SignedLog, yes, "this sensor",
         "Connections of the originator in this role, in 60 s."
-        => |x| x.source(|host| host.windows[1].flows);
+        => |x| x.source(|host| host.window(Minute).flows);
     "src_peers_60s", "host", SignedLog, yes, "this sensor",
         "Distinct addresses on the other side, in 60 s."
-        => |x| x.source(|host| host.windows[1].peers);
+        => |x| x.source(|host| host.window(Minute).peers);
     "src_ports_60s", "service", SignedLog, yes, "this sensor",
         "Distinct services, in 60 s."
-        => |x| x.source(|host| host.windows[1].ports);
+        => |x| x.source(|host| host.window(Minute).ports);
     "src_failed_share_60s", "1", Linear, yes, "this sensor",
         "Share that got no answer or a rejection, in 60 s."
-        => |x| x.source(|host| host.windows[1].failed_share);
+        => |x| x.source(|host| host.window(Minute).failed_share);
     "src_half_open_share_60s", "1", Linear, yes, "this sensor",
         "Share of the TCP attempts whose handshake was never completed (missing for other protocols), in 60 s."
-        => |x| x.if_tcp(x.source(|host| host.windows[1].half_open_share));
+        => |x| x.if_tcp(x.source(|host| host.window(Minute).half_open_share));
     "src_bytes_sent_60s", "byte", SignedLog, no, "this sensor",
         "IP bytes sent by the originator, in 60 s."
-        => |x| x.source(|host| host.windows[1].bytes_sent);
+        => |x| x.source(|host| host.window(Minute).bytes_sent);
     "src_bytes_received_60s", "byte", SignedLog, no, "this sensor",
         "IP bytes sent to the originator, in 60 s."
-        => |x| x.source(|host| host.windows[1].bytes_received);
+        => |x| x.source(|host| host.window(Minute).bytes_received);
     "src_flows_600s", "flow", SignedLog, yes, "this sensor",
         "Connections of the originator in this role, in 10 min."
-        => |x| x.source(|host| host.windows[2].flows);
+        => |x| x.source(|host| host.window(TenMinutes).flows);
     "src_peers_600s", "host", SignedLog, yes, "this sensor",
         "Distinct addresses on the other side, in 10 min."
-        => |x| x.source(|host| host.windows[2].peers);
+        => |x| x.source(|host| host.window(TenMinutes).peers);
     "src_ports_600s", "service", SignedLog, yes, "this sensor",
         "Distinct services, in 10 min."
-        => |x| x.source(|host| host.windows[2].ports);
+        => |x| x.source(|host| host.window(TenMinutes).ports);
     "src_failed_share_600s", "1", Linear, yes, "this sensor",
         "Share that got no answer or a rejection, in 10 min."
-        => |x| x.source(|host| host.windows[2].failed_share);
+        => |x| x.source(|host| host.window(TenMinutes).failed_share);
     "src_half_open_share_600s", "1", Linear, yes, "this sensor",
         "Share of the TCP attempts whose handshake was never completed (missing for other protocols), in 10 min."
-        => |x| x.if_tcp(x.source(|host| host.windows[2].half_open_share));
+        => |x| x.if_tcp(x.source(|host| host.window(TenMinutes).half_open_share));
     "src_bytes_sent_600s", "byte", SignedLog, no, "this sensor",
         "IP bytes sent by the originator, in 10 min."
-        => |x| x.source(|host| host.windows[2].bytes_sent);
+        => |x| x.source(|host| host.window(TenMinutes).bytes_sent);
     "src_bytes_received_600s", "byte", SignedLog, no, "this sensor",
         "IP bytes sent to the originator, in 10 min."
-        => |x| x.source(|host| host.windows[2].bytes_received);
+        => |x| x.source(|host| host.window(TenMinutes).bytes_received);
     "src_same_service_share", "1", Linear, yes, "this sensor",
         "Share of its connections in 10 min that go to the same kind of service."
         => |x| x.source(|host| host.same_service_share);
@@ -455,67 +456,67 @@ features! {
     Destination: {
     "dst_flows_10s", "flow", SignedLog, yes, "this sensor",
         "Connections of the responder in this role, in 10 s."
-        => |x| x.destination(|host| host.windows[0].flows);
+        => |x| x.destination(|host| host.window(TenSeconds).flows);
     "dst_peers_10s", "host", SignedLog, yes, "this sensor",
         "Distinct addresses on the other side, in 10 s."
-        => |x| x.destination(|host| host.windows[0].peers);
+        => |x| x.destination(|host| host.window(TenSeconds).peers);
     "dst_ports_10s", "service", SignedLog, yes, "this sensor",
         "Distinct services, in 10 s."
-        => |x| x.destination(|host| host.windows[0].ports);
+        => |x| x.destination(|host| host.window(TenSeconds).ports);
     "dst_failed_share_10s", "1", Linear, yes, "this sensor",
         "Share that got no answer or a rejection, in 10 s."
-        => |x| x.destination(|host| host.windows[0].failed_share);
+        => |x| x.destination(|host| host.window(TenSeconds).failed_share);
     "dst_half_open_share_10s", "1", Linear, yes, "this sensor",
         "Share of the TCP attempts whose handshake was never completed (missing for other protocols), in 10 s."
-        => |x| x.if_tcp(x.destination(|host| host.windows[0].half_open_share));
+        => |x| x.if_tcp(x.destination(|host| host.window(TenSeconds).half_open_share));
     "dst_bytes_sent_10s", "byte", SignedLog, no, "this sensor",
         "IP bytes sent by the responder, in 10 s."
-        => |x| x.destination(|host| host.windows[0].bytes_sent);
+        => |x| x.destination(|host| host.window(TenSeconds).bytes_sent);
     "dst_bytes_received_10s", "byte", SignedLog, no, "this sensor",
         "IP bytes sent to the responder, in 10 s."
-        => |x| x.destination(|host| host.windows[0].bytes_received);
+        => |x| x.destination(|host| host.window(TenSeconds).bytes_received);
     "dst_flows_60s", "flow", SignedLog, yes, "this sensor",
         "Connections of the responder in this role, in 60 s."
-        => |x| x.destination(|host| host.windows[1].flows);
+        => |x| x.destination(|host| host.window(Minute).flows);
     "dst_peers_60s", "host", SignedLog, yes, "this sensor",
         "Distinct addresses on the other side, in 60 s."
-        => |x| x.destination(|host| host.windows[1].peers);
+        => |x| x.destination(|host| host.window(Minute).peers);
     "dst_ports_60s", "service", SignedLog, yes, "this sensor",
         "Distinct services, in 60 s."
-        => |x| x.destination(|host| host.windows[1].ports);
+        => |x| x.destination(|host| host.window(Minute).ports);
     "dst_failed_share_60s", "1", Linear, yes, "this sensor",
         "Share that got no answer or a rejection, in 60 s."
-        => |x| x.destination(|host| host.windows[1].failed_share);
+        => |x| x.destination(|host| host.window(Minute).failed_share);
     "dst_half_open_share_60s", "1", Linear, yes, "this sensor",
         "Share of the TCP attempts whose handshake was never completed (missing for other protocols), in 60 s."
-        => |x| x.if_tcp(x.destination(|host| host.windows[1].half_open_share));
+        => |x| x.if_tcp(x.destination(|host| host.window(Minute).half_open_share));
     "dst_bytes_sent_60s", "byte", SignedLog, no, "this sensor",
         "IP bytes sent by the responder, in 60 s."
-        => |x| x.destination(|host| host.windows[1].bytes_sent);
+        => |x| x.destination(|host| host.window(Minute).bytes_sent);
     "dst_bytes_received_60s", "byte", SignedLog, no, "this sensor",
         "IP bytes sent to the responder, in 60 s."
-        => |x| x.destination(|host| host.windows[1].bytes_received);
+        => |x| x.destination(|host| host.window(Minute).bytes_received);
     "dst_flows_600s", "flow", SignedLog, yes, "this sensor",
         "Connections of the responder in this role, in 10 min."
-        => |x| x.destination(|host| host.windows[2].flows);
+        => |x| x.destination(|host| host.window(TenMinutes).flows);
     "dst_peers_600s", "host", SignedLog, yes, "this sensor",
         "Distinct addresses on the other side, in 10 min."
-        => |x| x.destination(|host| host.windows[2].peers);
+        => |x| x.destination(|host| host.window(TenMinutes).peers);
     "dst_ports_600s", "service", SignedLog, yes, "this sensor",
         "Distinct services, in 10 min."
-        => |x| x.destination(|host| host.windows[2].ports);
+        => |x| x.destination(|host| host.window(TenMinutes).ports);
     "dst_failed_share_600s", "1", Linear, yes, "this sensor",
         "Share that got no answer or a rejection, in 10 min."
-        => |x| x.destination(|host| host.windows[2].failed_share);
+        => |x| x.destination(|host| host.window(TenMinutes).failed_share);
     "dst_half_open_share_600s", "1", Linear, yes, "this sensor",
         "Share of the TCP attempts whose handshake was never completed (missing for other protocols), in 10 min."
-        => |x| x.if_tcp(x.destination(|host| host.windows[2].half_open_share));
+        => |x| x.if_tcp(x.destination(|host| host.window(TenMinutes).half_open_share));
     "dst_bytes_sent_600s", "byte", SignedLog, no, "this sensor",
         "IP bytes sent by the responder, in 10 min."
-        => |x| x.destination(|host| host.windows[2].bytes_sent);
+        => |x| x.destination(|host| host.window(TenMinutes).bytes_sent);
     "dst_bytes_received_600s", "byte", SignedLog, no, "this sensor",
         "IP bytes sent to the responder, in 10 min."
-        => |x| x.destination(|host| host.windows[2].bytes_received);
+        => |x| x.destination(|host| host.window(TenMinutes).bytes_received);
     "dst_same_service_share", "1", Linear, yes, "this sensor",
         "Share of its connections in 10 min that go to the same kind of service."
         => |x| x.destination(|host| host.same_service_share);

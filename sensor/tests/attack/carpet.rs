@@ -1,14 +1,16 @@
 //! Floods that are spread over the hosts of a network: one incident, that of the network.
 
+use std::net::Ipv4Addr;
+
 use sensor::{
-    pipeline,
+    flow, pipeline,
     score::{Extent, Incident, Kind},
 };
 
 use crate::{
     MODEL,
     sensor_under_attack::{Attacked, learn},
-    traffic::{Dice, SECOND, START, SYN, Tcp, epochs, merged, ordinary},
+    traffic::{Dice, SECOND, START, SYN, Tcp, VICTIM, epochs, merged, ordinary},
 };
 
 /// 10.9.8.0/24
@@ -47,11 +49,14 @@ fn invented(dice: u64) -> (u32, u16) {
 
 /// What a sensor made of these packets amid ordinary traffic.
 fn seen(attack: Vec<(u64, Tcp)>) -> Attacked<'static> {
-    let settings = pipeline::Settings::default();
-    let model = MODEL.get_or_init(|| learn(&settings));
+    seen_with(&pipeline::Settings::default(), attack)
+}
+
+fn seen_with(settings: &pipeline::Settings, attack: Vec<(u64, Tcp)>) -> Attacked<'static> {
+    let model = MODEL.get_or_init(|| learn(settings));
     let seconds = (attack.last().expect("packets").0 - START) / SECOND + 10;
     let others = ordinary(3, START, seconds, 40);
-    let mut sensor = Attacked::new(&settings, model);
+    let mut sensor = Attacked::new(settings, model);
     let packets = merged(attack.into_iter(), others);
     epochs(packets, settings.epoch_flows, true, |epoch| {
         sensor.observe(epoch);
@@ -164,4 +169,39 @@ fn few_hosts_of_a_network_are_floods_of_their_own() {
     let found = grave(&sensor);
     let of_hosts = |one: &&Incident| one.kind == Kind::Flood && one.subject.extent == Extent::Host;
     assert_eq!((found.len(), found.iter().all(of_hosts)), (5, true));
+}
+
+/// Other hosts of its network are talked to as well, so that only the share of this one tells its flood from one of the network. It gets more in an
+/// epoch than 16 bits can count.
+#[test]
+fn a_flood_of_one_host_is_its_own_however_fast() {
+    const PACKETS: u64 = 200_000;
+    let capacity = 1 << 19;
+    let settings = pipeline::Settings {
+        flow: flow::Settings {
+            capacity,
+            // Every flow by itself, and none in a sum by prefix.
+            emergency: Some(flow::Emergency {
+                half_open: capacity / 2,
+                ..flow::Emergency::of_capacity(capacity)
+            }),
+            ..flow::Settings::default()
+        },
+        ..pipeline::Settings::default()
+    };
+    let attack = syns(PACKETS, PACKETS, |_, dice| (invented(dice), (VICTIM, 80)));
+    let sensor = seen_with(&settings, attack);
+    assert_eq!(sensor.stats().aggregated.flows, 0);
+    let found = grave(&sensor);
+    let sentences: Vec<String> = found.iter().map(|one| one.sentence()).collect();
+    let [flood] = found[..] else {
+        panic!("{} incidents: {sentences:#?}", found.len());
+    };
+    assert_eq!(
+        (flood.kind, flood.subject.extent),
+        (Kind::Flood, Extent::Host),
+        "{sentences:?}"
+    );
+    assert_eq!(flood.subject.address, Ipv4Addr::from_bits(VICTIM));
+    assert!(flood.flows > PACKETS * 99 / 100, "{sentences:?}");
 }

@@ -1,15 +1,14 @@
 //! The frame parser against `etherparse`, and against the truth of frames made here: no disagreement on any frame
 //! that both understand. How the two are compared is written in [`reference`].
 
+#[path = "../support/captures.rs"]
+mod captures;
 mod generate;
 mod reference;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
 
 use proptest::{prelude::*, test_runner::Config};
 use reference::{Verdict, ours};
@@ -118,33 +117,13 @@ fn reference_of(link: LinkType, frame: &[u8]) -> Verdict {
     }
 }
 
-fn captures_under(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in folder.read_dir().expect("folder") {
-        let path = entry.expect("entry").path();
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        if path.is_dir() {
-            captures_under(&path, found);
-        } else if ["pcap", "pcapng", "cap", "bin", "dmp", "zst"]
-            .iter()
-            .any(|end| name.ends_with(end))
-        {
-            found.push(path);
-        }
-    }
-}
-
 #[test]
 fn shared_frames_are_judged_alike() {
     let Some(folder) = support::shared("") else {
         return;
     };
-    let mut captures = Vec::new();
-    captures_under(&folder, &mut captures);
-    captures.sort();
+    let endings = ["pcap", "pcapng", "cap", "bin", "dmp", "zst"];
+    let captures = captures::below(&folder, &endings);
     let mut tally: BTreeMap<&str, u64> = BTreeMap::new();
     let mut differing = Vec::new();
     let mut readable = 0;

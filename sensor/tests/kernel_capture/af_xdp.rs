@@ -8,28 +8,27 @@
 //! ```
 
 use std::{
-    collections::HashMap,
+    collections::BTreeSet,
     net::{SocketAddr, TcpStream, UdpSocket},
-    os::fd::AsFd as _,
     thread,
     time::Duration,
 };
 
 use sensor::{
     capture::{
-        Capture as _, Epoch, Progress,
-        xdp::{Mode, Settings, Xdp, bpf},
+        Capture as _, Epoch, Progress, replay,
+        xdp::{Mode, Settings, Xdp},
         xsk::{self, AfXdp, Binding, Losses},
     },
     config::{self, CaptureMode},
     pipeline::Source,
 };
-use sensor_ebpf::{flow::FlowKey, maps::Ledger};
 
 use crate::{
-    exact::dropped_before_xdp,
-    netns::{Namespace, Offload, Pair, Serial, pause, pin},
-    program, recorded,
+    beside::{Beside, timeless},
+    counted::Counted,
+    live_frames::{EVERYBODY, Sending, frame},
+    netns::{Namespace, Offload, Pair, Serial, pause},
 };
 
 /// A tap on veth-b, with sockets or without.
@@ -43,81 +42,31 @@ pub(crate) fn tap(pair: &Pair, sockets: Option<&xsk::Settings>) -> AfXdp {
     })
 }
 
-/// Nobody but the test is to send.
-fn silence(pair: &Pair) {
-    for namespace in [&pair.a, &pair.b] {
-        namespace.exec(&["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"]);
-    }
-    pause(Duration::from_millis(100));
-}
-
+/// What was counted on a tap.
 #[derive(Default)]
-struct Counted {
-    per_flow: HashMap<FlowKey, u64>,
-    interfaces: Vec<u32>,
-    ledger: Ledger,
+struct Taken {
+    counted: Counted,
+    interfaces: BTreeSet<u32>,
     losses: Losses,
-    unaccounted: i64,
 }
 
 /// Takes all epochs until the end.
-fn take(mut capture: AfXdp) -> Counted {
-    let (mut counted, mut epoch) = (Counted::default(), Epoch::default());
+fn take(mut capture: AfXdp) -> Taken {
+    let (mut taken, mut epoch) = (Taken::default(), Epoch::default());
     let mut last = 0;
     while capture.next_epoch(&mut epoch).expect("capture") == Progress::Epoch {
         assert!(epoch.index > last, "epochs follow one another");
         last = epoch.index;
         assert_eq!(epoch.ledger.unaccounted(), 0, "epoch {last}");
-        assert!(
-            epoch
-                .flows
-                .is_sorted_by(|a, b| (a.1.first(), &a.0) < (b.1.first(), &b.0))
-        );
-        counted.unaccounted += capture.report().unaccounted.abs();
-        counted.ledger.add(&epoch.ledger);
-        for (key, counters) in &epoch.flows {
-            *counted.per_flow.entry(*key).or_default() += counters.packets();
-            counted.interfaces.push(counters.interface);
-        }
+        taken.counted.add(&epoch, capture.report());
+        let interfaces = epoch.flows.iter().map(|(_, counters)| counters.interface);
+        taken.interfaces.extend(interfaces);
     }
-    counted.losses = capture.losses();
-    counted
-}
-
-/// To everybody, so that a stack that got it would count it.
-fn frame() -> Vec<u8> {
-    let mut frame = vec![0xff; 6];
-    frame.extend([0x02, 0, 0, 0, 0, 1, 0x08, 0x00]);
-    frame.extend([0x45, 0, 0, 46, 0, 0, 0, 0, 64, 17, 0, 0]);
-    frame.extend([10, 77, 1, 0, 10, 77, 0, 2]);
-    frame.extend([4, 0, 0, 9, 0, 26, 0, 0]);
-    frame.resize(14 + 46, 0);
-    frame
+    taken.losses = capture.losses();
+    taken
 }
 
 const FLOWS: u32 = 4_000;
-const LANES: u32 = 2;
-
-/// Sends `rounds` packets of each flow, from both CPUs into both queues, `burst` at a time with pauses.
-fn inject(pair: &Pair, rounds: u32, burst: u32, rest: Duration) -> u64 {
-    let interface = pair.a.index("veth-a");
-    thread::scope(|scope| {
-        for lane in 0..LANES {
-            scope.spawn(move || {
-                pair.a.within(|| {
-                    pin(lane as usize);
-                    let own = FLOWS / LANES;
-                    let program = program::flow_maker(interface, own, lane, LANES).expect("load");
-                    for _ in 0..own * rounds / burst {
-                        bpf::inject(program.as_fd(), &frame(), burst).expect("inject");
-                        pause(rest);
-                    }
-                });
-            });
-        }
-    });
-    u64::from(FLOWS * rounds)
-}
 
 /// IP packets the stack of a namespace has received (/proc/net/snmp).
 fn received_by_stack(namespace: &Namespace) -> u64 {
@@ -132,15 +81,15 @@ fn received_by_stack(namespace: &Namespace) -> u64 {
     value.parse().expect("a number")
 }
 
-/// Counts all that is injected on a tap; gives it with what was sent.
+/// Counts all that is injected on a tap, of which all arrives but what it is told was lost by veth: gives that, with what was sent.
 fn counted_on_tap(
     sockets: Option<&xsk::Settings>,
-    rounds: u32,
+    packets: u32,
     burst: u32,
     rest: Duration,
-) -> (Pair, Counted, u64) {
+) -> (Pair, Taken, u64) {
     let pair = Pair::new();
-    silence(&pair);
+    pair.hush();
     let capture = tap(&pair, sockets);
     assert_eq!(capture.kernel().attached()[0].egress, Mode::Tap);
     if sockets.is_some() {
@@ -151,64 +100,64 @@ fn counted_on_tap(
     }
     let stop = capture.stop_handle();
     let before = received_by_stack(&pair.b);
-    let (counted, sent) = thread::scope(|scope| {
+    let (taken, sent) = thread::scope(|scope| {
         let taker = scope.spawn(|| take(capture));
-        let sent = inject(&pair, rounds, burst, rest);
+        let sending = Sending {
+            burst,
+            rest,
+            ..Sending::at_once(FLOWS, packets)
+        };
+        let sent = sending.send(&pair, &frame(EVERYBODY));
         pause(Duration::from_millis(200));
         stop.stop();
         (taker.join().expect("taker"), sent)
     });
+    let (
+        Taken {
+            counted, losses, ..
+        },
+        lost,
+    ) = (&taken, pair.lost_before_hook());
     println!(
-        "sent {sent}; {} flows; {:?}; {:?}",
+        "sent {sent}, {lost} of them lost by veth before the hook; {} flows; {:?}; {losses:?}",
         counted.per_flow.len(),
         counted.ledger,
-        counted.losses
     );
     assert_eq!(
         received_by_stack(&pair.b),
         before,
         "the stack saw a packet of the tap"
     );
-    assert_eq!(counted.unaccounted, 0);
-    let in_flows: u64 = counted.per_flow.values().sum();
-    assert_eq!(in_flows, counted.ledger.counted);
-    assert_eq!(counted.ledger.handed_over, counted.losses.sum());
-    (pair, counted, sent)
-}
-
-fn each_flow_has(counted: &Counted, rounds: u32) {
-    assert_eq!(counted.per_flow.len(), FLOWS as usize);
-    for (key, packets) in &counted.per_flow {
-        assert_eq!(*packets, u64::from(rounds), "{key:?}");
-    }
+    assert_eq!(counted.packets(), counted.ledger.counted);
+    assert_eq!(counted.ledger.handed_over, losses.sum());
+    assert_eq!(counted.ledger.seen, counted.ledger.counted + losses.sum());
+    assert_eq!(counted.ledger.seen + lost, sent);
+    (pair, taken, lost)
 }
 
 #[test]
 #[ignore = "kernel: needs root"]
 fn af_xdp_sees_exactly_what_was_sent() {
-    const ROUNDS: u32 = 20;
+    const PACKETS: u32 = 20;
     let _serial = Serial::take();
-    let (pair, counted, sent) = counted_on_tap(
+    let (pair, taken, lost) = counted_on_tap(
         Some(&xsk::Settings::default()),
-        ROUNDS,
+        PACKETS,
         500,
         Duration::from_millis(5),
     );
-    assert_eq!(counted.losses, Losses::default());
-    assert_eq!(counted.ledger.seen, sent);
-    each_flow_has(&counted, ROUNDS);
-    let interface = pair.b.index("veth-b");
-    assert!(counted.interfaces.iter().all(|seen| *seen == interface));
+    assert_eq!(taken.losses, Losses::default());
+    taken.counted.has_flows(9, FLOWS, PACKETS, lost);
+    assert_eq!(taken.interfaces, [pair.b.index("veth-b")].into());
 }
 
 #[test]
 #[ignore = "kernel: needs root"]
 fn a_tap_without_sockets_counts_in_the_kernel_and_drops() {
-    const ROUNDS: u32 = 20;
+    const PACKETS: u32 = 20;
     let _serial = Serial::take();
-    let (_pair, counted, sent) = counted_on_tap(None, ROUNDS, 500, Duration::from_millis(5));
-    assert_eq!(counted.ledger.seen, sent);
-    each_flow_has(&counted, ROUNDS);
+    let (_pair, taken, lost) = counted_on_tap(None, PACKETS, 500, Duration::from_millis(5));
+    taken.counted.has_flows(9, FLOWS, PACKETS, lost);
 }
 
 /// Sixty-four frames of memory for bursts of a thousand: most are lost, and the socket says how many.
@@ -220,35 +169,31 @@ fn what_a_socket_loses_has_a_name_and_adds_up() {
         frames: 64,
         ..xsk::Settings::default()
     };
-    let (pair, counted, sent) = counted_on_tap(Some(&small), 50, 1_000, Duration::ZERO);
-    assert!(counted.losses.sum() > 0, "{:?}", counted.losses);
-    assert_eq!(counted.losses.other, 0, "{:?}", counted.losses);
-    // veth counts a redirect that fails as dropped, as it does a frame that found its own ring full.
-    let dropped = dropped_before_xdp(&pair);
-    assert!(dropped >= counted.losses.sum());
-    assert_eq!(counted.ledger.counted + dropped, sent);
-    assert_eq!(
-        counted.ledger.seen,
-        counted.ledger.counted + counted.losses.sum()
-    );
+    let (pair, taken, lost) = counted_on_tap(Some(&small), 50, 1_000, Duration::ZERO);
+    let losses = taken.losses;
+    assert!(losses.sum() > 0, "{losses:?}");
+    assert_eq!(losses.other, 0, "{losses:?}");
+    // The interface knows of both: a redirect that fails counts as dropped, as does a live frame for which there was no room.
+    let dropped = pair.b.counter("veth-b", "rx_dropped");
+    assert_eq!(dropped, losses.sum() + lost);
+}
+
+/// What such sockets capture on a tap of talk to nobody, losing none, and the recording of it made on the other side.
+pub(crate) fn beside_nobody(sockets: &xsk::Settings) -> Beside {
+    let pair = &Pair::new();
+    for which in [Offload::Tso, Offload::Gso] {
+        pair.a.offload("veth-a", which, false);
+    }
+    let capture = &mut tap(pair, Some(sockets));
+    let stop = capture.stop_handle();
+    let beside = Beside::of(capture, &stop, (&pair.a, "veth-a"), || talk_to_nobody(pair));
+    assert_eq!(capture.losses(), Losses::default());
+    beside
 }
 
 /// Datagrams of all sizes, in fragments too, and connections that nobody answers.
-pub(crate) fn talk_to_nobody(pair: &Pair) {
-    let address = pair.b.exec(&["cat", "/sys/class/net/veth-b/address"]);
-    for host in ["10.77.0.2", "fd77::2"] {
-        pair.a.ip(&[
-            "neighbour",
-            "replace",
-            host,
-            "lladdr",
-            address.trim(),
-            "dev",
-            "veth-a",
-            "nud",
-            "permanent",
-        ]);
-    }
+fn talk_to_nobody(pair: &Pair) {
+    pair.introduce();
     pair.a.within(|| {
         for (own, host) in [("10.77.0.1:0", "10.77.0.2"), ("[fd77::1]:0", "fd77::2")] {
             for port in 6_000..6_040 {
@@ -268,29 +213,9 @@ pub(crate) fn talk_to_nobody(pair: &Pair) {
 #[ignore = "kernel: needs root"]
 fn flows_of_a_tap_are_those_of_a_recording_made_on_the_other_side() {
     let _serial = Serial::take();
-    let pair = Pair::new();
-    let folder = tempfile::tempdir().expect("folder");
-    let path = folder.path().join("other-side.pcap");
-    for which in [Offload::Tso, Offload::Gso] {
-        pair.a.offload("veth-a", which, false);
-    }
-    let mut capture = tap(&pair, Some(&xsk::Settings::default()));
-    let stop = capture.stop_handle();
-    let live = thread::scope(|scope| {
-        let live = scope.spawn(|| recorded::epochs(&mut capture));
-        let recorder = recorded::Recorder::start(&pair.a, "veth-a", &path);
-        talk_to_nobody(&pair);
-        recorder.finish();
-        stop.stop();
-        live.join().expect("taker")
-    });
-    assert_eq!(capture.losses(), Losses::default());
-    let until = live.last().expect("an epoch").index;
-    let replayed = recorded::replayed(&path);
-    let (live, replayed) = (
-        recorded::records(&live, until),
-        recorded::records(&replayed, until),
-    );
+    let beside = beside_nobody(&xsk::Settings::default());
+    let replayed = beside.replayed(replay::Settings::default());
+    let [live, replayed] = beside.records(&replayed);
     let packets: u64 = live.iter().map(|record| record.counters.packets()).sum();
     println!("{} flows, {packets} packets", live.len());
     assert!(live.len() >= 160 && packets >= 480, "{} flows", live.len());
@@ -298,8 +223,8 @@ fn flows_of_a_tap_are_those_of_a_recording_made_on_the_other_side() {
     for (live, replayed) in live.iter().zip(&replayed) {
         assert_eq!(live.key, replayed.key);
         assert_eq!(
-            recorded::timeless(&live.counters),
-            recorded::timeless(&replayed.counters),
+            timeless(&live.counters),
+            timeless(&replayed.counters),
             "{live:#?} {replayed:#?}"
         );
         assert_eq!(live.community_id(), replayed.community_id());

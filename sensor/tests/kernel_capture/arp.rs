@@ -6,17 +6,21 @@
 //!   not there, veth-a ─────▶         tcpdump -w
 //! ```
 
-use std::{net::UdpSocket, thread, time::Duration};
+use std::{net::UdpSocket, time::Duration};
 
 use sensor::{
-    capture::xdp::{Settings, Xdp},
+    capture::{
+        replay,
+        xdp::{Settings, Xdp},
+    },
     flow::FlowRecord,
     score::Kind,
 };
 
 use crate::{
+    beside::{Beside, timeless},
     netns::{Pair, Serial, pause},
-    recorded, sockets, verdicts,
+    sockets, verdicts,
 };
 
 /// Hosts that are sent to, of which none is there.
@@ -27,15 +31,11 @@ const ABSENT: std::ops::Range<u8> = 10..130;
 fn a_sweep_is_raised_live_as_in_its_recording() {
     let _serial = Serial::take();
     let pair = Pair::new();
-    let folder = tempfile::tempdir().expect("folder");
-    let path = folder.path().join("beside.pcap");
     let mut capture = pair
         .b
         .within(|| Xdp::start(&Settings::on(["veth-b"])).expect("start"));
     let stop = capture.stop_handle();
-    let live = thread::scope(|scope| {
-        let live = scope.spawn(|| recorded::epochs(&mut capture));
-        let recorder = recorded::Recorder::start(&pair.b, "veth-b", &path);
+    let beside = Beside::of(&mut capture, &stop, (&pair.b, "veth-b"), || {
         sockets::converse(&pair);
         pair.a.within(|| {
             let socket = UdpSocket::bind("10.77.0.1:0").expect("bind");
@@ -45,19 +45,14 @@ fn a_sweep_is_raised_live_as_in_its_recording() {
             }
         });
         pause(Duration::from_secs(4));
-        recorder.finish();
-        stop.stop();
-        live.join().expect("drainer")
     });
-    let replayed = recorded::replayed(&path);
-    let until = live.last().expect("an epoch").index;
-    let [of_live, of_recording] = [&live, &replayed].map(|epochs| {
-        let mut records = recorded::records(epochs, until);
+    let replayed = beside.replayed(replay::Settings::default());
+    let [of_live, of_recording] = beside.records(&replayed).map(|mut records| {
         records.retain(|record| record.key.is_arp());
         records
     });
     let count = |records: &[FlowRecord]| -> Vec<_> {
-        let one = |record: &FlowRecord| (record.key, recorded::timeless(&record.counters));
+        let one = |record: &FlowRecord| (record.key, timeless(&record.counters));
         records.iter().map(one).collect()
     };
     assert_eq!(count(&of_live), count(&of_recording));
@@ -65,7 +60,7 @@ fn a_sweep_is_raised_live_as_in_its_recording() {
         .iter()
         .filter(|record| record.orig().packets > 0 && record.resp().packets == 0);
     assert_eq!(in_vain.count(), ABSENT.len());
-    let [of_live, of_recording] = verdicts::incidents(&live, &replayed);
+    let [of_live, of_recording] = verdicts::incidents(&beside.live, &replayed);
     let sweeps = |incidents: &[(Kind, u64, usize)]| -> Vec<_> {
         let of = incidents.iter().copied();
         of.filter(|(kind, ..)| *kind == Kind::HostSweep).collect()

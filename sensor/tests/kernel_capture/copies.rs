@@ -1,9 +1,9 @@
-//! Copies of packets, made while they pass.
+//! Copies of packets, made while they pass: by the program on an interface, and by the sockets of a tap.
 
 use std::{net::UdpSocket, ops::Range};
 
 use sensor::capture::{
-    Capture as _, CopyCounts, CopySettings, Epoch, Progress,
+    Capture, CopyCounts, CopySettings, Epoch, Progress,
     xdp::{Copies, EvidenceSettings, Settings, Xdp},
     xsk::{self, AfXdp},
 };
@@ -12,13 +12,16 @@ use sensor_ebpf::{
     maps::Hook,
 };
 
-use crate::netns::{Namespace, Pair, Serial};
+use crate::{
+    af_xdp::tap,
+    netns::{Pair, Serial},
+};
 
-/// Copies of one flow: hook, length of the frame, number in the payload, time.
-type Found = Vec<(Hook, u32, u8, TimeNs)>;
+/// Bytes of a copy: 42 of headers, and the beginning of the payload.
+const COPIED_BYTES: u32 = 96;
 
-fn send(from: &Namespace, port: u16, numbers: Range<u8>) {
-    from.within(|| {
+fn send(pair: &Pair, port: u16, numbers: Range<u8>) {
+    pair.a.within(|| {
         let socket = UdpSocket::bind(("10.77.0.1", port)).expect("bind");
         for number in numbers {
             let mut payload = [number; 300];
@@ -28,29 +31,104 @@ fn send(from: &Namespace, port: u16, numbers: Range<u8>) {
     });
 }
 
-/// Takes the copies of datagrams from `port`, each 96 bytes long: 42 of headers, and the beginning of the payload.
-fn take(capture: &mut Xdp, port: u16) -> Found {
-    let mut found = Found::new();
-    capture.copies(&mut |copy| {
-        let is_ours = copy.bytes.get(34..36) == Some(&port.to_be_bytes()[..])
-            && copy.bytes.get(42) == Some(&0x5a);
-        if is_ours {
-            assert_eq!(copy.bytes.len(), 96);
-            found.push((copy.hook, copy.frame_length, copy.bytes[95], copy.time));
-        }
-    });
-    found
+/// The number in the payload of what was sent from `port`.
+fn number(copied: &[u8], port: u16) -> Option<u8> {
+    let is_ours =
+        copied.get(34..36) == Some(&port.to_be_bytes()[..]) && copied.get(42) == Some(&0x5a);
+    is_ours.then(|| {
+        assert_eq!(copied.len() as u32, COPIED_BYTES);
+        copied[COPIED_BYTES as usize - 1]
+    })
 }
 
-/// The next epoch with a flow from `port` in it.
-fn flow(capture: &mut Xdp, port: u16) -> (FlowKey, [TimeNs; 2]) {
+/// What was copied of a packet.
+struct Copied {
+    frame_length: u32,
+    number: u8,
+    time: TimeNs,
+}
+
+/// A capture that copies, one way or the other.
+trait Copying: Capture {
+    /// Packets in no counter.
+    fn unaccounted(&self) -> i64;
+    /// Has the next packets of a flow copied.
+    fn ask_for(&mut self, key: &FlowKey, packets: u32);
+    /// And no more of them.
+    fn let_be(&mut self, key: &FlowKey);
+    /// Takes the copies of what was sent from `port`.
+    fn taken(&mut self, port: u16) -> Vec<Copied>;
+}
+
+impl Copying for Xdp {
+    fn unaccounted(&self) -> i64 {
+        self.drain_report().unaccounted
+    }
+
+    fn ask_for(&mut self, key: &FlowKey, packets: u32) {
+        self.watch(key, packets).expect("watch");
+    }
+
+    fn let_be(&mut self, key: &FlowKey) {
+        self.unwatch(key);
+    }
+
+    fn taken(&mut self, port: u16) -> Vec<Copied> {
+        let mut taken = Vec::new();
+        self.copies(&mut |copy| {
+            if let Some(number) = number(copy.bytes, port) {
+                assert_eq!(copy.hook, Hook::Ingress);
+                taken.push(Copied {
+                    frame_length: copy.frame_length,
+                    number,
+                    time: copy.time,
+                });
+            }
+        });
+        taken
+    }
+}
+
+impl Copying for AfXdp {
+    fn unaccounted(&self) -> i64 {
+        self.report().unaccounted
+    }
+
+    fn ask_for(&mut self, key: &FlowKey, packets: u32) {
+        assert!(self.watch(key, packets));
+    }
+
+    fn let_be(&mut self, key: &FlowKey) {
+        self.unwatch(key);
+    }
+
+    fn taken(&mut self, port: u16) -> Vec<Copied> {
+        taken_of_tap(self, port).0
+    }
+}
+
+/// The same of a tap, with how many copies there were in all since the start.
+fn taken_of_tap(capture: &mut AfXdp, port: u16) -> (Vec<Copied>, CopyCounts) {
+    let mut taken = Vec::new();
+    let counts = capture.copies(&mut |record| {
+        if let Some(number) = number(record.frame, port) {
+            taken.push(Copied {
+                frame_length: record.wire_length,
+                number,
+                time: record.time,
+            });
+        }
+    });
+    (taken, counts)
+}
+
+/// The next epoch with a flow from `port` in it: the flow, and its first and last packet's time.
+fn flow(capture: &mut impl Copying, port: u16) -> (FlowKey, [TimeNs; 2]) {
     let mut epoch = Epoch::default();
     loop {
-        assert_eq!(
-            capture.next_epoch(&mut epoch).expect("drain"),
-            Progress::Epoch
-        );
-        assert_eq!(capture.drain_report().unaccounted, 0);
+        let progress = capture.next_epoch(&mut epoch).expect("drain");
+        assert_eq!(progress, Progress::Epoch);
+        assert_eq!(capture.unaccounted(), 0);
         let ours = |key: &FlowKey| key.protocol == 17 && key.ports.contains(&port);
         if let Some((key, counters)) = epoch.flows.iter().find(|(key, _)| ours(key)) {
             return (*key, [counters.first(), counters.last()]);
@@ -58,6 +136,37 @@ fn flow(capture: &mut Xdp, port: u16) -> (FlowKey, [TimeNs; 2]) {
     }
 }
 
+/// What is asked for is copied, with the time it was counted with: no packet before or after it, nor of another flow.
+fn copies_what_is_asked_for(capture: &mut impl Copying, pair: &Pair) {
+    const PORT: u16 = 4_001;
+    send(pair, PORT, 0..10);
+    let (key, _) = flow(capture, PORT);
+    assert!(capture.taken(PORT).is_empty(), "nobody asked for them");
+    capture.ask_for(&key, 5);
+    send(pair, PORT, 10..30);
+    let (_, [first, last]) = flow(capture, PORT);
+    let taken = capture.taken(PORT);
+    let numbers: Vec<u8> = taken.iter().map(|copied| copied.number).collect();
+    assert_eq!(numbers, [10, 11, 12, 13, 14]);
+    for copied in taken {
+        assert_eq!(copied.frame_length, 342);
+        assert!(
+            (first..=last).contains(&copied.time),
+            "the time it was counted with"
+        );
+    }
+    send(pair, PORT + 1, 10..30);
+    flow(capture, PORT + 1);
+    assert!(capture.taken(PORT + 1).is_empty(), "another flow");
+    // What is off the list is not copied, whatever was left of it.
+    capture.ask_for(&key, 5);
+    capture.let_be(&key);
+    send(pair, PORT, 30..40);
+    flow(capture, PORT);
+    assert!(capture.taken(PORT).is_empty());
+}
+
+/// Programs on veth-b that copy.
 fn start(pair: &Pair, evidence: EvidenceSettings) -> Xdp {
     let settings = Settings {
         evidence: Some(evidence),
@@ -67,7 +176,7 @@ fn start(pair: &Pair, evidence: EvidenceSettings) -> Xdp {
 }
 
 const SHORT: EvidenceSettings = EvidenceSettings {
-    bytes: 96,
+    bytes: COPIED_BYTES,
     first_packets: 0,
     ring_bytes: 1 << 20,
 };
@@ -75,46 +184,15 @@ const SHORT: EvidenceSettings = EvidenceSettings {
 #[test]
 #[ignore = "kernel: needs root"]
 fn the_next_packets_of_a_watched_flow_are_copied_and_no_others() {
-    const PORT: u16 = 4_001;
     let _serial = Serial::take();
     let pair = Pair::new();
-    let mut capture = start(&pair, SHORT);
-    send(&pair.a, PORT, 0..10);
-    let (key, _) = flow(&mut capture, PORT);
-    assert!(take(&mut capture, PORT).is_empty(), "nobody asked for them");
-    capture.watch(&key, 5).expect("watch");
-    send(&pair.a, PORT, 10..30);
-    let (_, [first, last]) = flow(&mut capture, PORT);
-    let numbers: Vec<u8> = (10..15).collect();
-    let found: Found = take(&mut capture, PORT);
-    assert_eq!(
-        found
-            .iter()
-            .map(|(.., number, _)| *number)
-            .collect::<Vec<_>>(),
-        numbers
-    );
-    for (hook, length, _, time) in found {
-        assert_eq!((hook, length), (Hook::Ingress, 342));
-        assert!(
-            (first..=last).contains(&time),
-            "the time it was counted with"
-        );
-    }
-    send(&pair.a, PORT + 1, 10..30);
-    flow(&mut capture, PORT + 1);
-    assert!(take(&mut capture, PORT + 1).is_empty(), "another flow");
-    // What is off the list is not copied, whatever was left of it.
-    capture.watch(&key, 5).expect("watch");
-    capture.unwatch(&key);
-    send(&pair.a, PORT, 30..40);
-    flow(&mut capture, PORT);
-    assert!(take(&mut capture, PORT).is_empty());
+    copies_what_is_asked_for(&mut start(&pair, SHORT), &pair);
 }
 
 #[test]
 #[ignore = "kernel: needs root"]
 fn the_first_packets_of_every_flow_are_copied_where_that_is_asked_for() {
+    const PORT: u16 = 4_003;
     let _serial = Serial::take();
     let pair = Pair::new();
     let settings = EvidenceSettings {
@@ -122,14 +200,11 @@ fn the_first_packets_of_every_flow_are_copied_where_that_is_asked_for() {
         ..SHORT
     };
     let mut capture = start(&pair, settings);
-    send(&pair.a, 4_003, 0..10);
-    flow(&mut capture, 4_003);
-    let mut numbers: Vec<u8> = take(&mut capture, 4_003)
-        .iter()
-        .map(|(.., number, _)| *number)
-        .collect();
+    send(&pair, PORT, 0..10);
+    flow(&mut capture, PORT);
+    let taken = capture.taken(PORT);
     // Sending may go over into another epoch, and CPU.
-    numbers.truncate(3);
+    let numbers: Vec<u8> = taken.iter().take(3).map(|copied| copied.number).collect();
     assert_eq!(numbers, [0, 1, 2]);
 }
 
@@ -139,6 +214,7 @@ fn copies_that_nobody_takes_are_lost_and_counted() {
     const PORT: u16 = 4_005;
     let _serial = Serial::take();
     let pair = Pair::new();
+    pair.hush();
     let settings = EvidenceSettings {
         first_packets: 1_000_000,
         ring_bytes: 65_536,
@@ -146,105 +222,43 @@ fn copies_that_nobody_takes_are_lost_and_counted() {
     };
     let mut capture = start(&pair, settings);
     for _ in 0..10 {
-        send(&pair.a, PORT, 0..200);
+        send(&pair, PORT, 0..200);
     }
     flow(&mut capture, PORT);
     let Copies { copied, lost } = capture.copies_made().expect("numbers");
-    assert!(lost > 0 && copied + lost >= 2_000, "{copied} + {lost}");
+    let made = copied + lost + pair.lost_before_hook();
+    assert!(lost > 0 && made >= 2_000, "{copied} + {lost}");
     let mut taken = 0;
     capture.copies(&mut |_| taken += 1);
     assert_eq!(taken, copied);
 }
 
-/// A tap on veth-b with sockets, which copies.
+/// A tap on veth-b whose sockets copy.
 fn start_tap(pair: &Pair, copies: CopySettings) -> AfXdp {
-    let settings = Settings {
-        taps: vec!["veth-b".to_owned()],
-        ..Settings::on(["veth-b"])
-    };
+    pair.introduce();
     let sockets = xsk::Settings {
         copies: Some(copies),
         ..xsk::Settings::default()
     };
-    let address = pair.b.exec(&["cat", "/sys/class/net/veth-b/address"]);
-    // The stack behind a tap does not answer.
-    let neighbour = ["neighbour", "replace", "10.77.0.2", "lladdr"];
-    let known = [&neighbour[..], &[address.trim(), "dev", "veth-a"]].concat();
-    pair.a.ip(&known);
-    let capture = pair
-        .b
-        .within(|| AfXdp::start(Xdp::start(&settings).expect("start"), Some(&sockets)))
-        .expect("sockets");
+    let capture = tap(pair, Some(&sockets));
     capture.demand().expect("sockets on every tap");
     capture
-}
-
-/// The next epoch of a tap with a flow from `port` in it.
-fn flow_of_tap(capture: &mut AfXdp, port: u16) -> (FlowKey, [TimeNs; 2]) {
-    let mut epoch = Epoch::default();
-    loop {
-        let progress = capture.next_epoch(&mut epoch).expect("drain");
-        assert_eq!(progress, Progress::Epoch);
-        assert_eq!(capture.report().unaccounted, 0);
-        let ours = |key: &FlowKey| key.protocol == 17 && key.ports.contains(&port);
-        if let Some((key, counters)) = epoch.flows.iter().find(|(key, _)| ours(key)) {
-            return (*key, [counters.first(), counters.last()]);
-        }
-    }
-}
-
-/// Copies of datagrams from `port`, with how many there were in all: length of the frame, number in the payload, time.
-fn take_of_tap(capture: &mut AfXdp, port: u16) -> (Vec<(u32, u8, TimeNs)>, CopyCounts) {
-    let mut found = Vec::new();
-    let counts = capture.copies(&mut |record| {
-        let is_ours = record.frame.get(34..36) == Some(&port.to_be_bytes()[..])
-            && record.frame.get(42) == Some(&0x5a);
-        if is_ours {
-            assert_eq!(record.frame.len(), 96);
-            found.push((record.wire_length, record.frame[95], record.time));
-        }
-    });
-    (found, counts)
 }
 
 #[test]
 #[ignore = "kernel: needs root"]
 fn of_a_tap_too_the_next_packets_of_a_watched_flow_are_copied_and_no_others() {
-    const PORT: u16 = 4_011;
     let _serial = Serial::take();
     let pair = Pair::new();
-    let mut capture = start_tap(
-        &pair,
-        CopySettings {
-            bytes: 96,
-            first_packets: 0,
-            waiting_bytes: 1 << 20,
-        },
-    );
-    send(&pair.a, PORT, 0..10);
-    let (key, _) = flow_of_tap(&mut capture, PORT);
-    let (found, counts) = take_of_tap(&mut capture, PORT);
-    assert!(found.is_empty(), "nobody asked for them");
-    assert_eq!(counts, CopyCounts::default());
-    assert!(capture.watch(&key, 5));
-    send(&pair.a, PORT, 10..30);
-    let (_, [first, last]) = flow_of_tap(&mut capture, PORT);
-    let (found, counts) = take_of_tap(&mut capture, PORT);
-    let numbers: Vec<u8> = found.iter().map(|(_, number, _)| *number).collect();
-    assert_eq!(numbers, [10, 11, 12, 13, 14]);
+    let copies = CopySettings {
+        bytes: COPIED_BYTES,
+        first_packets: 0,
+        waiting_bytes: 1 << 20,
+    };
+    let mut capture = start_tap(&pair, copies);
+    copies_what_is_asked_for(&mut capture, &pair);
+    let (_, counts) = taken_of_tap(&mut capture, 0);
     assert_eq!(counts, CopyCounts { copied: 5, lost: 0 });
-    for (length, _, time) in found {
-        assert_eq!(length, 342);
-        assert!(
-            (first..=last).contains(&time),
-            "the time it was counted with"
-        );
-    }
-    assert!(capture.watch(&key, 5));
-    capture.unwatch(&key);
-    send(&pair.a, PORT, 30..40);
-    flow_of_tap(&mut capture, PORT);
-    assert!(take_of_tap(&mut capture, PORT).0.is_empty());
 }
 
 #[test]
@@ -254,18 +268,16 @@ fn copies_of_a_tap_that_find_no_room_are_counted_and_nothing_else_is_lost() {
     let _serial = Serial::take();
     let pair = Pair::new();
     // Room for ten copies at each of two queues.
-    let mut capture = start_tap(
-        &pair,
-        CopySettings {
-            bytes: 96,
-            first_packets: 1_000_000,
-            waiting_bytes: 96 * 20,
-        },
-    );
-    send(&pair.a, PORT, 0..100);
-    flow_of_tap(&mut capture, PORT);
-    let (found, counts) = take_of_tap(&mut capture, PORT);
-    assert!(!found.is_empty() && found.len() <= 20, "{}", found.len());
+    let copies = CopySettings {
+        bytes: COPIED_BYTES,
+        first_packets: 1_000_000,
+        waiting_bytes: 20 * COPIED_BYTES,
+    };
+    let mut capture = start_tap(&pair, copies);
+    send(&pair, PORT, 0..100);
+    flow(&mut capture, PORT);
+    let (taken, counts) = taken_of_tap(&mut capture, PORT);
+    assert!(!taken.is_empty() && taken.len() <= 20, "{}", taken.len());
     assert!(counts.lost >= 70, "{counts:?}");
     assert_eq!(capture.losses(), xsk::Losses::default());
 }

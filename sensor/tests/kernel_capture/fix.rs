@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     netns::{Pair, Serial, pause},
-    process::{BINARY, Folder, attached, sensor, soon},
+    process::{BINARY, attached, sensor, soon},
 };
 
 /// Whether the driver takes VLAN tags off frames that arrive at `veth-b`.
@@ -87,8 +87,8 @@ fn live_puts_back_what_it_fixed_at_every_end_but_a_kill() {
         (libc::SIGTERM, &["--user", "nobody"][..]),
         (libc::SIGINT, &tap[..]),
     ] {
-        let folder = Folder::new("fixed");
-        let mut child = sensor(&pair, &folder.0, &[&["--fix"], more].concat());
+        let folder = tempfile::tempdir().expect("folder");
+        let mut child = sensor(&pair, folder.path(), &[&["--fix"], more].concat());
         attached(&pair, &mut child);
         assert!(!strips(&pair), "off while it watches: {more:?}");
         signal(&child, how);
@@ -103,13 +103,17 @@ fn live_puts_back_what_it_fixed_at_every_end_but_a_kill() {
         assert!(strips(&pair), "on again after signal {how}: {said}");
     }
     // The end of its time; and an end before it began, because the interface cannot be watched.
-    let folder = Folder::new("fixed");
-    let over = sensor(&pair, &folder.0, &["--fix", "--duration", "1s"]);
+    let folder = tempfile::tempdir().expect("folder");
+    let over = sensor(&pair, folder.path(), &["--fix", "--duration", "1s"]);
     assert!(over.wait_with_output().expect("wait").status.success());
     assert!(strips(&pair));
-    let mut other = sensor(&pair, &folder.0, &[]);
+    let mut other = sensor(&pair, folder.path(), &[]);
     attached(&pair, &mut other);
-    let refused = sensor(&pair, &Folder::new("refused").0, &["--fix"]);
+    let refused = sensor(
+        &pair,
+        tempfile::tempdir().expect("folder").path(),
+        &["--fix"],
+    );
     let refused = refused.wait_with_output().expect("wait");
     assert_eq!(refused.status.code(), Some(69));
     assert!(strips(&pair));
@@ -127,9 +131,9 @@ fn a_signal_at_any_moment_leaves_the_interface_as_it_was() {
         return;
     }
     let pair = Pair::new();
-    let folder = Folder::new("early");
+    let folder = tempfile::tempdir().expect("folder");
     for wait in [0, 5, 20, 60, 150, 300, 600, 1200] {
-        let child = sensor(&pair, &folder.0, &["--fix"]);
+        let child = sensor(&pair, folder.path(), &["--fix"]);
         let begun = soon(|| !strips(&pair));
         assert!(begun, "it begins with the interface");
         pause(Duration::from_millis(wait));
@@ -140,7 +144,7 @@ fn a_signal_at_any_moment_leaves_the_interface_as_it_was() {
         assert!(strips(&pair), "after {wait} ms: {said}");
     }
     for _ in 0..4 {
-        let mut child = sensor(&pair, &folder.0, &["--fix"]);
+        let mut child = sensor(&pair, folder.path(), &["--fix"]);
         attached(&pair, &mut child);
         assert!(!strips(&pair));
         signal(&child, libc::SIGINT);

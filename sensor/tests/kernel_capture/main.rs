@@ -3,12 +3,17 @@
 
 mod af_xdp;
 mod arp;
+mod beside;
+#[path = "../support/captures.rs"]
+mod captures;
 mod copies;
+mod counted;
 mod exact;
 mod fix;
 mod forwarded;
 mod fragments;
 mod links;
+mod live_frames;
 mod manners;
 mod million;
 mod netns;

@@ -9,8 +9,8 @@ use std::{
 use crate::{
     netns::{Pair, Serial, pause},
     process::{
-        Folder, attached, check_csv, command, hooks, in_traffic, programs_since, sensor, soon,
-        statuses, terminate,
+        attached, check_csv, command, hooks, in_traffic, programs_since, sensor, soon, statuses,
+        terminate,
     },
 };
 
@@ -18,7 +18,7 @@ use crate::{
 fn kill_again_and_again(times: u32) {
     let _serial = Serial::take();
     let pair = Pair::new();
-    let folder = Folder::new("killed");
+    let folder = tempfile::tempdir().expect("folder");
     let (mut running, mut rows, mut dice) = (0, 0, 7_u64);
     in_traffic(&pair, || {
         for time in 0..times {
@@ -27,7 +27,7 @@ fn kill_again_and_again(times: u32) {
                 .wrapping_add(1_442_695_040_888_963_407);
             let wait = Duration::from_millis(dice >> 33).as_millis() % 3000;
             let begun = SystemTime::UNIX_EPOCH + Duration::from_nanos(sensor::time::now());
-            let mut child = sensor(&pair, &folder.0, &[]);
+            let mut child = sensor(&pair, folder.path(), &[]);
             pause(Duration::from_millis(wait as u64));
             running += u32::from(!hooks(&pair).is_empty());
             child.kill().expect("kill");
@@ -47,16 +47,16 @@ fn kill_again_and_again(times: u32) {
                 soon(|| programs_since(begun) == 0),
                 "kill {time} after {wait} ms leaves a program"
             );
-            rows += check_csv(&folder.0.join("live_capture_log.csv"));
+            rows += check_csv(&folder.path().join("live_capture_log.csv"));
         }
         // What is there is as good as ever: the models, and the next start.
-        let listed = command(&["model", "list"], &folder.0);
+        let listed = command(&["model", "list"], folder.path());
         assert!(
             listed.status.success(),
             "{}",
             String::from_utf8_lossy(&listed.stderr)
         );
-        let last = sensor(&pair, &folder.0, &["--duration", "2s"])
+        let last = sensor(&pair, folder.path(), &["--duration", "2s"])
             .wait_with_output()
             .expect("wait");
         let said = String::from_utf8_lossy(&last.stderr);
@@ -70,7 +70,7 @@ fn kill_again_and_again(times: u32) {
         running > times / 4,
         "{running} of {times}: killed before it began"
     );
-    let models = fs::read_dir(folder.0.join("model_outputs")).map_or(0, Iterator::count);
+    let models = fs::read_dir(folder.path().join("model_outputs")).map_or(0, Iterator::count);
     println!("{models} files in the model store");
 }
 
@@ -93,14 +93,14 @@ fn privileges_are_given_up_once_attached_and_it_still_counts() {
     let _serial = Serial::take();
     let pair = Pair::new();
     for (user, tap) in [(None, false), (None, true), (Some("nobody"), false)] {
-        let folder = Folder::new("privileges");
+        let folder = tempfile::tempdir().expect("folder");
         let mut more: Vec<&str> = user.map_or(Vec::new(), |user| vec!["--user", user]);
         if tap {
             // Threads of its own, begun before.
             more.extend(["--tap", "veth-b", "--set", "capture.mode=auto"]);
         }
         let output = in_traffic(&pair, || {
-            let mut child = sensor(&pair, &folder.0, &more);
+            let mut child = sensor(&pair, folder.path(), &more);
             attached(&pair, &mut child);
             pause(Duration::from_millis(1500));
             let workers = statuses(&child, "Name");
@@ -130,7 +130,7 @@ fn privileges_are_given_up_once_attached_and_it_still_counts() {
         assert!(said.contains("privileges given up"), "{said}");
         assert!(said.contains("0 unaccounted"), "{said}");
         assert!(
-            check_csv(&folder.0.join("live_capture_log.csv")) > 50,
+            check_csv(&folder.path().join("live_capture_log.csv")) > 50,
             "{said}"
         );
         assert!(soon(|| hooks(&pair).is_empty()));
@@ -142,9 +142,9 @@ fn privileges_are_given_up_once_attached_and_it_still_counts() {
 fn asked_to_end_it_drains_ends_its_flows_and_flushes_within_five_seconds() {
     let _serial = Serial::take();
     let pair = Pair::new();
-    let folder = Folder::new("stopped");
+    let folder = tempfile::tempdir().expect("folder");
     let (output, took) = in_traffic(&pair, || {
-        let mut child = sensor(&pair, &folder.0, &["--idle-timeout", "60s"]);
+        let mut child = sensor(&pair, folder.path(), &["--idle-timeout", "60s"]);
         attached(&pair, &mut child);
         pause(Duration::from_secs(2));
         let asked = Instant::now();
@@ -157,7 +157,7 @@ fn asked_to_end_it_drains_ends_its_flows_and_flushes_within_five_seconds() {
     assert!(took < Duration::from_secs(5), "{took:?}");
     assert!(said.contains("0 unaccounted"), "{said}");
     // No flow was idle for long enough to end: all were ended by the end.
-    let log = fs::read_to_string(folder.0.join("live_capture_log.csv")).expect("the log");
+    let log = fs::read_to_string(folder.path().join("live_capture_log.csv")).expect("the log");
     assert!(log.ends_with('\n'));
     let ended = log
         .lines()

@@ -16,13 +16,12 @@ use sensor::capture::{
 use sensor_ebpf::flow::EPOCH_SHIFT;
 
 use crate::{
-    exact::{dropped_before_xdp, frame},
+    live_frames::{NOBODY, Sending, frame},
     netns::{Pair, Serial, pause, pin},
     program,
 };
 
 const FLOWS: u32 = 1_000_000;
-const LANES: u32 = 2;
 /// Far ahead of any clock: the tables are at rest whenever nobody sends.
 const EPOCH: u64 = 1 << 33;
 /// One good attempt shows what a drain costs.
@@ -30,7 +29,7 @@ const ATTEMPTS: u32 = 3;
 
 /// A frame that was seen in `epoch`.
 fn frame_of(epoch: u64) -> Vec<u8> {
-    let mut frame = frame();
+    let mut frame = frame(NOBODY);
     frame[..8].copy_from_slice(&((epoch << EPOCH_SHIFT) + 5).to_be_bytes());
     frame
 }
@@ -41,10 +40,7 @@ fn a_million_flows_are_drained_while_packets_come() {
     let _serial = Serial::take();
     let pair = Pair::new();
     // Nobody else's packets: their addresses would be taken for times.
-    for (namespace, interface) in [(&pair.a, "veth-a"), (&pair.b, "veth-b")] {
-        let key = format!("net.ipv6.conf.{interface}.disable_ipv6=1");
-        namespace.exec(&["sysctl", "-qw", &key]);
-    }
+    pair.hush();
     let mut capture = pair.b.within(|| {
         Xdp::start(&Settings {
             // A million between two CPUs, whichever gets more.
@@ -71,28 +67,17 @@ fn a_million_flows_are_drained_while_packets_come() {
 /// Fills the tables of an epoch, drains them while the next is being filled, and answers what that took of a processor: on a
 /// machine that does other things the wall clock measures those.
 fn drain_a_million(pair: &Pair, capture: &mut Xdp, epoch: u64, drained: &mut Epoch) -> Duration {
-    let interface = pair.a.index("veth-a");
-    let lost_before = dropped_before_xdp(pair);
-    thread::scope(|scope| {
-        for lane in 0..LANES {
-            scope.spawn(move || {
-                pair.a.within(|| {
-                    pin(lane as usize);
-                    let program = program::flow_maker(interface, FLOWS / LANES, lane, LANES)
-                        .expect("load the flow maker");
-                    bpf::inject(program.as_fd(), &frame_of(epoch), FLOWS / LANES).expect("inject");
-                });
-            });
-        }
-    });
+    let lost_before = pair.lost_before_hook();
+    Sending::at_once(FLOWS, 1).send(pair, &frame_of(epoch));
     pause(Duration::from_millis(200));
-    let lost = dropped_before_xdp(pair) - lost_before;
+    let lost = pair.lost_before_hook() - lost_before;
 
     let (is_over, meanwhile) = (AtomicBool::new(false), AtomicU64::new(0));
     let (report, spent) = thread::scope(|scope| {
         scope.spawn(|| {
             pair.a.within(|| {
                 pin(1);
+                let interface = pair.a.index("veth-a");
                 let program =
                     program::flow_maker(interface, FLOWS, 0, 1).expect("load the flow maker");
                 while !is_over.load(Ordering::Relaxed) {
@@ -136,7 +121,7 @@ fn drain_a_million(pair: &Pair, capture: &mut Xdp, epoch: u64, drained: &mut Epo
     );
 
     // What came meanwhile is all in the next epoch.
-    let lost_meanwhile = dropped_before_xdp(pair) - lost_before - lost;
+    let lost_meanwhile = pair.lost_before_hook() - lost_before - lost;
     let mut next = Epoch::default();
     assert_eq!(
         capture

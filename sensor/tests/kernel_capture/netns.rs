@@ -5,7 +5,9 @@ use std::{
     fs::{self, File},
     io,
     process::{self, Command},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    thread,
+    time::Duration,
 };
 
 /// Privileged tests run one at a time, whichever test programs they are in.
@@ -74,7 +76,7 @@ impl Namespace {
 
     /// Runs `body` on a thread that is inside.
     pub(crate) fn within<T: Send>(&self, body: impl FnOnce() -> T + Send) -> T {
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             scope
                 .spawn(|| {
                     self.enter().expect("enter the namespace");
@@ -98,10 +100,26 @@ impl Namespace {
 
     /// Index of an interface inside.
     pub(crate) fn index(&self, interface: &str) -> u32 {
-        self.exec(&["cat", &format!("/sys/class/net/{interface}/ifindex")])
-            .trim()
+        self.of_interface(interface, "ifindex")
             .parse()
             .expect("an index")
+    }
+
+    /// What an interface has counted (`rx_packets`, `tx_dropped` and so on: linux/Documentation/ABI/testing/sysfs-class-net-statistics).
+    pub(crate) fn counter(&self, interface: &str, name: &str) -> u64 {
+        self.of_interface(interface, &format!("statistics/{name}"))
+            .parse()
+            .expect("a counter")
+    }
+
+    /// Hardware address of an interface inside.
+    pub(crate) fn hardware_address(&self, interface: &str) -> String {
+        self.of_interface(interface, "address")
+    }
+
+    fn of_interface(&self, interface: &str, file: &str) -> String {
+        let text = self.exec(&["cat", &format!("/sys/class/net/{interface}/{file}")]);
+        text.trim().to_owned()
     }
 }
 
@@ -164,11 +182,66 @@ impl Pair {
         }
         Self { a, b }
     }
+
+    /// From here on each end knows the hardware address of the other for good. A host behind a tap does not answer to being asked for it;
+    /// and of the packets that wait for an answer the oldest are thrown away, counted by nobody here (`__neigh_event_send`).
+    pub(crate) fn introduce(&self) {
+        for (own, interface, other, peer, host) in [
+            (&self.a, "veth-a", &self.b, "veth-b", "2"),
+            (&self.b, "veth-b", &self.a, "veth-a", "1"),
+        ] {
+            let hardware = other.hardware_address(peer);
+            for address in ["10.77.0.", "fd77::"].map(|network| network.to_owned() + host) {
+                let neighbour = ["neighbour", "replace", &address, "lladdr", &hardware];
+                let always = ["dev", interface, "nud", "permanent"];
+                own.ip(&[&neighbour[..], &always].concat());
+            }
+        }
+    }
+
+    /// From here on nobody sends but the test, over IPv4: neither end asks for the other's address or tells of its own.
+    pub(crate) fn hush(&self) {
+        self.introduce();
+        for namespace in [&self.a, &self.b] {
+            namespace.exec(&["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"]);
+        }
+        // Multicast groups are left first.
+        pause(Duration::from_millis(100));
+    }
+
+    /// Packets that `a` sent and that came to no hook of `veth-b`, since its queue, of 256 packets, was full. Only the interfaces know: to a socket
+    /// such a packet is sent as any other. Those of sockets (`veth_xmit`) and live frames (`veth_ndo_xdp_xmit`) are all counted as
+    /// dropped by the sender (drivers/net/veth.c, `veth_get_stats64`).
+    pub(crate) fn lost_before_hook(&self) -> u64 {
+        self.a.counter("veth-a", "tx_dropped")
+    }
 }
 
 /// Waits. (Parking would end at once where a scoped thread has ended before, which unparks.)
-pub(crate) fn pause(time: std::time::Duration) {
+pub(crate) fn pause(time: Duration) {
     sensor::capture::Stop::default().wait(time);
+}
+
+/// Runs `body` while others, each on a thread of its own, do what they do until they are told that it is over.
+pub(crate) fn meanwhile<T>(
+    others: &[&(dyn Fn(&AtomicBool) + Sync)],
+    body: impl FnOnce() -> T,
+) -> T {
+    /// Also where `body` panics: the others must end for the panic to be seen.
+    struct End<'a>(&'a AtomicBool);
+    impl Drop for End<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _end = End(&over);
+        for other in others {
+            scope.spawn(|| other(&over));
+        }
+        body()
+    })
 }
 
 /// Offloads that make super-packets (`linux/ethtool.h`), which a recording holds as they are and the wire does not.
@@ -205,18 +278,6 @@ impl Namespace {
             };
             assert_eq!(result, 0, "{interface}: {}", io::Error::last_os_error());
         });
-    }
-
-    /// Packets an interface has received.
-    pub(crate) fn received(&self, interface: &str) -> u64 {
-        self.within(|| {
-            let text = fs::read_to_string("/proc/thread-self/net/dev").expect("read counters");
-            text.lines()
-                .filter_map(|line| line.split_once(':'))
-                .find(|(name, _)| name.trim() == interface)
-                .and_then(|(_, counts)| counts.split_whitespace().nth(1)?.parse().ok())
-                .expect("a counter")
-        })
     }
 }
 

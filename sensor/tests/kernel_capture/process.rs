@@ -3,33 +3,15 @@
 use std::{
     fs,
     net::UdpSocket,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Output, Stdio},
     sync::atomic::{AtomicBool, Ordering},
-    thread,
     time::{Duration, Instant, SystemTime},
 };
 
-use crate::netns::{Pair, pause};
+use crate::netns::{Pair, meanwhile, pause};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_anomaly-detect");
-
-/// A folder that goes when the test does.
-pub(crate) struct Folder(pub(crate) PathBuf);
-
-impl Folder {
-    pub(crate) fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("anomaly-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).expect("make a folder");
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// The sensor on `veth-b`; it learns from little, so that it also keeps models.
 pub(crate) fn sensor(pair: &Pair, folder: &Path, more: &[&str]) -> Child {
@@ -76,18 +58,7 @@ fn traffic(pair: &Pair, until: &AtomicBool) {
 
 /// Runs `body` while there is traffic.
 pub(crate) fn in_traffic<T>(pair: &Pair, body: impl FnOnce() -> T) -> T {
-    struct End<'a>(&'a AtomicBool);
-    impl Drop for End<'_> {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| traffic(pair, &over));
-        let _end = End(&over);
-        body()
-    })
+    meanwhile(&[&|over: &AtomicBool| traffic(pair, over)], body)
 }
 
 /// What hangs on `veth-b`: nothing, when no sensor runs.

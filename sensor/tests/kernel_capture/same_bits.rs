@@ -27,6 +27,7 @@ use sensor_ebpf::{
 };
 
 use crate::{
+    captures,
     netns::{Serial, pin},
     support,
 };
@@ -138,25 +139,6 @@ fn compare(kernel: &mut Xdp, job: &Job) {
         assert_eq!(&counted, expected, "{}", job.path.display());
     }
     assert!(frames.next().is_none(), "{}", job.path.display());
-}
-
-fn captures_below(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in folder.read_dir().expect("a folder") {
-        let path = entry.expect("an entry").path();
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        if path.is_dir() {
-            captures_below(&path, found);
-        } else if [".pcap", ".pcapng", ".cap", ".pcap.zst", ".pcapng.zst"]
-            .iter()
-            .any(|end| name.ends_with(end))
-        {
-            found.push(path);
-        }
-    }
 }
 
 #[test]
@@ -274,9 +256,8 @@ fn compare_all(folders: &[&str], inside_tunnels: bool) {
             continue;
         };
         let begun = Instant::now();
-        let mut captures = Vec::new();
-        captures_below(&folder, &mut captures);
-        captures.sort();
+        let endings = [".pcap", ".pcapng", ".cap", ".pcap.zst", ".pcapng.zst"];
+        let captures = captures::below(&folder, &endings);
         assert!(!captures.is_empty(), "{}", folder.display());
         let mut work = Vec::new();
         for capture in &captures {

@@ -2,12 +2,12 @@
 
 use std::{io::ErrorKind, net::UdpSocket, time::Duration};
 
-use sensor::capture::{
-    Capture as _, Epoch, Progress,
-    xdp::{Mode, Settings, Xdp},
-};
+use sensor::capture::xdp::{Mode, Settings, Xdp};
 
-use crate::netns::{Pair, Serial};
+use crate::{
+    counted::Counted,
+    netns::{Pair, Serial},
+};
 
 #[test]
 #[ignore = "kernel: needs root"]
@@ -15,20 +15,7 @@ fn a_tap_counts_every_packet_and_hands_none_to_the_stack() {
     const PACKETS: u64 = 100;
     let _serial = Serial::take();
     let pair = Pair::new();
-    // Nobody behind a tap answers for addresses.
-    let link = pair.b.ip(&["-o", "link", "show", "veth-b"]);
-    let words: Vec<&str> = link.split_whitespace().collect();
-    let at = words.iter().position(|word| *word == "link/ether");
-    let address = words[at.expect("an Ethernet address") + 1];
-    pair.a.ip(&[
-        "neigh",
-        "replace",
-        "10.77.0.2",
-        "lladdr",
-        address,
-        "dev",
-        "veth-a",
-    ]);
+    pair.introduce();
     let listener = pair
         .b
         .within(|| UdpSocket::bind("10.77.0.2:5000").expect("bind"));
@@ -57,16 +44,8 @@ fn a_tap_counts_every_packet_and_hands_none_to_the_stack() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut
     ));
     capture.stop_handle().stop();
-    let (mut epoch, mut counted) = (Epoch::default(), 0);
-    while capture.next_epoch(&mut epoch).expect("drain") == Progress::Epoch {
-        assert_eq!(capture.drain_report().unaccounted, 0);
-        let ours = epoch
-            .flows
-            .iter()
-            .filter(|(key, _)| key.ports.contains(&5000));
-        counted += ours.map(|(_, counters)| counters.packets()).sum::<u64>();
-    }
-    assert_eq!(counted, PACKETS);
+    let counted = Counted::until_stopped(&mut capture);
+    assert_eq!(counted.sum_of_datagrams(5000), PACKETS);
     drop(capture);
     // Without the program the same packet arrives.
     pair.a.within(|| {

@@ -45,26 +45,11 @@ const REPEATS: u16 = 10_000;
 /// Between two tries: 1,000 a second.
 const GAP: Duration = Duration::from_micros(900);
 
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("anomaly-operator-{}", std::process::id()));
-        fs::create_dir_all(&path).expect("make a folder");
-        Self(path)
-    }
-
-    fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.0.join(name);
-        fs::write(&path, text).expect("write a file");
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// Writes a file into a folder and answers where it is.
+fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, text).expect("write a file");
+    path
 }
 
 /// A sensor that is asked to end, and then made to.
@@ -128,9 +113,9 @@ impl Drop for Sensor {
 }
 
 /// A model of the demo's office, so that the sensor judges from the first packet.
-fn model(folder: &Folder) -> PathBuf {
+fn model(folder: &Path) -> PathBuf {
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo/office.pcap.zst");
-    let path = folder.0.join("office.model");
+    let path = folder.join("office.model");
     let trained = Command::new(BINARY)
         .args(["train", "--quiet", "--output"])
         .arg(&path)
@@ -172,14 +157,15 @@ fn scans(list: &str) -> BTreeMap<String, u64> {
 }
 
 /// Prometheus and Alertmanager with the rules that are delivered with the product, looking every second.
-fn prometheus(pair: &Pair, folder: &Folder, metrics: u16, webhook: u16) -> Option<[Program; 2]> {
+fn prometheus(pair: &Pair, folder: &Path, metrics: u16, webhook: u16) -> Option<[Program; 2]> {
     let (prometheus, alertmanager) = (
         program::find("prometheus")?,
         program::find("prometheus-alertmanager")?,
     );
     let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/prometheus/rules");
     let [own, manager] = [free_port(&pair.b), free_port(&pair.b)];
-    let config = folder.write(
+    let config = write(
+        folder,
         "prometheus.yml",
         &format!(
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
@@ -189,7 +175,8 @@ fn prometheus(pair: &Pair, folder: &Folder, metrics: u16, webhook: u16) -> Optio
             deploy.canonicalize().expect("rules").display()
         ),
     );
-    let routes = folder.write(
+    let routes = write(
+        folder,
         "alertmanager.yml",
         &format!(
             "route: {{receiver: hook, group_wait: 0s, group_interval: 1s, repeat_interval: 1h}}\n\
@@ -197,7 +184,7 @@ fn prometheus(pair: &Pair, folder: &Folder, metrics: u16, webhook: u16) -> Optio
         ),
     );
     let listen = |port: u16| format!("--web.listen-address=127.0.0.1:{port}");
-    let storage = |name: &str| folder.0.join(name).display().to_string();
+    let storage = |name: &str| folder.join(name).display().to_string();
     let manager_program = Program::start(
         &pair.b,
         &[
@@ -245,8 +232,9 @@ fn watch(places: &[Place<'_>]) -> BTreeMap<&'static str, Instant> {
 #[ignore = "kernel: needs root"]
 fn an_attack_is_one_incident_wherever_the_operator_looks() {
     let _serial = Serial::take();
-    let (pair, folder) = (Pair::new(), Folder::new());
-    let model = model(&folder);
+    let (pair, folder) = (Pair::new(), tempfile::tempdir().expect("a folder"));
+    let here = folder.path();
+    let model = model(here);
     let [metrics, dashboard] = [free_port(&pair.b), free_port(&pair.b)];
     let ((hook, posts), (post_office, letters), (log, lines)) =
         (http(&pair.b), smtp(&pair.b), udp(&pair.b));
@@ -271,7 +259,8 @@ fn an_attack_is_one_incident_wherever_the_operator_looks() {
         await_port(&pair.b, redis_port);
         started
     });
-    let config = folder.write(
+    let config = write(
+        here,
         "sensor.toml",
         &format!(
             "[metrics]\nlisten = \"127.0.0.1:{metrics}\"\n\
@@ -281,20 +270,24 @@ fn an_attack_is_one_incident_wherever_the_operator_looks() {
              [webhook]\ntargets = [\"json=http://127.0.0.1:{hook}/\"]\n\
              [mail]\nserver = \"127.0.0.1:{post_office}\"\nsecurity = \"plain\"\nfrom = \"sensor@example.org\"\nto = [\"operator@example.org\"]\nmin_severity = \"low\"\n\
              {}",
-            folder.0.join("eve.json").display(),
-            if redis_server.is_some() { format!("[redis]\nserver = \"127.0.0.1:{redis_port}\"\n") } else { String::new() },
+            here.join("eve.json").display(),
+            if redis_server.is_some() {
+                format!("[redis]\nserver = \"127.0.0.1:{redis_port}\"\n")
+            } else {
+                String::new()
+            },
         ),
     );
-    let out = folder.0.join("out");
+    let out = here.join("out");
     let mut sensor = Sensor::start(&pair, &model, &config, &[]);
     sensor.await_port(&pair, metrics);
     sensor.await_port(&pair, dashboard);
-    let monitoring = prometheus(&pair, &folder, metrics, pager);
+    let monitoring = prometheus(&pair, here, metrics, pager);
     // Programs attached, and Prometheus has looked once.
     pause(Duration::from_secs(4));
 
     const IS_IT: [&str; 2] = ["port scan (vertical)", "10.77.0.1"];
-    let eve = folder.0.join("eve.json");
+    let eve = here.join("eve.json");
     let in_text = |text: String| {
         IS_IT
             .iter()

@@ -9,9 +9,10 @@ use std::{
 };
 
 use crate::{
-    Folder, PATIENCE, Sensor, model,
+    PATIENCE, Sensor, model,
     netns::{Pair, Serial, pause},
     receivers::{free_port, get},
+    write,
 };
 
 /// Seconds before anything is judged, and more than that to be waited for.
@@ -25,10 +26,12 @@ const DATAGRAM: [u8; 1400] = [0; 1400];
 #[ignore = "kernel: needs root"]
 fn a_spike_of_the_machine_is_one_incident_in_the_eve_file() {
     let _serial = Serial::take();
-    let (pair, folder) = (Pair::new(), Folder::new());
-    let (model, metrics) = (model(&folder), free_port(&pair.b));
-    let eve = folder.0.join("eve.json");
-    let config = folder.write(
+    let (pair, folder) = (Pair::new(), tempfile::tempdir().expect("a folder"));
+    let here = folder.path();
+    let (model, metrics) = (model(here), free_port(&pair.b));
+    let eve = here.join("eve.json");
+    let config = write(
+        here,
         "sensor.toml",
         &format!(
             "[metrics]\nlisten = \"127.0.0.1:{metrics}\"\n[dashboard]\nlisten = \"\"\n\

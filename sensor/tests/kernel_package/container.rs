@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    made::{Folder, has},
+    made::has,
     netns::{Pair, Serial, pause},
     traffic::{get, in_traffic},
 };
@@ -63,10 +63,10 @@ fn a_container_captures_with_four_capabilities() {
         return;
     }
     let _serial = Serial::take();
-    let folder = Folder::new("container");
-    fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o755)).expect("permissions");
-    let program = program(&folder.0);
-    let state = folder.0.join("state");
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("permissions");
+    let program = program(folder.path());
+    let state = folder.path().join("state");
     fs::create_dir(&state).expect("a folder");
     chown(&state, Some(USER), Some(USER)).expect("hand it over");
     let pair = Pair::new();
@@ -104,7 +104,7 @@ fn a_container_captures_with_four_capabilities() {
         .args(["--inh-caps=-all", "--ambient-caps=-all", "--no-new-privs"])
         .arg(format!("--bounding-set={BOUNDING}"))
         .stdin(Stdio::null());
-    let own = folder.0.join("own");
+    let own = folder.path().join("own");
     fs::create_dir(&own).expect("a folder");
     captures(&pair, root, &program, &own);
 }

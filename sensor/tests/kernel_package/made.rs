@@ -8,23 +8,6 @@ use std::{
 
 use crate::program;
 
-/// A folder that goes when the test does.
-pub(crate) struct Folder(pub(crate) PathBuf);
-
-impl Folder {
-    pub(crate) fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("anomaly-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).expect("make a folder");
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Whether these programs are there; says which is not. Where all receivers are demanded, one that is missing is a fault.
 pub(crate) fn has(programs: &[&str]) -> bool {
     programs.iter().all(|name| program::find(name).is_some())
@@ -62,16 +45,16 @@ fn it_is_the_same_each_time_and_lintian_is_content() {
     if !has(&["dpkg-deb", "strip", "objdump"]) {
         return;
     }
-    let folders = [Folder::new("dist-one"), Folder::new("dist-two")];
-    let packages = folders.each_ref().map(|folder| package(&folder.0));
+    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let packages = folders.each_ref().map(|folder| package(folder.path()));
     let sums = folders
         .each_ref()
-        .map(|folder| fs::read_to_string(folder.0.join("SHA256SUMS")).expect("sums"));
+        .map(|folder| fs::read_to_string(folder.path().join("SHA256SUMS")).expect("sums"));
     assert_eq!(sums[0], sums[1], "two runs make the same bytes");
     assert_eq!(sums[0].lines().count(), 2, "{}", sums[0]);
     let checked = Command::new("sha256sum")
         .args(["--check", "--quiet", "SHA256SUMS"])
-        .current_dir(&folders[0].0)
+        .current_dir(folders[0].path())
         .status()
         .expect("sha256sum");
     assert!(checked.success());

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::{
     guest::{Guest, UNIT, debian},
-    made::{Folder, package},
+    made::package,
     netns::{Pair, Serial},
     traffic::{get, in_traffic, metric, scan},
 };
@@ -23,12 +23,12 @@ fn installed_begun_hung_ended_and_purged() {
         return;
     };
     let _serial = Serial::take();
-    let dist = Folder::new("package");
-    let package = package(&dist.0);
+    let dist = tempfile::tempdir().expect("a folder");
+    let package = package(dist.path());
     let name = package.file_name().expect("a name").to_string_lossy();
     let pair = Pair::new();
     let begun = Instant::now();
-    let guest = Guest::boot(&root, &pair.b, &dist.0);
+    let guest = Guest::boot(&root, &pair.b, dist.path());
     println!("booted in {:.1} s", begun.elapsed().as_secs_f64());
 
     installed_and_quiet(&guest, &name);

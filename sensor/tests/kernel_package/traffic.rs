@@ -4,27 +4,20 @@ use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream, UdpSocket},
     sync::atomic::{AtomicBool, Ordering},
-    thread,
     time::Duration,
 };
 
-use crate::netns::{Namespace, Pair, pause};
+use crate::netns::{Namespace, Pair, meanwhile, pause};
 
 /// Runs `body` while a service is asked, each time in a flow of its own.
 pub(crate) fn in_traffic<T>(pair: &Pair, body: impl FnOnce() -> T) -> T {
-    struct End<'a>(&'a AtomicBool);
-    impl Drop for End<'_> {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| pair.b.within(|| answer(&over)));
-        scope.spawn(|| pair.a.within(|| ask(&over)));
-        let _end = End(&over);
-        body()
-    })
+    meanwhile(
+        &[
+            &|over: &AtomicBool| pair.b.within(|| answer(over)),
+            &|over: &AtomicBool| pair.a.within(|| ask(over)),
+        ],
+        body,
+    )
 }
 
 /// A service that answers everybody.

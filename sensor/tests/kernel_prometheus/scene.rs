@@ -16,6 +16,7 @@ use std::{
 };
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::{
     answers, delivered,
@@ -56,16 +57,8 @@ pub(crate) struct Scene {
     pub(crate) receiver: Receiver<(Instant, String)>,
     _end: End,
     pub(crate) pair: Pair,
-    folder: Folder,
+    folder: TempDir,
     _serial: Serial,
-}
-
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 /// Tells the receiver's thread to end.
@@ -84,9 +77,6 @@ impl Scene {
         let alertmanager = program::find("prometheus-alertmanager")?;
         let serial = Serial::take();
         let pair = Pair::new();
-        let folder =
-            std::env::temp_dir().join(format!("anomaly-prometheus-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder");
         let over = Arc::new(AtomicBool::new(false));
         let (url, receiver) = receive(&pair.b, Arc::clone(&over));
         let mut scene = Self {
@@ -94,11 +84,11 @@ impl Scene {
             receiver,
             _end: End(over),
             pair,
-            folder: Folder(folder),
+            folder: tempfile::tempdir().expect("a folder"),
             _serial: serial,
         };
         scene.configure(&url);
-        let at = |name: &str| scene.folder.0.join(name).display().to_string();
+        let at = |name: &str| scene.folder.path().join(name).display().to_string();
         let (config, data) = (at("alertmanager.yml"), at("alertmanager"));
         scene.start(
             &alertmanager,
@@ -110,7 +100,7 @@ impl Scene {
             ],
             ALERTMANAGER,
         );
-        let output = scene.folder.0.join("out").display().to_string();
+        let output = scene.folder.path().join("out").display().to_string();
         scene.start(
             Path::new(env!("CARGO_BIN_EXE_anomaly-detect")),
             &[
@@ -133,7 +123,7 @@ impl Scene {
             ],
             SENSOR,
         );
-        let at = |name: &str| scene.folder.0.join(name).display().to_string();
+        let at = |name: &str| scene.folder.path().join(name).display().to_string();
         let (config, data) = (at("prometheus.yml"), at("prometheus"));
         scene.start(
             &prometheus,
@@ -150,7 +140,7 @@ impl Scene {
     /// The delivered files, but that Alertmanager tells the test.
     fn configure(&self, url: &str) {
         let write = |name: &str, text: &str| {
-            let path = self.folder.0.join(name);
+            let path = self.folder.path().join(name);
             fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
             fs::write(&path, text).expect("written");
         };
@@ -168,7 +158,7 @@ impl Scene {
     /// Starts a program in namespace `b` and waits until it answers there.
     fn start(&mut self, program: &Path, arguments: &[&str], address: &str) {
         let name = program.file_name().unwrap_or_default().to_string_lossy();
-        let log = self.folder.0.join(format!("{name}.log"));
+        let log = self.folder.path().join(format!("{name}.log"));
         let out = fs::File::create(&log).expect("a log");
         let child = Command::new("ip")
             .args(["netns", "exec", &self.pair.b.name])

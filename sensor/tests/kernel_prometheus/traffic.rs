@@ -4,11 +4,10 @@ use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     sync::atomic::{AtomicBool, Ordering},
-    thread,
     time::Duration,
 };
 
-use crate::netns::{Pair, pause};
+use crate::netns::{Pair, meanwhile, pause};
 
 /// Beside 10.77.0.2: a baseline is learned from pairs of hosts, each of which may teach only so much.
 const MORE_HOSTS: std::ops::RangeInclusive<u8> = 101..=124;
@@ -19,13 +18,6 @@ const WAIT: Duration = Duration::from_millis(500);
 
 /// Runs `body` while clients use the services.
 pub(crate) fn ordinary(pair: &Pair, body: impl FnOnce()) {
-    struct End<'a>(&'a AtomicBool);
-    impl Drop for End<'_> {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
-    let over = AtomicBool::new(false);
     for host in MORE_HOSTS {
         pair.b.ip(&[
             "address",
@@ -49,14 +41,15 @@ pub(crate) fn ordinary(pair: &Pair, body: impl FnOnce()) {
             .expect("a socket that can end");
         (listen(WEB), listen(LOGIN), names)
     });
-    thread::scope(|scope| {
-        let _end = End(&over);
-        scope.spawn(|| serve(&web, &over, |request| 200 + 37 * usize::from(request[0])));
-        scope.spawn(|| serve(&login, &over, |_| 60));
-        scope.spawn(|| answer(&names, &over));
-        scope.spawn(|| pair.a.within(|| clients(&over)));
-        body();
-    });
+    meanwhile(
+        &[
+            &|over: &AtomicBool| serve(&web, over, |request| 200 + 37 * usize::from(request[0])),
+            &|over: &AtomicBool| serve(&login, over, |_| 60),
+            &|over: &AtomicBool| answer(&names, over),
+            &|over: &AtomicBool| pair.a.within(|| clients(over)),
+        ],
+        body,
+    );
 }
 
 /// Answers each connection's first bytes with as many as `length` says.

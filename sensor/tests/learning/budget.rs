@@ -1,29 +1,10 @@
 //! The alert budget: as many alerts as were asked for, whatever the traffic; a flood within it; an attack not lost in
 //! the noise.
 
-use model::{Model, Rows, Settings};
-use sensor::{
-    features,
-    score::{Budget, BudgetSettings, IncidentSettings, Incidents, Rate},
-};
+use model::Model;
+use sensor::score::{Budget, BudgetSettings, IncidentSettings, Incidents, Rate};
 
-use super::made::{DAY, Dice, SECOND, START, unusual};
-
-/// A model to explain with; what it says does not matter here.
-fn model() -> Model {
-    let schema = features::schema();
-    let mut rows = Rows::with_columns(schema.len());
-    let mut dice = Dice(1);
-    for _ in 0..300 {
-        let row: Vec<f32> = (0..schema.len()).map(|_| dice.unit() as f32).collect();
-        rows.push(&row);
-    }
-    let settings = Settings {
-        trees: 4,
-        ..Settings::default()
-    };
-    Model::train(&rows, &schema, &settings).unwrap()
-}
+use super::made::{DAY, Dice, SECOND, START, model, unusual};
 
 fn per_day(alerts: u32) -> BudgetSettings {
     BudgetSettings {

@@ -248,7 +248,7 @@ impl Sensor {
     }
 
     /// Share of such flows that the model in use finds anomalous.
-    fn would_find(&mut self, habit: Habit) -> f64 {
+    pub(crate) fn would_find(&mut self, habit: Habit) -> f64 {
         let champion = Arc::clone(self.learner.champion());
         let mut values = Vec::new();
         for _ in 0..200 {
@@ -285,7 +285,7 @@ pub(crate) fn settings() -> Settings {
 
 /// Twenty-six hours: from the fourth on a backup job, in the tenth a scan and in the twenty-fourth another, in the twelfth and thirteenth an attempt to
 /// make a tunnel usual by digging it three thousand times.
-fn day(seed: u64, poison: bool) -> (Sensor, f64, f64) {
+pub(crate) fn day(seed: u64, poison: bool) -> (Sensor, f64, f64) {
     let mut sensor = Sensor::new(settings(), seed);
     let (mut backup_first, mut backup_last) = (0.0, 0.0);
     for hour in 0..26 {

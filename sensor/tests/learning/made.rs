@@ -1,7 +1,8 @@
 //! Flows with verdicts, made up: what the traffic was is decided here, so that what was told of it can be judged.
 
+use model::{Model, Rows, Settings};
 use sensor::{
-    features::{COUNT, Row},
+    features::{self, COUNT, Row},
     flow::{FlowEndReason, FlowRecord},
     score::{Scored, Severity},
 };
@@ -67,6 +68,22 @@ pub(crate) fn record(id: u64, source: u32, destination: u32, at: u64) -> FlowRec
         checkpoint: 0,
         due: at + 2 * SECOND,
     }
+}
+
+/// A model to explain with; what it says does not matter here.
+pub(crate) fn model() -> Model {
+    let schema = features::schema();
+    let mut rows = Rows::with_columns(schema.len());
+    let mut dice = Dice(1);
+    for _ in 0..300 {
+        let row: Vec<f32> = (0..schema.len()).map(|_| dice.unit() as f32).collect();
+        rows.push(&row);
+    }
+    let settings = Settings {
+        trees: 4,
+        ..Settings::default()
+    };
+    Model::train(&rows, &schema, &settings).expect("a model")
 }
 
 /// An anomalous flow, this rare, with nothing in its row that a rule would name.

@@ -4,4 +4,5 @@ mod budget;
 mod control;
 mod day;
 mod made;
+mod poison;
 mod watch;

@@ -257,6 +257,30 @@ proptest! {
     }
 }
 
+/// A decoder keeps back what later blocks may refer to, megabytes of it: of a file that is cut, not only what lies before that.
+#[test]
+fn a_cut_zstd_file_gives_all_its_whole_blocks() {
+    let folder = Folder::new();
+    let frames: Vec<Frame> = (0..20_000_u64)
+        .map(|number| Frame {
+            time: number * 1_000_000,
+            bytes: udp((number % 7) as u8, (number * 7919 % 60_000) as u16),
+        })
+        .collect();
+    let packed = zstd(&write::pcap(&frames, write::Order::Little, true));
+    let path = folder.file("cut", &packed[..packed.len() / 2]);
+    let got = read(&path).expect("a capture");
+    assert!(frames.starts_with(&got));
+    // Blocks are of 128 KiB, two thousand frames: the half, but for the one that is cut.
+    assert!((7_000..13_000).contains(&got.len()), "{} frames", got.len());
+    let (_, report) = epochs(&[path]);
+    let [loss] = &report.losses[..] else {
+        panic!("{:?}", report.losses);
+    };
+    assert_eq!(loss.packets, got.len() as u64);
+    assert!(loss.damage.what.contains("ends inside a frame"), "{loss}");
+}
+
 proptest! {
     #![proptest_config(cases(60))]
 

@@ -4,14 +4,11 @@ use std::{fs, path::Path, sync::Arc};
 
 use sensor::{
     config::{Config, Layers},
-    features::COUNT,
-    flow::{FlowEndReason, FlowRecord},
     sink::{
         alert::{Alert, example},
         message::{EndedFlow, Message},
     },
 };
-use sensor_ebpf::flow::{FlowCounters, FlowKey};
 
 /// The same with a hostile text wherever the outside can put one.
 pub(crate) fn hostile(text: &str) -> Alert {
@@ -34,27 +31,7 @@ pub(crate) fn message(alert: Alert) -> Message {
 
 /// Flows that ended.
 pub(crate) fn flows(number: u64) -> Message {
-    let flow = |id| EndedFlow {
-        record: FlowRecord {
-            id,
-            key: FlowKey {
-                addresses: [[0; 16]; 2],
-                ports: [0; 2],
-                form: 0,
-                protocol: 17,
-                series: 0,
-            },
-            originator: 0,
-            counters: FlowCounters::EMPTY,
-            end: Some(FlowEndReason::ForcedEnd),
-            checkpoint: 0,
-            due: 0,
-        },
-        row: [f32::NAN; COUNT],
-        verdict: None,
-        intel: Vec::new(),
-    };
-    Message::Flows(Arc::new((0..number).map(flow).collect()))
+    Message::Flows(Arc::new((0..number).map(EndedFlow::empty).collect()))
 }
 
 /// A configuration of these keys.

@@ -7,9 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use model::{Model, Rows, Settings};
+use model::Model;
 use sensor::{
-    features,
     metrics::Metrics,
     score::{Budget, BudgetSettings, IncidentSettings, Incidents, MuteBoard, Scored},
     sink::{
@@ -19,23 +18,7 @@ use sensor::{
     },
 };
 
-use super::made::{Dice, SECOND, unusual};
-
-/// A model to explain with; what it says does not matter here.
-pub(crate) fn model() -> Model {
-    let schema = features::schema();
-    let mut rows = Rows::with_columns(schema.len());
-    let mut dice = Dice(1);
-    for _ in 0..300 {
-        let row: Vec<f32> = (0..schema.len()).map(|_| dice.unit() as f32).collect();
-        rows.push(&row);
-    }
-    let settings = Settings {
-        trees: 4,
-        ..Settings::default()
-    };
-    Model::train(&rows, &schema, &settings).expect("a model")
-}
+use super::made::{SECOND, model, unusual};
 
 /// A writer in its thread.
 pub(crate) struct Keeping {

@@ -26,14 +26,6 @@ const LONG: &[(&str, &str)] = &[
         "the one table that declares every feature of a connection",
     ),
     (
-        "sensor/src/sink/store/flows.rs",
-        "flows in and out, with every way to ask for them",
-    ),
-    (
-        "sensor/src/sink/store/hosts.rs",
-        "the profile of a host: how it is made, kept and asked for",
-    ),
-    (
         "sensor/src/sink/store/incidents.rs",
         "incidents in and out, with every way to ask for them",
     ),
@@ -54,16 +46,16 @@ const LONG: &[(&str, &str)] = &[
         "the one face of the kernel side: how it is set up, begun, asked and drained",
     ),
     (
+        "sensor-ebpf/src/account.rs",
+        "one arithmetic for kernel and agent: a packet added, and what two of them counted merged",
+    ),
+    (
         "sensor-ebpf/src/bin/flow-monitor.rs",
         "one object: what its programs share is inlined into each",
     ),
     (
         "sensor/src/config/mod.rs",
         "every section of the configuration, side by side",
-    ),
-    (
-        "sensor/src/config/layers.rs",
-        "the layers and the messages about them, with their tests",
     ),
 ];
 

@@ -6,7 +6,7 @@ use super::{
         sheet,
     },
     args::Act,
-    by, filter, whole,
+    filter, whole,
 };
 use crate::sink::store::{Actions, IncidentFilter, State};
 
@@ -72,7 +72,7 @@ pub(super) fn run(args: &Act, deed: Deed) -> Result<u8, Fault> {
     };
     drop(reader);
     let mut actions = Actions::open(&setup.store_path())?;
-    let who = by(args.by.as_ref());
+    let who = args.who.name();
     let changed = match deed {
         Deed::Acknowledge => actions.acknowledge(&ids, &who, &args.note)?,
         Deed::Close => actions.close(&ids, &who, &args.note)?,

@@ -1,14 +1,16 @@
 //! The grammar of `alerts`.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::super::{
-    args::{Common, Printed},
-    sheet::{Grave, host, moment},
+    args::{Common, Grave, Output, Printed, table_or_json},
+    sheet::{host, moment},
 };
-use crate::{config::Format, score::HostMatch, sink::store::State};
+use crate::{
+    config::Format,
+    score::HostMatch,
+    sink::store::{IncidentOrder, State},
+};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum AlertsAction {
@@ -62,17 +64,6 @@ impl StateArg {
     }
 }
 
-/// Order of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(in crate::cli) enum Sort {
-    /// Newest packet first
-    Last,
-    /// Most evidence first
-    Evidence,
-    /// Most flows or events first
-    Count,
-}
-
 /// Which incidents.
 #[derive(Args, Debug, Default)]
 pub(in crate::cli) struct Which {
@@ -99,6 +90,26 @@ pub(in crate::cli) struct Which {
     pub(super) technique: Option<String>,
 }
 
+/// Who does it.
+#[derive(Args, Debug, Default)]
+pub(in crate::cli) struct Who {
+    /// Who says so [default: the user of this shell]
+    #[arg(id = "by", long, value_name = "NAME")]
+    pub(super) named: Option<String>,
+}
+
+impl Who {
+    /// The name that is kept beside what was done.
+    pub(super) fn name(&self) -> String {
+        let user = ["SUDO_USER", "USER", "LOGNAME"]
+            .iter()
+            .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
+        (self.named.clone())
+            .or(user)
+            .unwrap_or_else(|| "somebody".to_owned())
+    }
+}
+
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     anomaly-detect alerts list\n  \
@@ -111,7 +122,7 @@ pub(in crate::cli) struct List {
     pub(super) which: Which,
     /// Order
     #[arg(long, value_enum, value_name = "ORDER", default_value = "last")]
-    pub(super) sort: Sort,
+    pub(super) sort: IncidentOrder,
     /// Incidents at most
     #[arg(long, value_name = "NUMBER", default_value_t = 50)]
     pub(super) limit: u32,
@@ -125,7 +136,7 @@ pub(in crate::cli) struct List {
 #[command(after_help = "Examples:\n  \
     anomaly-detect alerts show 3f2a\n  \
     anomaly-detect alerts show 3f2a --format json")]
-#[command(mut_arg("format", |form| form.help("Form of the output: table or json")))]
+#[command(mut_arg("format", table_or_json))]
 pub(in crate::cli) struct Show {
     /// Ids, or the beginning of them
     #[arg(required = true, value_name = "ID")]
@@ -150,9 +161,8 @@ pub(in crate::cli) struct Act {
     /// What others should know
     #[arg(short = 'm', long, value_name = "TEXT", default_value = "")]
     pub(super) note: String,
-    /// Who says so [default: the user of this shell]
-    #[arg(long, value_name = "NAME")]
-    pub(super) by: Option<String>,
+    #[command(flatten)]
+    pub(super) who: Who,
     #[command(flatten)]
     pub(super) common: Common,
 }
@@ -194,9 +204,8 @@ pub(in crate::cli) struct Suppress {
     /// End then, in UTC
     #[arg(long, value_name = "TIME")]
     pub(super) until: Option<String>,
-    /// Who says so [default: the user of this shell]
-    #[arg(long, value_name = "NAME")]
-    pub(super) by: Option<String>,
+    #[command(flatten)]
+    pub(super) who: Who,
     /// List the suppressions in force, with what they suppressed
     #[arg(long)]
     pub(super) list: bool,
@@ -217,9 +226,8 @@ pub(in crate::cli) struct Unsuppress {
     /// Numbers of suppressions
     #[arg(required = true, value_name = "NUMBER")]
     pub(super) numbers: Vec<i64>,
-    /// Who says so [default: the user of this shell]
-    #[arg(long, value_name = "NAME")]
-    pub(super) by: Option<String>,
+    #[command(flatten)]
+    pub(super) who: Who,
     #[command(flatten)]
     pub(super) common: Common,
 }
@@ -234,9 +242,8 @@ pub(in crate::cli) struct Unsuppress {
 pub(in crate::cli) struct Export {
     #[command(flatten)]
     pub(super) which: Which,
-    /// Output file, or -
-    #[arg(short, long, value_name = "FILE", default_value = "-")]
-    pub(super) output: PathBuf,
+    #[command(flatten)]
+    pub(super) output: Output,
     /// Form of the output: json (a line each) or csv
     #[arg(long, value_enum, value_name = "FORM", default_value = "json")]
     pub(super) format: Format,

@@ -7,106 +7,87 @@ use serde_json::{Value, json};
 use super::{
     super::{
         fault::{Fault, code},
-        setup::output,
-        sheet::{self, Sheet, csv_line, when},
+        setup::{is_stdout, output, style},
+        sheet::{self, Column, Sheet, csv_header, csv_line, object, when},
     },
-    args::{Export, List, Sort},
+    args::{Export, List},
     filter,
 };
 use crate::{
     config::Format,
     score::{Severity, count},
     sink::{
-        store::{IncidentEntry, IncidentFilter, IncidentOrder, LifeEvent, State},
-        table::{Align, Style, Table},
+        store::{IncidentEntry, IncidentFilter, LifeEvent, State},
+        table::{Align, Table},
     },
     time::Stamp,
 };
 
-const COLUMNS: [&str; 21] = [
-    "id",
-    "state",
-    "severity",
-    "kind",
-    "host",
-    "role",
-    "first_time",
-    "last_time",
-    "count",
-    "anomalous_flows",
-    "failed_flows",
-    "peers",
-    "ports",
-    "packets",
-    "payload_bytes_sent",
-    "payload_bytes_fetched",
-    "evidence",
-    "techniques",
-    "told",
-    "note",
-    "sentence",
+const COLUMNS: [Column<IncidentEntry>; 21] = [
+    ("id", |entry| json!(entry.alert.id)),
+    ("state", |entry| json!(entry.state.name())),
+    ("severity", |entry| json!(entry.alert.severity.name())),
+    ("kind", |entry| json!(entry.alert.kind)),
+    ("host", |entry| json!(entry.alert.host)),
+    ("role", |entry| json!(entry.alert.role)),
+    ("first_time", |entry| time(entry.alert.first_ns)),
+    ("last_time", |entry| time(entry.alert.last_ns)),
+    ("count", |entry| json!(entry.alert.count)),
+    ("anomalous_flows", |entry| json!(entry.alert.anomalous)),
+    ("failed_flows", |entry| json!(entry.alert.failed)),
+    ("peers", |entry| json!(entry.alert.peers.distinct)),
+    ("ports", |entry| json!(entry.alert.ports.distinct)),
+    ("packets", |entry| json!(entry.alert.packets)),
+    ("payload_bytes_sent", |entry| json!(entry.alert.sent_bytes)),
+    ("payload_bytes_fetched", |entry| {
+        json!(entry.alert.received_bytes)
+    }),
+    ("evidence", |entry| {
+        json!((entry.alert.evidence * 100.0).round() / 100.0)
+    }),
+    ("techniques", |entry| json!(entry.alert.techniques)),
+    ("told", |entry| json!(entry.told)),
+    ("note", |entry| json!(entry.note)),
+    ("sentence", |entry| json!(entry.alert.sentence)),
+];
+const BESIDE: [Column<IncidentEntry>; 14] = [
+    ("source", |entry| json!(entry.alert.source.name())),
+    ("peers_exact", |entry| json!(entry.alert.peers.exact)),
+    ("top_peers", |entry| json!(entry.alert.peers.top)),
+    ("ports_exact", |entry| json!(entry.alert.ports.exact)),
+    ("top_ports", |entry| json!(entry.alert.ports.top)),
+    ("p_value", |entry| json!(entry.alert.p_value)),
+    ("worst_flow", |entry| json!(entry.alert.flow)),
+    ("bundle", |entry| json!(entry.alert.bundle)),
+    ("model", |entry| json!(entry.alert.model)),
+    ("coverage", |entry| json!(entry.alert.coverage)),
+    ("over", |entry| json!(entry.over)),
+    ("suppression", |entry| json!(entry.suppression)),
+    ("state_time", |entry| time(entry.state_ns)),
+    ("state_by", |entry| json!(entry.state_by)),
 ];
 /// Incidents read at once for an export.
 const AT_ONCE: u32 = 500;
 
-/// An incident with its state as an object.
-pub(super) fn value(entry: &IncidentEntry, life: Option<&[LifeEvent]>) -> Value {
-    let alert = &entry.alert;
-    let time = |at: u64| (at > 0).then(|| Stamp(at).to_string());
-    let mut value = json!({
-        "id": alert.id,
-        "state": entry.state.name(),
-        "severity": alert.severity.name(),
-        "kind": alert.kind,
-        "source": alert.source.name(),
-        "host": alert.host,
-        "role": alert.role,
-        "sentence": alert.sentence,
-        "techniques": alert.techniques,
-        "first_time": time(alert.first_ns),
-        "last_time": time(alert.last_ns),
-        "count": alert.count,
-        "anomalous_flows": alert.anomalous,
-        "failed_flows": alert.failed,
-        "peers": alert.peers.distinct,
-        "peers_exact": alert.peers.exact,
-        "top_peers": alert.peers.top,
-        "ports": alert.ports.distinct,
-        "ports_exact": alert.ports.exact,
-        "top_ports": alert.ports.top,
-        "packets": alert.packets,
-        "payload_bytes_sent": alert.sent_bytes,
-        "payload_bytes_fetched": alert.received_bytes,
-        "evidence": (alert.evidence * 100.0).round() / 100.0,
-        "p_value": alert.p_value,
-        "worst_flow": alert.flow,
-        "bundle": alert.bundle,
-        "model": alert.model,
-        "coverage": alert.coverage,
-        "told": entry.told,
-        "over": entry.over,
-        "suppression": entry.suppression,
-        "state_time": time(entry.state_ns),
-        "state_by": entry.state_by,
-        "note": entry.note,
+/// A moment; null where it is none.
+fn time(at: u64) -> Value {
+    json!((at > 0).then(|| Stamp(at).to_string()))
+}
+
+/// An incident with its state, and with what happened to it, as an object.
+pub(super) fn value(entry: &IncidentEntry, life: &[LifeEvent]) -> Value {
+    let mut value = object(entry, COLUMNS.iter().chain(&BESIDE));
+    let events = life.iter().map(|event| {
+        json!({"time": Stamp(event.at_ns).to_string(), "what": event.what, "by": event.by, "note": event.note})
     });
-    if let (Some(life), Value::Object(object)) = (life, &mut value) {
-        let events = life.iter().map(|event| {
-            json!({"time": Stamp(event.at_ns).to_string(), "what": event.what, "by": event.by, "note": event.note})
-        });
-        object.insert("life".to_owned(), events.collect());
-    }
+    value["life"] = events.collect();
     value
 }
 
 pub(super) fn list(args: &List) -> Result<u8, Fault> {
     let (setup, reader) = sheet::open(&args.common, args.printed.format)?;
     let wanted = IncidentFilter {
-        order: match args.sort {
-            Sort::Last => IncidentOrder::Last,
-            Sort::Evidence => IncidentOrder::Evidence,
-            Sort::Count => IncidentOrder::Count,
-        },
+        order: args.sort,
         limit: args.limit,
         ..filter(&reader, &args.which, &[State::Open, State::Acknowledged])?
     };
@@ -122,7 +103,10 @@ pub(super) fn list(args: &List) -> Result<u8, Fault> {
         ("what", Align::Left),
     ]);
     // What is left of a line for the sentence, whose beginning says most.
-    let room = Style::stdout().width.saturating_sub(100).max(60);
+    let room = style(&args.printed.output.path)
+        .width
+        .saturating_sub(100)
+        .max(60);
     for entry in &entries {
         let alert = &entry.alert;
         let state = match (entry.state, entry.over) {
@@ -148,12 +132,13 @@ pub(super) fn list(args: &List) -> Result<u8, Fault> {
     let is_full = entries.len() == args.limit as usize;
     let sheet = Sheet {
         table,
-        values: entries.iter().map(|entry| value(entry, None)).collect(),
+        rows: &entries,
         columns: &COLUMNS,
+        beside: &BESIDE,
         empty: "no such incident; --state all also lists those that are closed, suppressed or untold",
     };
     sheet.write(
-        &args.printed.output,
+        &args.printed.output.path,
         setup.config.output.format,
         &|style, row, column, text| match (column, severities.get(row)) {
             (2, Some(severity)) => style.severity(*severity, text),
@@ -179,19 +164,19 @@ pub(super) fn export(args: &Export) -> Result<u8, Fault> {
         limit: AT_ONCE,
         ..filter(&reader, &args.which, &[])?
     };
-    let mut out = output(&args.output)?;
+    let mut out = output(&args.output.path)?;
     if args.format == Format::Csv {
-        writeln!(out, "{}", COLUMNS.join(","))?;
+        writeln!(out, "{}", csv_header(&COLUMNS))?;
     }
     let mut written = 0_u64;
     loop {
         let entries = reader.incidents(&wanted)?;
         for entry in &entries {
             if args.format == Format::Csv {
-                writeln!(out, "{}", csv_line(&value(entry, None), &COLUMNS))?;
+                writeln!(out, "{}", csv_line(entry, &COLUMNS))?;
             } else {
                 let life = reader.events(&entry.alert.id)?;
-                writeln!(out, "{}", value(entry, Some(&life)))?;
+                writeln!(out, "{}", value(entry, &life))?;
             }
             written += 1;
         }
@@ -201,10 +186,10 @@ pub(super) fn export(args: &Export) -> Result<u8, Fault> {
         wanted.offset += AT_ONCE;
     }
     out.flush()?;
-    if args.output.as_os_str() != "-" {
+    if !is_stdout(&args.output.path) {
         setup.note(&format!(
             "{}: {} incidents",
-            args.output.display(),
+            args.output.path.display(),
             count(written as f64)
         ));
     }

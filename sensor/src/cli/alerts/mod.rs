@@ -65,14 +65,3 @@ fn whole(reader: &Reader, ids: &[String]) -> Result<Vec<String>, Fault> {
     }
     Ok(whole)
 }
-
-/// Who acts: named, or the user of this shell.
-fn by(named: Option<&String>) -> String {
-    let user = ["SUDO_USER", "USER", "LOGNAME"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
-    named
-        .cloned()
-        .or(user)
-        .unwrap_or_else(|| "somebody".to_owned())
-}

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     super::{
         fault::Fault,
-        setup::{Setup, output},
+        setup::{Setup, output, style},
         sheet::{self, when},
     },
     args::Show,
@@ -38,16 +38,17 @@ pub(super) fn run(args: &Show) -> Result<u8, Fault> {
         let life = reader.events(&entry.alert.id)?;
         shown.push((entry, life));
     }
-    let mut out = output(&args.printed.output)?;
+    let mut out = output(&args.printed.output.path)?;
+    let style = style(&args.printed.output.path);
     if setup.config.output.format == Format::Json {
-        let values = shown.iter().map(|(entry, life)| value(entry, Some(life)));
+        let values = shown.iter().map(|(entry, life)| value(entry, life));
         writeln!(out, "{:#}", Value::from_iter(values))?;
     } else {
         for (at, (entry, life)) in shown.iter().enumerate() {
             if at > 0 {
                 writeln!(out)?;
             }
-            write_one(&mut out, &setup, entry, life)?;
+            write_one(&mut out, &setup, style, entry, life)?;
         }
     }
     out.flush()?;
@@ -76,10 +77,10 @@ fn seen(seen: &Seen) -> String {
 fn write_one(
     out: &mut dyn Write,
     setup: &Setup,
+    style: Style,
     entry: &IncidentEntry,
     life: &[LifeEvent],
 ) -> io::Result<()> {
-    let style = Style::stdout();
     let alert = &entry.alert;
     writeln!(
         out,

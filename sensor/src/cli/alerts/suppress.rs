@@ -1,16 +1,15 @@
 //! `alerts suppress` and `alerts unsuppress`.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
 use super::{
     super::{
         fault::{Fault, code},
-        sheet::{self, Sheet, moment, when},
+        setup::stdout,
+        sheet::{self, Column, Sheet, moment, when},
     },
     args::{Suppress, Unsuppress},
-    by, whole,
+    whole,
 };
 use crate::{
     score::{HostMatch, count},
@@ -101,7 +100,7 @@ pub(super) fn suppress(args: &Suppress) -> Result<u8, Fault> {
         reason: args.reason.clone().unwrap_or_default(),
         from_ns: from.unwrap_or(0),
         until_ns: until,
-        by: by(args.by.as_ref()),
+        by: args.who.name(),
     })?;
     let end = made.until_ns.map_or_else(
         || "until it is removed".to_owned(),
@@ -122,7 +121,7 @@ pub(super) fn unsuppress(args: &Unsuppress) -> Result<u8, Fault> {
     drop(reader);
     let mut actions = Actions::open(&setup.store_path())?;
     for number in &args.numbers {
-        let heard = actions.unsuppress(*number, &by(args.by.as_ref()))?;
+        let heard = actions.unsuppress(*number, &args.who.name())?;
         setup.note(&format!(
             "suppression {number} removed; {} incidents are heard of again",
             count(heard as f64)
@@ -131,23 +130,31 @@ pub(super) fn unsuppress(args: &Unsuppress) -> Result<u8, Fault> {
     Ok(0)
 }
 
-fn value(one: &Suppression, in_force: bool) -> Value {
-    let time = |at: u64| Stamp(at).to_string();
-    json!({
-        "number": one.id,
-        "host": one.host.as_ref().map(ToString::to_string),
-        "kind": one.kind,
-        "reason": one.reason,
-        "in_force": in_force,
-        "from_time": (one.from_ns > 0).then(|| time(one.from_ns)),
-        "until_time": one.until_ns.map(time),
-        "created_time": time(one.created_ns),
-        "created_by": one.created_by,
-        "incidents": one.incidents,
-        "last_time": one.last_ns.map(time),
-        "removed_time": one.removed_ns.map(time),
-        "removed_by": one.removed_by,
-    })
+/// A suppression, and whether it is in force.
+type Listed = (Suppression, bool);
+
+const COLUMNS: [Column<Listed>; 13] = [
+    ("number", |(one, _)| json!(one.id)),
+    ("host", |(one, _)| {
+        json!(one.host.as_ref().map(ToString::to_string))
+    }),
+    ("kind", |(one, _)| json!(one.kind)),
+    ("reason", |(one, _)| json!(one.reason)),
+    ("in_force", |(_, in_force)| json!(in_force)),
+    ("from_time", |(one, _)| {
+        stamp(Some(one.from_ns).filter(|from| *from > 0))
+    }),
+    ("until_time", |(one, _)| stamp(one.until_ns)),
+    ("created_time", |(one, _)| stamp(Some(one.created_ns))),
+    ("created_by", |(one, _)| json!(one.created_by)),
+    ("incidents", |(one, _)| json!(one.incidents)),
+    ("last_time", |(one, _)| stamp(one.last_ns)),
+    ("removed_time", |(one, _)| stamp(one.removed_ns)),
+    ("removed_by", |(one, _)| json!(one.removed_by)),
+];
+
+fn stamp(at: Option<u64>) -> Value {
+    json!(at.map(|at| Stamp(at).to_string()))
 }
 
 pub(super) fn list(args: &Suppress) -> Result<u8, Fault> {
@@ -162,8 +169,13 @@ pub(super) fn list(args: &Suppress) -> Result<u8, Fault> {
         ("by", Align::Left),
         ("reason", Align::Left),
     ]);
-    let all = reader.suppressions(args.past)?;
-    for one in &all {
+    let all: Vec<Listed> = (reader.suppressions(args.past)?.into_iter())
+        .map(|one| {
+            let in_force = one.is_in_force(now);
+            (one, in_force)
+        })
+        .collect();
+    for (one, _) in &all {
         let until = match (one.removed_ns, one.until_ns) {
             (Some(removed), _) => format!("removed {}", when(removed)),
             (None, Some(until)) => when(until),
@@ -185,32 +197,14 @@ pub(super) fn list(args: &Suppress) -> Result<u8, Fault> {
     }
     let sheet = Sheet {
         table,
-        values: all
-            .iter()
-            .map(|one| value(one, one.is_in_force(now)))
-            .collect(),
-        columns: &[
-            "number",
-            "host",
-            "kind",
-            "reason",
-            "in_force",
-            "from_time",
-            "until_time",
-            "created_time",
-            "created_by",
-            "incidents",
-            "last_time",
-            "removed_time",
-            "removed_by",
-        ],
+        rows: &all,
+        columns: &COLUMNS,
+        beside: &[],
         empty: "nothing is suppressed",
     };
-    sheet.write(
-        Path::new("-"),
-        setup.config.output.format,
-        &|_, _, _, text| text.to_owned(),
-    )?;
+    sheet.write(&stdout(), setup.config.output.format, &|_, _, _, text| {
+        text.to_owned()
+    })?;
     for window in &setup.config.alerts.maintenance {
         setup.note(&format!(
             "maintenance window of the configuration: {window} UTC"

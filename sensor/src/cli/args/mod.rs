@@ -9,10 +9,10 @@ mod upkeep;
 use clap::{Parser, Subcommand, builder::styling::Styles};
 
 pub(super) use self::{
-    groups::{Alerts, Common, FailOn, Printed, Timeouts, Training},
+    groups::{Alerts, Common, Grave, Output, Printed, Timeouts, Training, table_or_json},
     models::{ModelAction, ModelDiff, ModelList, ModelMerge, ModelShow, ModelUse},
     scoring::{Eval, Explain, Predict, ReportArgs, Train},
-    traffic::{Extract, Flows, Live, Logs, Run},
+    traffic::{Extract, Features, Flows, Live, Logs, Pcap, Run},
     upkeep::{
         Completions, ConfigAction, ConfigArgs, Doctor, Dump, ExplainKeys, Health, Man, SinksAction,
         SinksTest,
@@ -34,7 +34,8 @@ pub(super) use self::{
         anomaly-detect predict tuesday.pcap -o -     score other traffic with it\n  \
         sudo anomaly-detect live -i eth0             watch an interface\n\n\
         Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 found what --fail-on names, 66 no input,\n\
-        69 cannot capture, 77 no permission, 78 wrong configuration."
+        69 cannot capture, 77 no permission, 78 wrong configuration, 130 interrupted (what was read until\n\
+        then is used)."
 )]
 pub(super) struct Cli {
     #[command(subcommand)]
@@ -46,9 +47,9 @@ pub(super) enum Command {
     /// Learn from captures, score them, and report what stands out
     Run(Run),
     /// Write the flows of captures, with their features, as a table
-    Pcap(Flows),
+    Pcap(Pcap),
     /// Join captures and flow tables into one table of features
-    Features(Flows),
+    Features(Features),
     /// Read Windows event logs: features of each event, and what they add up to
     Logs(Logs),
     /// Train a model on captures or tables of features
@@ -113,4 +114,33 @@ pub(super) enum Command {
     /// Write manual pages, one for each command
     #[command(hide = true)]
     Man(Man),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory as _};
+
+    use super::Cli;
+
+    /// Names of commands of which neither their own help nor that of one above them shows how they are used.
+    fn without_example(command: &Command, is_shown: bool, names: &mut Vec<String>) {
+        let after = command.get_after_help().map(ToString::to_string);
+        let is_shown = is_shown || after.is_some_and(|after| after.contains("Example"));
+        if !is_shown && !command.has_subcommands() && !command.is_hide_set() {
+            names.push(command.get_name().to_owned());
+        }
+        for inner in command.get_subcommands() {
+            without_example(inner, is_shown, names);
+        }
+    }
+
+    #[test]
+    fn each_command_shows_how_it_is_used() {
+        let mut names = Vec::new();
+        // The examples of the whole are no help to whoever asks for that of one.
+        for command in Cli::command().get_subcommands() {
+            without_example(command, false, &mut names);
+        }
+        assert!(names.is_empty(), "no example in the help of {names:?}");
+    }
 }

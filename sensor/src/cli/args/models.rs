@@ -4,19 +4,28 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::groups::{Common, Printed};
+use super::groups::{Common, Printed, table_or_json};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum ModelAction {
     /// List the models in the store
+    #[command(after_help = "Example:\n  \
+        anomaly-detect model list")]
     List(ModelList),
     /// Show what is known of a model
+    #[command(after_help = "Examples:\n  \
+        anomaly-detect model show\n  \
+        anomaly-detect model show office.model --format json")]
     Show(ModelShow),
     /// Say how the baselines of two models differ
     Diff(ModelDiff),
     /// Put a model in use
+    #[command(after_help = "Example:\n  \
+        anomaly-detect model use 3")]
     Use(ModelUse),
     /// Put the model in use that was in use before
+    #[command(after_help = "Example:\n  \
+        anomaly-detect model rollback")]
     Rollback(ModelList),
     /// Make one model of several that boxes of one fleet learned
     Merge(ModelMerge),
@@ -73,6 +82,7 @@ pub(in crate::cli) struct ModelList {
 }
 
 #[derive(Args, Debug)]
+#[command(mut_arg("format", table_or_json))]
 pub(in crate::cli) struct ModelShow {
     /// Model file, or name from `model list` [default: the model in use]
     #[arg(value_name = "MODEL")]

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::groups::{Alerts, Common, Printed, Timeouts, Training};
-use crate::config::Format;
+use super::groups::{
+    Alerts, Common, FlowTable, Inputs, ModelNamed, Printed, Summary, Timeouts, Training,
+    table_or_json,
+};
 
 #[derive(Args, Debug)]
 #[command(
@@ -17,10 +19,10 @@ use crate::config::Format;
         anomaly-detect train --rules attacks.toml features.csv -o mine.model\n  \
         anomaly-detect predict -m cic.model other.csv"
 )]
+#[command(mut_arg("format", table_or_json))]
 pub(in crate::cli) struct Train {
-    /// Captures, or tables of features this program wrote
-    #[arg(required = true, value_name = "INPUT")]
-    pub(in crate::cli) inputs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(in crate::cli) inputs: Inputs,
     /// Model file to write, or - [default: the next version in anomaly-out/model_outputs/; a classifier goes to
     /// anomaly-out/classifier.model]
     #[arg(short, long, value_name = "FILE")]
@@ -37,9 +39,8 @@ pub(in crate::cli) struct Train {
     /// With labels: tell attacks from ordinary rows, and not one kind of attack from another
     #[arg(long)]
     pub(in crate::cli) two_classes: bool,
-    /// Form of the summary: table or json
-    #[arg(long, value_enum, value_name = "FORM")]
-    pub(in crate::cli) format: Option<Format>,
+    #[command(flatten)]
+    pub(in crate::cli) summary: Summary,
     #[command(flatten)]
     pub(in crate::cli) timeouts: Timeouts,
     #[command(flatten)]
@@ -49,19 +50,18 @@ pub(in crate::cli) struct Train {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+        anomaly-detect predict tuesday.pcap -m office.model     every flow with its score and why\n  \
+        anomaly-detect predict features.csv -o - | head         tables of features, too\n  \
+        anomaly-detect predict tuesday.pcap --format json -o flows.json")]
+#[command(mut_arg("output", |output| FlowTable::by_default(output, "anomaly-out/predictions.csv")))]
 pub(in crate::cli) struct Predict {
-    /// Captures, or tables of features this program wrote
-    #[arg(required = true, value_name = "INPUT")]
-    pub(in crate::cli) inputs: Vec<PathBuf>,
-    /// Output file [default: anomaly-out/predictions.csv], or -; one that ends in .parquet is written as Parquet
-    #[arg(short, long, value_name = "FILE")]
-    pub(in crate::cli) output: Option<PathBuf>,
-    /// Model file, or name from `model list` [default: the model in use]
-    #[arg(short, long, value_name = "MODEL")]
-    pub(in crate::cli) model: Option<String>,
-    /// Form of the output: csv, json (a line each), or table
-    #[arg(long, value_enum, value_name = "FORM")]
-    pub(in crate::cli) format: Option<Format>,
+    #[command(flatten)]
+    pub(in crate::cli) inputs: Inputs,
+    #[command(flatten)]
+    pub(in crate::cli) model: ModelNamed,
+    #[command(flatten)]
+    pub(in crate::cli) table: FlowTable,
     #[command(flatten)]
     pub(in crate::cli) alerts: Alerts,
     #[command(flatten)]
@@ -74,11 +74,11 @@ pub(in crate::cli) struct Predict {
 #[command(after_help = "Examples:\n  \
         anomaly-detect explain anomaly-out/predictions.csv --flow 050054f125279a28\n  \
         anomaly-detect explain --replay anomaly-out/evidence/*      # whether the evidence holds, bit by bit")]
-#[command(mut_arg("format", |form| form.help("Form of the output: table or json")))]
+#[command(mut_arg("format", table_or_json))]
+#[command(mut_arg("inputs", |inputs| inputs.required(false).required_unless_present("replay")))]
 pub(in crate::cli) struct Explain {
-    /// Captures, or tables of features this program wrote
-    #[arg(required_unless_present = "replay", value_name = "INPUT")]
-    pub(in crate::cli) inputs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(in crate::cli) inputs: Inputs,
     /// Bundles of evidence: recompute their scores, and fail where one does not come out again
     #[arg(long, value_name = "BUNDLE", num_args = 1.., conflicts_with = "inputs")]
     pub(in crate::cli) replay: Vec<PathBuf>,
@@ -88,9 +88,8 @@ pub(in crate::cli) struct Explain {
     /// Flows to explain when none is named
     #[arg(long, value_name = "NUMBER", default_value_t = 3)]
     pub(in crate::cli) top: usize,
-    /// Model file, or name from `model list` [default: the model in use]
-    #[arg(short, long, value_name = "MODEL")]
-    pub(in crate::cli) model: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) model: ModelNamed,
     #[command(flatten)]
     pub(in crate::cli) printed: Printed,
     #[command(flatten)]
@@ -108,21 +107,28 @@ pub(in crate::cli) struct Explain {
         victim = \"192.168.20.5\"\n  \
         ports = [22]                       # responder ports; [] for any\n  \
         start = \"2026-11-21T05:36:57Z\"\n  \
-        end = \"2026-11-21T05:37:02Z\""
+        end = \"2026-11-21T05:37:02Z\"\n\n\
+        Examples:\n  \
+        anomaly-detect eval anomaly-out/predictions.csv --rules attacks.toml\n  \
+        anomaly-detect eval -m cic.model tuesday.csv --label Label --report tuesday.html"
 )]
+#[command(mut_arg("inputs", |inputs| {
+    inputs.help("Predictions, tables of features, or captures; with a classifier, tables as it was trained on")
+}))]
+#[command(mut_arg("model", |model| {
+    ModelNamed::otherwise(model, "the scores in the table, else the model in use")
+}))]
 pub(in crate::cli) struct Eval {
-    /// Predictions, tables of features, or captures; with a classifier, tables as it was trained on
-    #[arg(required = true, value_name = "INPUT")]
-    pub(in crate::cli) inputs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(in crate::cli) inputs: Inputs,
     /// Column that holds the label [default: label, if there is one]
     #[arg(short, long, value_name = "COLUMN")]
     pub(in crate::cli) label: Option<String>,
     /// File of rules that tell which flows are attacks
     #[arg(short, long, value_name = "FILE")]
     pub(in crate::cli) rules: Option<PathBuf>,
-    /// Score with this model [default: the scores in the table, else the model in use]
-    #[arg(short, long, value_name = "MODEL")]
-    pub(in crate::cli) model: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) model: ModelNamed,
     /// Threshold of the score [default: the predictions in the table, else the model's]
     #[arg(short, long, value_name = "SCORE")]
     pub(in crate::cli) threshold: Option<f64>,

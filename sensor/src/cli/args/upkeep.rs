@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::groups::{Common, Printed};
+use super::groups::{Common, Output, Printed, table_or_json};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum SinksAction {
@@ -19,7 +19,7 @@ pub(in crate::cli) enum SinksAction {
         anomaly-detect sinks test -c /etc/anomaly-detect/config.toml\n  \
         anomaly-detect sinks test --set webhook.targets=slack=https://hooks.slack.com/services/..."
 )]
-#[command(mut_arg("format", |form| form.help("Form of the output: table (a line each) or json")))]
+#[command(mut_arg("format", table_or_json))]
 pub(in crate::cli) struct SinksTest {
     /// Only this one: webhook, mail, redis, ..., or the folder of one in spool/
     #[arg(value_name = "SINK")]
@@ -33,8 +33,13 @@ pub(in crate::cli) struct SinksTest {
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum ConfigAction {
     /// Read every layer, say whether it is valid, and what each key that is set means
+    #[command(after_help = "Example:\n  \
+        anomaly-detect config check /etc/anomaly-detect/config.toml")]
     Check(ConfigArgs),
     /// Print every key with its value and where that came from, as TOML
+    #[command(after_help = "Examples:\n  \
+        anomaly-detect config dump                                 what holds now, and by whom\n  \
+        anomaly-detect config dump --commented -o config.toml      a file to begin with")]
     Dump(Dump),
     /// Say what keys are for, what they take, and what they are now
     #[command(after_help = "Examples:\n  \
@@ -57,9 +62,8 @@ pub(in crate::cli) struct ExplainKeys {
     /// Keys, or sections; by default all
     #[arg(value_name = "KEY")]
     pub(in crate::cli) keys: Vec<String>,
-    /// Output file, or -
-    #[arg(short, long, value_name = "FILE", default_value = "-")]
-    pub(in crate::cli) output: PathBuf,
+    #[command(flatten)]
+    pub(in crate::cli) output: Output,
     #[command(flatten)]
     pub(in crate::cli) common: Common,
 }
@@ -69,14 +73,18 @@ pub(in crate::cli) struct ConfigArgs {
     /// Configuration file (the same as --config)
     #[arg(value_name = "FILE")]
     pub(in crate::cli) file: Option<PathBuf>,
-    /// Output file, or -
-    #[arg(short, long, value_name = "FILE", default_value = "-")]
-    pub(in crate::cli) output: PathBuf,
+    #[command(flatten)]
+    pub(in crate::cli) output: Output,
     #[command(flatten)]
     pub(in crate::cli) common: Common,
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+        anomaly-detect doctor                      the machine\n  \
+        anomaly-detect doctor -i eth0              and whether a program runs on that interface\n  \
+        anomaly-detect doctor -i eth0 --fix        the same with what hides packets switched off meanwhile")]
+#[command(mut_arg("format", table_or_json))]
 pub(in crate::cli) struct Doctor {
     /// Interface to look at; may be given more than once
     #[arg(short, long = "iface", value_name = "NAME")]
@@ -97,7 +105,9 @@ pub(in crate::cli) struct Doctor {
 #[command(
     after_help = "Prints a line (watching, or how far it has learned) and ends with 0 if the sensor is ready, with 1\n\
         if it is not or nobody answers: for health checks of container engines and for scripts. It asks\n\
-        the address of metrics.listen."
+        the address of metrics.listen.\n\n\
+        Example:\n  \
+        anomaly-detect health -c /etc/anomaly-detect/config.toml || systemctl restart anomaly-detect"
 )]
 pub(in crate::cli) struct Health {
     #[command(flatten)]
@@ -109,9 +119,8 @@ pub(in crate::cli) struct Completions {
     /// The shell
     #[arg(value_enum)]
     pub(in crate::cli) shell: clap_complete::Shell,
-    /// Output file, or -
-    #[arg(short, long, value_name = "FILE", default_value = "-")]
-    pub(in crate::cli) output: PathBuf,
+    #[command(flatten)]
+    pub(in crate::cli) output: Output,
 }
 
 #[derive(Args, Debug)]

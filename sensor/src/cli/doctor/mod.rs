@@ -20,11 +20,11 @@ pub(super) use self::fix::{Fixed, HeldSignals};
 use super::{
     args::Doctor,
     fault::{Fault, code},
-    setup::{Flags, Setup, output},
+    setup::{Flags, Setup, output, style},
 };
 use crate::{
     config::Format,
-    sink::table::{Align, Style, Table},
+    sink::table::{Align, Table},
 };
 
 /// How a check came out.
@@ -110,7 +110,7 @@ pub(super) fn run(args: &Doctor) -> Result<u8, Fault> {
 }
 
 fn tell(args: &Doctor, format: Format, checks: &[Check]) -> Result<(), Fault> {
-    let mut out = output(&args.printed.output)?;
+    let mut out = output(&args.printed.output.path)?;
     let word = |state| match state {
         State::Good => "ok",
         State::Limited => "limited",
@@ -142,7 +142,7 @@ fn tell(args: &Doctor, format: Format, checks: &[Check]) -> Result<(), Fault> {
                 check.fix.clone().unwrap_or_default(),
             ]);
         }
-        table.write(&mut out, "", Style::stdout(), &|_, _, text| text.to_owned())?;
+        table.write(&mut out, "", style(&args.printed.output.path))?;
     }
     out.flush()?;
     Ok(())

@@ -124,10 +124,10 @@ impl Rows {
                 "captures have no column of labels: give --rules FILE, or predictions with labels",
             ));
         };
-        let model = setup.model(args.model.as_deref())?;
-        let bar = setup.progress("scoring", &args.inputs);
+        let model = setup.model(args.model.name.as_deref())?;
+        let bar = setup.progress("scoring", &args.inputs.paths);
         let summary = pipeline::score_capture(
-            &args.inputs,
+            &args.inputs.paths,
             &setup.stages(),
             &model,
             &mut |tick| show(&bar, tick),
@@ -243,12 +243,12 @@ impl Rows {
         let place = |name: &str| table.position(name);
         let (score_at, prediction) = (place("score"), place("prediction"));
         let (class, reasons) = (place("predicted_class"), place("reasons"));
-        let scored = score_at.is_some() && args.model.is_none();
+        let scored = score_at.is_some() && args.model.name.is_none();
         let model = if scored {
             None
         } else {
             table.require_features()?;
-            Some(setup.model(args.model.as_deref())?)
+            Some(setup.model(args.model.name.as_deref())?)
         };
         let mut judge = Judge::default();
         let mut line = 1_u64;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::args::{Common, Printed};
+use crate::cli::args::{Common, Printed, table_or_json};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum IntelAction {
@@ -22,7 +22,7 @@ pub(in crate::cli) enum IntelAction {
         anomaly-detect intel check drop.txt threatfox.csv bundle.json\n  \
         anomaly-detect intel check --config /etc/anomaly-detect/config.toml"
 )]
-#[command(mut_arg("format", |form| form.help("Form of the output: table or json")))]
+#[command(mut_arg("format", table_or_json))]
 pub(in crate::cli) struct IntelCheck {
     /// Lists [default: intel.lists of the configuration]
     #[arg(value_name = "LIST")]
@@ -37,7 +37,7 @@ pub(in crate::cli) struct IntelCheck {
 #[command(after_help = "Examples:\n  \
         anomaly-detect intel lookup 203.0.113.9 --list drop.txt\n  \
         anomaly-detect intel lookup www.evil.example 2001:db8::7")]
-#[command(mut_arg("format", |form| form.help("Form of the output: table or json")))]
+#[command(mut_arg("format", table_or_json))]
 pub(in crate::cli) struct IntelLookup {
     /// Addresses, domains, or fingerprints
     #[arg(required = true, value_name = "ADDRESS")]

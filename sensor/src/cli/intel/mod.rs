@@ -17,7 +17,7 @@ pub(super) use self::args::IntelAction;
 use self::args::{IntelCheck, IntelLookup};
 use super::{
     fault::{Fault, code},
-    setup::{Flags, Setup, output},
+    setup::{Flags, Setup, output, style},
 };
 use crate::{
     config::Format,
@@ -111,11 +111,11 @@ fn check(args: &IntelCheck) -> Result<u8, Fault> {
     let keeper = open(&setup, &lists)?;
     let took = begun.elapsed();
     let lists = keeper.current();
-    let mut out = output(&args.printed.output)?;
+    let mut out = output(&args.printed.output.path)?;
     if setup.config.output.format == Format::Json {
         writeln!(out, "{:#}", value(&lists))?;
     } else {
-        table(&mut out, &lists, took)?;
+        table(&mut out, &lists, took, style(&args.printed.output.path))?;
     }
     out.flush()?;
     Ok(0)
@@ -140,8 +140,7 @@ fn value(lists: &Lists) -> Value {
     })
 }
 
-fn table(out: &mut dyn Write, lists: &Lists, took: Duration) -> std::io::Result<()> {
-    let style = Style::stdout();
+fn table(out: &mut dyn Write, lists: &Lists, took: Duration, style: Style) -> std::io::Result<()> {
     let mut table = Table::new(&[
         ("list", Align::Left),
         ("form", Align::Left),
@@ -160,7 +159,7 @@ fn table(out: &mut dyn Write, lists: &Lists, took: Duration) -> std::io::Result<
             count(list.losses.total() as f64),
         ]);
     }
-    table.write(out, "", style, &|_, _, text| text.to_owned())?;
+    table.write(out, "", style)?;
     for list in lists.lists() {
         if list.losses.total() > 0 {
             paragraph(
@@ -218,8 +217,8 @@ fn lookup(args: &IntelLookup) -> Result<u8, Fault> {
     let setup = Setup::new(&args.common, &Flags::default().format(args.printed.format))?;
     let keeper = open(&setup, &named(&setup, &args.lists)?)?;
     let lists = keeper.current();
-    let mut out = output(&args.printed.output)?;
-    let style = Style::stdout();
+    let mut out = output(&args.printed.output.path)?;
+    let style = style(&args.printed.output.path);
     for subject in &args.subjects {
         let found = lists.of_text(subject);
         let allowed = subject

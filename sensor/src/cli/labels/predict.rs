@@ -1,9 +1,6 @@
 //! `predict` with a classifier.
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::{io::Write, path::Path};
 
 use ::csv::StringRecord;
 use model::Classifier;
@@ -12,7 +9,8 @@ use serde_json::{Map, Value};
 use super::super::{
     args::Predict,
     fault::{Fault, code},
-    setup::{Setup, output},
+    predict::FILE,
+    setup::{Setup, is_stdout, output},
 };
 use crate::{
     config::Format,
@@ -28,21 +26,17 @@ use crate::{
 const CLASS_COLUMN: &str = "predicted_class";
 
 /// `predict` on tables: every column, then the verdict and the class.
-pub(in crate::cli) fn predict(
-    setup: &Setup,
-    args: &Predict,
-    model: &Path,
-    path: &Path,
-) -> Result<(), Fault> {
+pub(in crate::cli) fn predict(setup: &Setup, args: &Predict, model: &Path) -> Result<(), Fault> {
     let classifier = store::load_classifier(model)?;
-    let format = args.format.unwrap_or(Format::Csv);
+    let format = args.table.form();
     if format == Format::Table {
         return Err(Fault::new(code::USAGE, "a classifier gives csv or json"));
     }
+    let path = args.table.path(setup.folder(), FILE);
     let mut out: Option<Box<dyn Write>> = None;
     let mut header: Vec<String> = Vec::new();
     let (mut rows, mut alarms) = (0, 0);
-    for input in &args.inputs {
+    for input in &args.inputs.paths {
         let table = Foreign::read(input)?;
         let encoder = Encoder::of(&table, &classifier)?;
         let kept: Vec<usize> = (0..table.columns.len())
@@ -53,7 +47,7 @@ pub(in crate::cli) fn predict(
             .collect();
         let columns: Vec<String> = kept.iter().map(|at| table.columns[*at].clone()).collect();
         if out.is_none() {
-            let mut opened = output(path)?;
+            let mut opened = output(&path)?;
             if format == Format::Csv {
                 let mut line = String::new();
                 for name in &columns {
@@ -90,7 +84,7 @@ pub(in crate::cli) fn predict(
     if let Some(mut out) = out {
         out.flush()?;
     }
-    if path.as_os_str() != "-" {
+    if !is_stdout(&path) {
         setup.note(&format!(
             "{}: {} rows, {} of them called attacks",
             path.display(),
@@ -226,14 +220,4 @@ fn reasons(classifier: &Classifier, row: &[f32]) -> String {
     };
     let spoke = moved.iter().take(3).filter(|(_, moved)| *moved > 0.0);
     spoke.map(text).collect::<Vec<_>>().join(" | ")
-}
-
-/// Where predictions go by default.
-pub(in crate::cli) fn predictions(setup: &Setup, args: &Predict) -> PathBuf {
-    args.output.clone().unwrap_or_else(|| {
-        setup.folder().join(match args.format {
-            Some(Format::Json) => "predictions.jsonl",
-            _ => "predictions.csv",
-        })
-    })
 }

@@ -13,7 +13,7 @@ use crate::{
     cli::{
         args::Live,
         fault::{Fault, code},
-        setup::{Flags, Setup},
+        setup::{Flags, Setup, is_stdout},
     },
     config::{self, CaptureMode, FragmentsBy},
     learn,
@@ -43,10 +43,7 @@ pub(super) struct Asked {
 
 impl Asked {
     pub(super) fn new(args: &Live) -> Result<Self, Fault> {
-        let to_stdout = args
-            .output
-            .as_deref()
-            .is_some_and(|path| path.as_os_str() == "-");
+        let to_stdout = args.output.as_deref().is_some_and(is_stdout);
         let flags = flags(args, to_stdout);
         let setup = Setup::new(&args.common, &flags)?;
         let duration = args
@@ -62,7 +59,7 @@ impl Asked {
                 "standard output takes flows (--output -) or events (eve.stdout, ecs.stdout), not both: give one of them a file",
             ));
         }
-        let named = match &args.model {
+        let named = match &args.model.name {
             Some(wanted) => Some(setup.model_path(Some(wanted))?),
             None => None,
         };

@@ -103,7 +103,8 @@ async fn until_told(stop: Stop, duration: Option<Duration>, mut signals: Signals
     }
     stop.stop();
     signals.next().await;
-    std::process::exit(130);
+    crate::cli::draft::discard_all();
+    std::process::exit(code::INTERRUPTED.into());
 }
 
 /// Signals that ask for the end.

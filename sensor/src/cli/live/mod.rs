@@ -39,7 +39,7 @@ use super::{
 use crate::{
     listen::listen,
     metrics::{Id, Metrics, Pulse},
-    pipeline::{Both, Desk, Source, Subscriptions, Watch, evidence::Recorder},
+    pipeline::{self, Both, Desk, Source, Subscriptions, Watch, evidence::Recorder},
     score::MuteBoard,
     sink::rollup::facts,
     time,
@@ -88,13 +88,18 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
         make_folder(asked.store.folder())?;
     }
     let mut screen = Screen::new(&asked, &metrics)?;
-    let mut watch = Watch::new(&setup.stages(), published, &learning, &metrics);
+    let stages = pipeline::Settings {
+        alerts: Some(setup.alerts_of_watch()),
+        ..setup.stages()
+    };
+    let mut watch = Watch::new(&stages, published, &learning, &metrics);
     if asked.keeps_evidence() {
-        watch = watch.recording(Recorder::new(setup.evidence(), &setup.stages()));
+        watch = watch.recording(Recorder::new(setup.evidence(), &stages));
     }
     let mut subscriptions = Subscriptions::default();
     let outlets = outlets::start(setup, specs, !to_stdout, &metrics, &mut subscriptions)?;
     let keeping = Keeping::start(setup, to_stdout, &mut subscriptions, &metrics)?;
+    say_budget(setup, keeping.is_some());
     let access = match dashboard {
         Some(dashboard) => Some(dashboard.serve(setup, &metrics, &mut subscriptions)?),
         None => None,
@@ -172,6 +177,24 @@ pub(super) fn run(args: &Live) -> Result<u8, Fault> {
     let watched = watched?;
     screen.finish(&watched)?;
     Ok(0)
+}
+
+/// Says how many incidents will be told, and where the others are to be found, if they are kept.
+fn say_budget(setup: &Setup, has_store: bool) {
+    let budget = setup.budget_of_watch();
+    if !budget.is_bounded() {
+        return;
+    }
+    let others = match has_store {
+        true => format!(
+            "the others are kept: anomaly-detect alerts list --state untold{}",
+            setup.looking_here()
+        ),
+        false => "without a store the others are not kept".to_owned(),
+    };
+    setup.note(&format!(
+        "telling the strongest incidents, at most {budget} (score.alert_budget); {others}"
+    ));
 }
 
 /// What packets come from, and what was taken while there were the privileges for it.

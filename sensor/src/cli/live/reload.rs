@@ -199,7 +199,7 @@ impl Reload {
         let parts = &mut self.parts;
         // A watch that has ended takes nothing any more.
         let _ = parts.watch.send(Adjustment {
-            alerts: setup.alerts().unwrap_or_default(),
+            alerts: setup.alerts_of_watch(),
             evidence: setup.evidence(),
         });
         match &parts.rules {

@@ -118,12 +118,13 @@ impl<'a> Screen<'a> {
     pub(super) fn finish(mut self, watched: &Watched) -> Result<(), Fault> {
         let ledger = &watched.ledger;
         let text = format!(
-            "watched {} packets in {} flows over {}; {} anomalous flows, {} incidents; {} packets in no flow for want of room, {} unaccounted",
+            "watched {} packets in {} flows over {}; {} anomalous flows, {} incidents, {} of them told; {} packets in no flow for want of room, {} unaccounted",
             count(ledger.seen as f64),
             count(watched.flows as f64),
             time::words(watched.seconds),
             count(watched.anomalous as f64),
             watched.incidents,
+            watched.told,
             ledger.overflow(),
             ledger.unaccounted()
         );

@@ -7,7 +7,7 @@ use super::{
         args::Logs,
         fault::{Fault, code},
         live::told_to_stop,
-        setup::{Setup, make_folder, output},
+        setup::{Setup, is_stdout, make_folder, output},
     },
     header, push, value,
 };
@@ -82,7 +82,7 @@ struct Written<'a> {
 impl<'a> Written<'a> {
     fn new(args: &Logs, setup: &'a Setup, path: &Path) -> Result<Self, Fault> {
         let failed = |error| Fault::file(path, &error, code::FAILED);
-        let to_stdout = path.as_os_str() == "-";
+        let to_stdout = is_stdout(path);
         if !to_stdout {
             if let Some(folder) = path.parent().filter(|path| !path.as_os_str().is_empty()) {
                 make_folder(folder)?;
@@ -101,7 +101,7 @@ impl<'a> Written<'a> {
         Ok(Self {
             out,
             to_stdout,
-            json: args.format == Some(Format::Json),
+            json: args.summary.format == Some(Format::Json),
             quiet: setup.quiet,
             setup,
             style: Style::stdout(),

@@ -13,7 +13,7 @@ use crate::{
     score::{Scored, explain},
     sink::{
         alert::{Alert, Stage},
-        rollup::{Judged, Rollup, facts},
+        rollup::{Rollup, facts},
         store::{FileEntry, FlowEntry, Found, Profiles, Share, Store},
     },
 };
@@ -52,14 +52,7 @@ impl Keep {
 
     pub(super) fn absorb(&mut self, scored: &Scored) {
         let (record, row): (&FlowRecord, &Row) = (&scored.record, &scored.row);
-        let judged = Judged {
-            score: scored.score,
-            p_value: scored.p_value,
-            severity: scored.severity,
-            anomalous: scored.anomalous,
-            kind: scored.kind,
-        };
-        self.rollup.absorb(record, row, Some(&judged));
+        self.rollup.absorb(record, row, Some(&scored.into()));
         self.profiles
             .absorb(record, Some((scored.p_value, scored.anomalous)));
         self.first = self.first.min(record.start());
@@ -130,7 +123,7 @@ impl Keep {
                 FlowEntry {
                     line,
                     intel: (self.lists).of_flow([record.source(), record.destination()]),
-                    ..FlowEntry::from(&*scored)
+                    ..FlowEntry::judged(record, &*scored)
                 }
             })
             .collect();

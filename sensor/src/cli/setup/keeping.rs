@@ -3,17 +3,35 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::{Fault, Setup};
-use crate::{config::AlertRate, pipeline, score, sink};
+use crate::{
+    config::{AlertBudget, AlertRate},
+    score, sink,
+};
 
 impl Setup {
-    /// How many incidents to tell, if that is bounded at all.
+    /// How many incidents of files to tell, if that is bounded at all.
     pub(in crate::cli) fn alerts(&self) -> Option<score::BudgetSettings> {
+        self.alerts_by(self.config.score.alert_budget)
+    }
+
+    /// How many incidents a watch is to tell.
+    pub(in crate::cli) fn budget_of_watch(&self) -> AlertBudget {
+        let asked = self.config.score.alert_budget;
+        asked.unwrap_or(AlertBudget::OF_A_WATCH)
+    }
+
+    /// The same, with the rates of hosts and kinds.
+    pub(in crate::cli) fn alerts_of_watch(&self) -> score::BudgetSettings {
+        self.alerts_by(Some(self.budget_of_watch()))
+            .unwrap_or_default()
+    }
+
+    fn alerts_by(&self, budget: Option<AlertBudget>) -> Option<score::BudgetSettings> {
         let rate = |rate: AlertRate| score::Rate {
             alerts: rate.alerts,
             period_ns: rate.period_seconds * 1_000_000_000,
         };
         let alerts = &self.config.alerts;
-        let budget = self.config.score.alert_budget;
         let is_bounded = budget.is_some() || alerts.per_host.is_some() || alerts.per_kind.is_some();
         is_bounded.then(|| {
             let budget = budget.unwrap_or_default();
@@ -26,21 +44,16 @@ impl Setup {
         })
     }
 
-    /// Settings of the stages, with what nobody is to be told of if there is a store.
-    pub(in crate::cli) fn muted_stages(
-        &self,
-        has_store: bool,
-    ) -> Result<pipeline::Settings, Fault> {
-        let mut settings = self.stages();
+    /// What nobody is to be told of: by the store, if there is one, and by maintenance windows.
+    pub(in crate::cli) fn mutes(&self, has_store: bool) -> Result<Arc<score::Mutes>, Fault> {
         let windows = &self.config.alerts.maintenance;
         let path = self.store_path();
-        settings.mutes = if has_store && path.exists() {
+        Ok(Arc::new(if has_store && path.exists() {
             let store = sink::store::Store::open(&path, self.store_limits())?;
-            Arc::new(store.mutes(windows)?)
+            store.mutes(windows)?
         } else {
-            Arc::new(self.windows())
-        };
-        Ok(settings)
+            self.windows()
+        }))
     }
 
     /// File of the store.
@@ -99,6 +112,34 @@ impl Setup {
             p_value: store.flow_share,
             score: store.flow_score.map_or(f32::INFINITY, |score| score as f32),
             per_second: store.flows_per_second,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Layers;
+
+    fn asked(budget: &str) -> Setup {
+        let mut layers = Layers::default();
+        layers
+            .flag("score.alert_budget", budget, "--alert-budget")
+            .expect("a budget");
+        Setup::of(layers, true).expect("a configuration")
+    }
+
+    #[test]
+    fn a_watch_has_a_budget_where_nobody_says_otherwise_and_files_have_none() {
+        let untold = asked("");
+        assert_eq!(untold.alerts(), None);
+        let day = 86_400_000_000_000;
+        let rate = |alerts, period_ns| Some(score::Rate { alerts, period_ns });
+        assert_eq!(untold.alerts_of_watch().shared, rate(100, day));
+        for (budget, shared) in [("20/day", rate(20, day)), ("all", None)] {
+            let setup = asked(budget);
+            assert_eq!(setup.alerts_of_watch().shared, shared, "{budget}");
+            assert_eq!(setup.alerts().map(|alerts| alerts.shared), Some(shared));
         }
     }
 }

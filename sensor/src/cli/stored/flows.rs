@@ -1,56 +1,56 @@
 //! `flows`: telling flows that are kept.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{FlowSort, StoredFlows};
+use super::StoredFlows;
 use crate::{
     cli::{
         fault::{Fault, code},
-        sheet::{self, Sheet},
+        sheet::{self, Column, Sheet},
     },
     config::Format,
-    flow::protocol_name,
-    score::bytes,
     sink::{
-        store::{FlowEntry, FlowFilter, FlowOrder},
+        flows::{columns, stored_cells},
+        json::{number, prediction},
+        store::{FlowEntry, FlowFilter},
         table::{Align, Table},
     },
-    time::{self, Stamp},
+    time::Stamp,
 };
 
-const COLUMNS: [&str; 23] = [
-    "id",
-    "community_id",
-    "start_time",
-    "duration",
-    "src_ip",
-    "src_port",
-    "dst_ip",
-    "dst_port",
-    "protocol",
-    "service",
-    "conn_state",
-    "orig_packets",
-    "orig_bytes",
-    "resp_packets",
-    "resp_bytes",
-    "score",
-    "p_value",
-    "severity",
-    "prediction",
-    "kind",
-    "threat_lists",
-    "file",
-    "why",
+const COLUMNS: [Column<FlowEntry>; 23] = [
+    ("id", |flow| json!(flow.uid)),
+    ("community_id", |flow| json!(flow.community_id)),
+    ("start_time", |flow| json!(Stamp(flow.start_ns).to_string())),
+    ("duration", |flow| {
+        json!(flow.duration_ns.map(|duration| duration as f64 / 1e9))
+    }),
+    ("src_ip", |flow| json!(flow.src_ip)),
+    ("src_port", |flow| json!(flow.src_port)),
+    ("dst_ip", |flow| json!(flow.dst_ip)),
+    ("dst_port", |flow| json!(flow.dst_port)),
+    ("protocol", |flow| json!(flow.transport())),
+    ("service", |flow| json!(flow.service)),
+    ("conn_state", |flow| json!(flow.conn_state)),
+    ("orig_packets", |flow| json!(flow.orig_packets)),
+    ("orig_bytes", |flow| json!(flow.orig_bytes)),
+    ("resp_packets", |flow| json!(flow.resp_packets)),
+    ("resp_bytes", |flow| json!(flow.resp_bytes)),
+    ("score", |flow| number(flow.score)),
+    ("p_value", |flow| json!(flow.p_value)),
+    ("severity", |flow| json!(flow.severity.name())),
+    ("prediction", |flow| json!(prediction(flow.anomalous))),
+    ("kind", |flow| json!(flow.kind)),
+    ("threat_lists", |flow| json!(lists(flow))),
+    ("file", |flow| json!(flow.file)),
+    ("why", |flow| json!(flow.why())),
 ];
-
-fn protocol(flow: &FlowEntry) -> String {
-    protocol_name(flow.protocol).map_or_else(|| flow.protocol.to_string(), str::to_owned)
-}
-
-fn reasons(flow: &FlowEntry) -> Value {
-    serde_json::from_str(&flow.reasons).unwrap_or(Value::Null)
-}
+const BESIDE: [Column<FlowEntry>; 2] = [
+    ("intel", |flow| json!(flow.intel)),
+    ("reasons", |flow| {
+        serde_json::from_str(&flow.reasons).unwrap_or_default()
+    }),
+];
 
 /// Names of the lists that it is on, each once.
 fn lists(flow: &FlowEntry) -> Vec<&str> {
@@ -60,41 +60,14 @@ fn lists(flow: &FlowEntry) -> Vec<&str> {
     names
 }
 
-fn value(flow: &FlowEntry) -> Value {
-    let reasons = reasons(flow);
-    let why: Vec<Value> = reasons.as_array().map_or_else(Vec::new, |reasons| {
-        reasons
-            .iter()
-            .map(|reason| reason["text"].clone())
-            .collect()
-    });
-    json!({
-        "id": flow.uid,
-        "community_id": flow.community_id,
-        "start_time": Stamp(flow.start_ns).to_string(),
-        "duration": flow.duration_ns.map(|duration| duration as f64 / 1e9),
-        "src_ip": flow.src_ip,
-        "src_port": flow.src_port,
-        "dst_ip": flow.dst_ip,
-        "dst_port": flow.dst_port,
-        "protocol": protocol(flow),
-        "service": flow.service,
-        "conn_state": flow.conn_state,
-        "orig_packets": flow.orig_packets,
-        "orig_bytes": flow.orig_bytes,
-        "resp_packets": flow.resp_packets,
-        "resp_bytes": flow.resp_bytes,
-        "score": crate::sink::json::number(flow.score),
-        "p_value": flow.p_value,
-        "severity": flow.severity.name(),
-        "prediction": crate::sink::json::prediction(flow.anomalous),
-        "kind": flow.kind,
-        "threat_lists": lists(flow),
-        "intel": flow.intel,
-        "file": flow.file,
-        "why": why,
-        "reasons": reasons,
-    })
+/// The heaviest reason, and the lists that it is on.
+fn why(flow: &FlowEntry) -> String {
+    let why = flow.why().into_iter().next().unwrap_or_default();
+    match lists(flow).join(", ").as_str() {
+        "" => why,
+        names if why.is_empty() => format!("on threat list {names}"),
+        names => format!("on threat list {names}; {why}"),
+    }
 }
 
 pub(in crate::cli) fn run(args: &StoredFlows) -> Result<u8, Fault> {
@@ -127,70 +100,29 @@ pub(in crate::cli) fn run(args: &StoredFlows) -> Result<u8, Fault> {
         since_ns: args.since.unwrap_or(0),
         until_ns: args.until,
         by_end: false,
-        order: match args.sort {
-            FlowSort::PValue => FlowOrder::PValue,
-            FlowSort::Start => FlowOrder::Start,
-            FlowSort::Bytes => FlowOrder::Bytes,
-        },
+        order: args.sort,
         limit: args.limit,
         offset: 0,
     };
     let found = reader.flows(&wanted)?;
-    let mut table = Table::new(&[
-        ("severity", Align::Left),
-        ("p-value", Align::Right),
-        ("start", Align::Left),
-        ("duration", Align::Right),
-        ("source", Align::Left),
-        ("destination", Align::Left),
-        ("service", Align::Left),
-        ("state", Align::Left),
-        ("sent", Align::Right),
-        ("fetched", Align::Right),
-        ("kind", Align::Left),
-        ("why", Align::Left),
-    ]);
+    let mut headings = columns(true);
+    headings.extend([("kind", Align::Left), ("why", Align::Left)]);
+    let mut table = Table::new(&headings);
     for flow in &found {
-        let amount =
-            |value: Option<u64>| value.map_or_else(String::new, |value| bytes(value as f64));
-        let service = match flow.dst_port {
-            Some(port) if matches!(flow.protocol, 6 | 17 | 33 | 132 | 136) => {
-                format!("{}/{port}", protocol(flow))
-            }
-            _ => protocol(flow),
-        };
-        let first = reasons(flow);
-        let why = first[0]["text"].as_str().unwrap_or("");
-        let why = match lists(flow).as_slice() {
-            [] => why.to_owned(),
-            names if why.is_empty() => format!("on threat list {}", names.join(", ")),
-            names => format!("on threat list {}; {why}", names.join(", ")),
-        };
-        table.row([
-            flow.severity.name().to_owned(),
-            format!("{:.1e}", flow.p_value),
-            Stamp(flow.start_ns).short(),
-            flow.duration_ns
-                .map_or_else(String::new, |duration| time::words(duration as f64 / 1e9)),
-            flow.src_ip.clone(),
-            flow.dst_ip.clone(),
-            service,
-            flow.conn_state.clone().unwrap_or_default(),
-            amount(flow.orig_bytes),
-            amount(flow.resp_bytes),
-            flow.kind.clone().unwrap_or_default(),
-            why,
-        ]);
+        let mut cells = stored_cells(flow);
+        cells.extend([flow.kind.clone().unwrap_or_default(), why(flow)]);
+        table.row(cells);
     }
     let is_full = found.len() == args.limit as usize;
     let sheet = Sheet {
         table,
-        values: found.iter().map(value).collect(),
+        rows: &found,
         columns: &COLUMNS,
+        beside: &BESIDE,
         empty: "no such flow is kept",
     };
     sheet.write(
-        &args.printed.output,
+        &args.printed.output.path,
         setup.config.output.format,
         &|style, row, column, text| match (column, found.get(row)) {
             (0, Some(flow)) => style.severity(flow.severity, text),

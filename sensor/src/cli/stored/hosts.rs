@@ -4,63 +4,42 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::{HostSort, Hosts};
+use super::Hosts;
 use crate::{
     cli::{
         fault::{Fault, code},
-        setup::{Setup, output},
-        sheet::{self, Sheet, when},
+        setup::{Setup, output, style},
+        sheet::{self, Column, Sheet, csv_header, csv_line, object, when},
     },
     config::Format,
     score::{HostMatch, bytes, count},
     sink::{
-        store::{HostEntry, HostFilter, HostOrder, HostProfile, IncidentFilter, Reader},
+        store::{HostEntry, HostFilter, HostProfile, IncidentFilter, Reader},
         table::{Align, Style, Table},
     },
     time::Stamp,
 };
 
-const COLUMNS: [&str; 15] = [
-    "host",
-    "first_time",
-    "last_time",
-    "flows",
-    "failed_flows",
-    "anomalous_flows",
-    "sent_bytes",
-    "received_bytes",
-    "sent_packets",
-    "received_packets",
-    "peers",
-    "services",
-    "worst_p",
-    "worst_time",
-    "open_incidents",
+const COLUMNS: [Column<HostEntry>; 15] = [
+    ("host", |host| json!(host.host)),
+    ("first_time", |host| json!(Stamp(host.first_ns).to_string())),
+    ("last_time", |host| json!(Stamp(host.last_ns).to_string())),
+    ("flows", |host| json!(host.flows)),
+    ("failed_flows", |host| json!(host.failed)),
+    ("anomalous_flows", |host| json!(host.anomalous)),
+    ("sent_bytes", |host| json!(host.sent_bytes)),
+    ("received_bytes", |host| json!(host.received_bytes)),
+    ("sent_packets", |host| json!(host.sent_packets)),
+    ("received_packets", |host| json!(host.received_packets)),
+    ("peers", |host| json!(host.peers)),
+    ("services", |host| json!(host.services)),
+    ("worst_p", |host| json!(host.worst_p)),
+    ("worst_time", |host| json!(Stamp(host.worst_ns).to_string())),
+    ("open_incidents", |host| json!(host.incidents)),
 ];
 
-fn value(host: &HostEntry) -> Value {
-    let time = |at: u64| Stamp(at).to_string();
-    json!({
-        "host": host.host,
-        "first_time": time(host.first_ns),
-        "last_time": time(host.last_ns),
-        "flows": host.flows,
-        "failed_flows": host.failed,
-        "anomalous_flows": host.anomalous,
-        "sent_bytes": host.sent_bytes,
-        "received_bytes": host.received_bytes,
-        "sent_packets": host.sent_packets,
-        "received_packets": host.received_packets,
-        "peers": host.peers,
-        "services": host.services,
-        "worst_p": host.worst_p,
-        "worst_time": time(host.worst_ns),
-        "open_incidents": host.incidents,
-    })
-}
-
 fn profile_value(profile: &HostProfile) -> Value {
-    let mut value = value(&profile.entry);
+    let mut value = object(&profile.entry, COLUMNS.iter());
     if let Value::Object(object) = &mut value {
         let usual = profile.usual.iter().map(|usual| {
             json!({"what": usual.name, "now": usual.now, "median": usual.median, "high": usual.high, "most": usual.most,
@@ -103,14 +82,7 @@ fn list(args: &Hosts, setup: &Setup, reader: &Reader) -> Result<u8, Fault> {
     let wanted = HostFilter {
         host: args.host.clone(),
         since_ns: args.since.unwrap_or(0),
-        order: match args.sort {
-            HostSort::Bytes => HostOrder::Bytes,
-            HostSort::Flows => HostOrder::Flows,
-            HostSort::Anomalous => HostOrder::Anomalous,
-            HostSort::Risk => HostOrder::Risk,
-            HostSort::Last => HostOrder::Last,
-            HostSort::Peers => HostOrder::Peers,
-        },
+        order: args.sort,
         limit: args.limit.max(1),
         offset: 0,
     };
@@ -148,12 +120,13 @@ fn list(args: &Hosts, setup: &Setup, reader: &Reader) -> Result<u8, Fault> {
     let is_full = found.len() == args.limit as usize;
     let sheet = Sheet {
         table,
-        values: found.iter().map(value).collect(),
+        rows: &found,
         columns: &COLUMNS,
+        beside: &[],
         empty: "no such host is known",
     };
     sheet.write(
-        &args.printed.output,
+        &args.printed.output.path,
         setup.config.output.format,
         &|style, row, column, text| match (column, found.get(row)) {
             (0, Some(host)) if host.incidents > 0 => style.bold(text),
@@ -175,21 +148,27 @@ fn profile(args: &Hosts, setup: &Setup, reader: &Reader, address: &str) -> Resul
             ),
         ));
     };
-    let mut out = output(&args.printed.output)?;
+    let mut out = output(&args.printed.output.path)?;
     match setup.config.output.format {
         Format::Json => writeln!(out, "{:#}", profile_value(&profile))?,
         Format::Csv => {
-            writeln!(out, "{}", COLUMNS.join(","))?;
-            writeln!(out, "{}", sheet::csv_line(&value(&profile.entry), &COLUMNS))?;
+            writeln!(out, "{}", csv_header(&COLUMNS))?;
+            writeln!(out, "{}", csv_line(&profile.entry, &COLUMNS))?;
         }
-        Format::Table => write_profile(&mut out, reader, &profile)?,
+        Format::Table => {
+            write_profile(&mut out, reader, &profile, style(&args.printed.output.path))?;
+        }
     }
     out.flush()?;
     Ok(0)
 }
 
-fn write_profile(out: &mut dyn Write, reader: &Reader, profile: &HostProfile) -> Result<(), Fault> {
-    let style = Style::stdout();
+fn write_profile(
+    out: &mut dyn Write,
+    reader: &Reader,
+    profile: &HostProfile,
+    style: Style,
+) -> Result<(), Fault> {
     let host = &profile.entry;
     writeln!(out, "{}", style.bold(&host.host))?;
     writeln!(
@@ -257,7 +236,7 @@ fn write_profile(out: &mut dyn Write, reader: &Reader, profile: &HostProfile) ->
     if hours == 0 {
         writeln!(out, "  One hour so far: nothing to tell what is usual by.")?;
     } else {
-        table.write(out, "  ", style, &|_, _, text| text.to_owned())?;
+        table.write(out, "  ", style)?;
     }
     let wanted = IncidentFilter {
         host: HostMatch::parse(&host.host).ok(),

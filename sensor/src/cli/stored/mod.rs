@@ -4,25 +4,17 @@ mod flows;
 mod hosts;
 mod top;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 pub(super) use self::{flows::run as flows, hosts::run as hosts, top::run as top};
 use super::{
     args::{Common, Printed},
     sheet::{host, moment},
 };
-use crate::score::HostMatch;
-
-/// Order of flows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum FlowSort {
-    /// Most anomalous first
-    PValue,
-    /// Newest first
-    Start,
-    /// Most bytes first
-    Bytes,
-}
+use crate::{
+    score::HostMatch,
+    sink::store::{FlowOrder, HostOrder, TopBy, TopOf},
+};
 
 #[derive(Args, Debug)]
 #[command(
@@ -75,7 +67,7 @@ pub(super) struct StoredFlows {
     until: Option<u64>,
     /// Order
     #[arg(long, value_enum, value_name = "ORDER", default_value = "p-value")]
-    sort: FlowSort,
+    sort: FlowOrder,
     /// Flows at most
     #[arg(long, value_name = "NUMBER", default_value_t = 50)]
     limit: u32,
@@ -86,28 +78,8 @@ pub(super) struct StoredFlows {
 }
 
 fn protocol(text: &str) -> Result<u16, String> {
-    let named = crate::flow::protocol_numbers()
-        .find(|number| crate::flow::protocol_name(*number) == Some(text));
-    named
-        .or_else(|| text.parse().ok())
+    crate::flow::protocol_number(text)
         .ok_or_else(|| "a protocol's name (tcp, udp, icmp, arp) or number".to_owned())
-}
-
-/// Order of hosts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum HostSort {
-    /// Most bytes first
-    Bytes,
-    /// Most flows first
-    Flows,
-    /// Most anomalous flows first
-    Anomalous,
-    /// Those with grave open incidents first
-    Risk,
-    /// Seen last first
-    Last,
-    /// Most peers first
-    Peers,
 }
 
 #[derive(Args, Debug)]
@@ -127,7 +99,7 @@ pub(super) struct Hosts {
     since: Option<u64>,
     /// Order
     #[arg(long, value_enum, value_name = "ORDER", default_value = "bytes")]
-    sort: HostSort,
+    sort: HostOrder,
     /// Hosts at most
     #[arg(long, value_name = "NUMBER", default_value_t = 50)]
     limit: u32,
@@ -135,36 +107,6 @@ pub(super) struct Hosts {
     printed: Printed,
     #[command(flatten)]
     common: Common,
-}
-
-/// What is ranked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Ranked {
-    /// Hosts, by what they sent and received
-    Hosts,
-    /// Who talks to whom
-    Pairs,
-    /// Services: protocol and port
-    Services,
-    /// IP protocols
-    Protocols,
-    /// Kinds of incident that flows are part of
-    Kinds,
-}
-
-/// By what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum By {
-    /// Bytes
-    Bytes,
-    /// Packets
-    Packets,
-    /// Flows
-    Flows,
-    /// Flows without an answer
-    Failed,
-    /// Anomalous flows
-    Anomalous,
 }
 
 #[derive(Args, Debug)]
@@ -178,10 +120,10 @@ pub(super) enum By {
 pub(super) struct TopArgs {
     /// What to rank
     #[arg(value_enum, value_name = "WHAT", default_value = "hosts")]
-    what: Ranked,
+    what: TopOf,
     /// By what
     #[arg(long, value_enum, value_name = "MEASURE", default_value = "bytes")]
-    by: By,
+    by: TopBy,
     /// Since: so long ago (2h, 7d), a date, or a time in UTC
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<u64>,

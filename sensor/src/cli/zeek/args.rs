@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::super::args::{Common, Training};
+use super::super::args::{Common, Output, Training};
 use crate::config::Format;
 
 #[derive(Debug, Subcommand)]
@@ -22,11 +22,26 @@ pub(in crate::cli) enum ZeekAction {
     Watch(ZeekWatch),
 }
 
+/// Logs to read.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct ConnLogs {
+    /// Logs (conn.log, TSV or JSON, also .gz and .zst), or folders of them; of one network, in the order of time
+    #[arg(required = true, value_name = "LOG")]
+    pub(in crate::cli) paths: Vec<PathBuf>,
+}
+
+/// Which model.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct ZeekModel {
+    /// Model file [default: anomaly-out/zeek.model]
+    #[arg(id = "model", short, long, value_name = "FILE")]
+    pub(in crate::cli) path: Option<PathBuf>,
+}
+
 #[derive(Args, Debug)]
 pub(in crate::cli) struct ZeekTrain {
-    /// Logs (conn.log, TSV or JSON, also .gz and .zst), or folders of them
-    #[arg(required = true, value_name = "LOG")]
-    pub(in crate::cli) inputs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(in crate::cli) logs: ConnLogs,
     /// Model file to write, or - [default: anomaly-out/zeek.model]
     #[arg(short, long, value_name = "FILE")]
     pub(in crate::cli) output: Option<PathBuf>,
@@ -38,15 +53,12 @@ pub(in crate::cli) struct ZeekTrain {
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct ZeekScore {
-    /// Logs (conn.log, TSV or JSON, also .gz and .zst), or folders of them; one network in the order of time
-    #[arg(required = true, value_name = "LOG")]
-    pub(in crate::cli) inputs: Vec<PathBuf>,
-    /// Model file [default: anomaly-out/zeek.model]
-    #[arg(short, long, value_name = "FILE")]
-    pub(in crate::cli) model: Option<PathBuf>,
-    /// Output file, or -
-    #[arg(short, long, value_name = "FILE", default_value = "-")]
-    pub(in crate::cli) output: PathBuf,
+    #[command(flatten)]
+    pub(in crate::cli) logs: ConnLogs,
+    #[command(flatten)]
+    pub(in crate::cli) model: ZeekModel,
+    #[command(flatten)]
+    pub(in crate::cli) output: Output,
     /// Form of the output: table (the most anomalous), csv or json (a line for each connection)
     #[arg(long, value_enum, value_name = "FORM", default_value = "table")]
     pub(in crate::cli) format: Format,
@@ -62,9 +74,8 @@ pub(in crate::cli) struct ZeekWatch {
     /// Folder that Zeek writes to
     #[arg(value_name = "FOLDER")]
     pub(in crate::cli) folder: PathBuf,
-    /// Model file [default: anomaly-out/zeek.model]
-    #[arg(short, long, value_name = "FILE")]
-    pub(in crate::cli) model: Option<PathBuf>,
+    #[command(flatten)]
+    pub(in crate::cli) model: ZeekModel,
     /// SQLite file that keeps the most anomalous connections [default: anomaly-out/anomaly.sqlite]
     #[arg(short, long, value_name = "FILE")]
     pub(in crate::cli) store: Option<PathBuf>,

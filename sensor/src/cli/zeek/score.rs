@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::{
-    super::setup::{Flags, output},
+    super::setup::{Flags, output, style},
     Fault, Setup,
     args::ZeekScore,
     code, damage, load, read,
@@ -11,8 +11,11 @@ use super::{
 use crate::{
     config::Format,
     score::count,
-    sink::{self, table::Style},
-    zeek::{Conn, Featured, Judge, Reason, Stream, Verdict, conn_logs, explain},
+    sink::{
+        self, flows,
+        table::{Align, Table},
+    },
+    zeek::{Featured, Judge, Stream, Verdict, conn_logs, explain},
 };
 
 /// Anomalous connections explained at most; an explanation takes about a hundred times as long as a score.
@@ -20,10 +23,10 @@ const EXPLAINED: u64 = 20_000;
 
 pub(super) fn run(args: &ZeekScore) -> Result<u8, Fault> {
     let setup = Setup::new(&args.common, &Flags::default())?;
-    let model = load(&setup, args.model.as_ref())?;
-    let logs = conn_logs(&args.inputs)?;
-    let failed = |error| Fault::file(&args.output, &error, code::FAILED);
-    let mut out = output(&args.output)?;
+    let model = load(&setup, args.model.path.as_ref())?;
+    let logs = conn_logs(&args.logs.paths)?;
+    let failed = |error| Fault::file(&args.output.path, &error, code::FAILED);
+    let mut out = output(&args.output.path)?;
     if args.format == Format::Csv {
         writeln!(out, "{}", sink::zeek::COLUMNS.join(",")).map_err(failed)?;
     }
@@ -60,16 +63,23 @@ pub(super) fn run(args: &ZeekScore) -> Result<u8, Fault> {
         damage(&setup, path, &losses);
     }
     if args.format == Format::Table {
-        let reasons: Vec<Vec<Reason>> = top
-            .iter()
-            .map(|(featured, _)| explain(&model, featured))
-            .collect();
-        let rows: Vec<(&Conn, &Verdict, &[Reason])> = top
-            .iter()
-            .zip(&reasons)
-            .map(|((featured, verdict), reasons)| (&featured.conn, verdict, reasons.as_slice()))
-            .collect();
-        sink::zeek::table(&mut out, &rows, Style::stdout()).map_err(failed)?;
+        let mut headings = flows::columns(true);
+        headings.push(("why", Align::Left));
+        let mut table = Table::new(&headings);
+        for (featured, verdict) in &top {
+            let reasons = explain(&model, featured);
+            let mut cells = flows::stored_cells(&sink::zeek::entry(&featured.conn, verdict, &[]));
+            cells.push(
+                reasons
+                    .into_iter()
+                    .next()
+                    .map_or_else(String::new, |reason| reason.text),
+            );
+            table.row(cells);
+        }
+        table
+            .write(&mut out, "", style(&args.output.path))
+            .map_err(failed)?;
     }
     out.flush().map_err(failed)?;
     setup.note(&format!(

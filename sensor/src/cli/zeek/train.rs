@@ -1,11 +1,9 @@
 //! `zeek train`: a model of ordinary connections.
 
-use std::io::Write;
-
 use model::{Model, Rows};
 
 use super::{
-    super::setup::{Flags, TOO_FEW, output},
+    super::setup::{Flags, TOO_FEW, write_model},
     Fault, Setup,
     args::ZeekTrain,
     code, damage, model_path, read,
@@ -20,7 +18,7 @@ const ROWS_MAX: usize = 1 << 21;
 
 pub(super) fn run(args: &ZeekTrain) -> Result<u8, Fault> {
     let setup = Setup::new(&args.common, &Flags::default().training(&args.training))?;
-    let logs = conn_logs(&args.inputs)?;
+    let logs = conn_logs(&args.logs.paths)?;
     let mut rows = Rows::with_columns(schema().len());
     let mut stream = Stream::new();
     let (mut step, mut number) = (1, 0);
@@ -52,10 +50,7 @@ pub(super) fn run(args: &ZeekTrain) -> Result<u8, Fault> {
         setup.note(TOO_FEW);
     }
     let path = model_path(&setup, args.output.as_ref());
-    let mut out = output(&path)?;
-    out.write_all(&model.to_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|error| Fault::file(&path, &error, code::FAILED))?;
+    write_model(&path, &model.to_bytes())?;
     setup.note(&format!(
         "{}: {} trees from {} connections of {} logs; threshold {} (at most {} % of such traffic is above)",
         path.display(),

@@ -65,7 +65,7 @@ struct Watch<'a> {
 
 pub(super) fn run(args: &ZeekWatch) -> Result<u8, Fault> {
     let setup = Setup::new(&args.common, &Flags::default())?;
-    let model = load(&setup, args.model.as_ref())?;
+    let model = load(&setup, args.model.path.as_ref())?;
     if !args.folder.is_dir() {
         return Err(Fault::new(
             code::NO_INPUT,

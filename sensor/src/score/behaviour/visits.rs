@@ -57,9 +57,17 @@ const BEATS: Known = known("pair_beats");
 struct Pair {
     starts: [TimeNs; REMEMBERED],
     length: u8,
+    /// Of these starts: flows are looked at again and again, and most are no new visit.
+    rhythm: (f64, f64),
 }
 
 impl Pair {
+    const NEW: Self = Self {
+        starts: [0; REMEMBERED],
+        length: 0,
+        rhythm: (1.0, f64::NAN),
+    };
+
     /// Takes in a start; flows become due in the order of their ends.
     fn add(&mut self, start: TimeNs) {
         let length = usize::from(self.length);
@@ -76,31 +84,31 @@ impl Pair {
             self.starts.copy_within(1..at, 0);
             self.starts[at - 1] = start;
         }
+        self.rhythm = rhythm(&self.starts[..usize::from(self.length)]);
     }
+}
 
-    /// p-value of the most even stretch of latest gaps, and its standard deviation over its mean.
-    fn rhythm(&self) -> (f64, f64) {
-        let starts = &self.starts[..usize::from(self.length)];
-        let (mut best, mut tests) = ((1.0, f64::NAN), 0.0);
-        let (mut sum, mut squares) = (0.0, 0.0);
-        for (at, pair) in starts.windows(2).rev().enumerate() {
-            let gap = (pair[1] - pair[0]) as f64 / 1e9;
-            sum += gap;
-            squares += gap * gap;
-            let gaps = at + 1;
-            if gaps < FEWEST {
-                continue;
-            }
-            tests += 1.0;
-            let mean = sum / gaps as f64;
-            let variation = (squares / gaps as f64 - mean * mean).max(0.0).sqrt() / mean;
-            let p = even_gaps(gaps, variation);
-            if p < best.0 {
-                best = (p, variation);
-            }
+/// p-value of the most even stretch of latest gaps, and its standard deviation over its mean.
+fn rhythm(starts: &[TimeNs]) -> (f64, f64) {
+    let (mut best, mut tests) = ((1.0, f64::NAN), 0.0);
+    let (mut sum, mut squares) = (0.0, 0.0);
+    for (at, pair) in starts.windows(2).rev().enumerate() {
+        let gap = (pair[1] - pair[0]) as f64 / 1e9;
+        sum += gap;
+        squares += gap * gap;
+        let gaps = at + 1;
+        if gaps < FEWEST {
+            continue;
         }
-        (f64::min(1.0, best.0 * f64::max(tests, 1.0)), best.1)
+        tests += 1.0;
+        let mean = sum / gaps as f64;
+        let variation = (squares / gaps as f64 - mean * mean).max(0.0).sqrt() / mean;
+        let p = even_gaps(gaps, variation);
+        if p < best.0 {
+            best = (p, variation);
+        }
     }
+    (f64::min(1.0, best.0 * f64::max(tests, 1.0)), best.1)
 }
 
 /// p-value of an even pace kept for so many visits, whatever the baseline knows: half of those that come to a length come to
@@ -162,13 +170,10 @@ impl Visits {
         };
         if returns {
             let epoch = record.due >> EPOCH_SHIFT;
-            let (pair, evicted) = self.pairs.entry(&key(record), epoch, || Pair {
-                starts: [0; REMEMBERED],
-                length: 0,
-            });
+            let (pair, evicted) = self.pairs.entry(&key(record), epoch, || Pair::NEW);
             self.forgotten += u64::from(evicted != Evicted::None);
             pair.add(record.start());
-            let (p, variation) = pair.rhythm();
+            let (p, variation) = pair.rhythm;
             let visits = pair.length;
             if p > RHYTHM || !self.polls(record) {
                 let variation = number(GAP_VARIATION, variation);
@@ -234,10 +239,7 @@ mod tests {
     const SECOND: TimeNs = 1_000_000_000;
 
     fn pair(starts: &[u64]) -> Pair {
-        let mut pair = Pair {
-            starts: [0; REMEMBERED],
-            length: 0,
-        };
+        let mut pair = Pair::NEW;
         for start in starts {
             pair.add(start * SECOND);
         }
@@ -249,8 +251,8 @@ mod tests {
         let forward = pair(&[0, 60, 61, 118, 181, 240, 302]);
         let backward = pair(&[302, 240, 181, 118, 60, 61, 0]);
         assert_eq!(usize::from(forward.length), 6);
-        assert_eq!(forward.rhythm().0, backward.rhythm().0);
-        assert!(forward.rhythm().0 < 1e-2);
+        assert_eq!(forward.rhythm.0, backward.rhythm.0);
+        assert!(forward.rhythm.0 < 1e-2);
     }
 
     #[test]
@@ -264,7 +266,7 @@ mod tests {
     fn an_uneven_beginning_does_not_hide_a_rhythm() {
         let mut starts = vec![0, 3, 10];
         starts.extend((1..12).map(|at| 10 + 60 * at + at % 3));
-        assert!(pair(&starts).rhythm().0 < 1e-7);
+        assert!(pair(&starts).rhythm.0 < 1e-7);
         let many: Vec<u64> = (0..1_000).map(|at| at * 30).collect();
         assert_eq!(usize::from(pair(&many).length), REMEMBERED);
         // Early ones no longer count.

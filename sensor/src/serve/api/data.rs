@@ -37,7 +37,7 @@ struct Sample {
 /// Where a value is drawn: what spans powers of ten on a logarithmic axis.
 fn axis(feature: usize, value: f32) -> f32 {
     match TABLE[feature].transform {
-        Transform::SignedLog => value.signum() * value.abs().ln_1p(),
+        Transform::SignedLog | Transform::Time => value.signum() * value.abs().ln_1p(),
         _ => value,
     }
 }
@@ -179,7 +179,7 @@ fn distribution(sample: &Sample, feature: usize) -> Value {
         bins
     };
     let raw = |place: f32| match about.transform {
-        Transform::SignedLog => place.signum() * place.abs().exp_m1(),
+        Transform::SignedLog | Transform::Time => place.signum() * place.abs().exp_m1(),
         _ => place,
     };
     let edges: Vec<f32> = (0..=BINS)

@@ -7,7 +7,7 @@ use super::super::{
     query::{Parameters, Window},
 };
 use crate::{
-    flow::{protocol_name, protocol_numbers},
+    flow::protocol_number,
     sink::store::{FlowEntry, FlowFilter, FlowOrder, HostMatch, Reader},
 };
 
@@ -25,18 +25,11 @@ pub(super) fn host(parameters: &Parameters, name: &str) -> Result<Option<HostMat
 /// What the parameters ask for.
 pub(super) fn filter(reader: &Reader, parameters: &Parameters) -> Result<FlowFilter, Fault> {
     let text = |name| parameters.text(name).map(str::to_owned);
-    let timed = ["window", "from", "to"]
-        .iter()
-        .any(|name| parameters.text(name).is_some());
-    let window = match timed {
-        true => Some(Window::of(parameters, reader.connection())?),
-        false => None,
-    };
+    let window = Window::asked(parameters, reader.connection())?;
     let protocol = match parameters.text("protocol") {
         None => None,
         Some(name) => Some(
-            protocol_numbers()
-                .find(|number| protocol_name(*number) == Some(name) || number.to_string() == name)
+            protocol_number(name)
                 .ok_or_else(|| Fault::Wrong("protocol: no such name or number".to_owned()))?,
         ),
     };
@@ -76,7 +69,7 @@ fn value(entry: &FlowEntry) -> Value {
         "id": entry.uid, "row": entry.id, "file": entry.file, "community_id": entry.community_id, "start_ns": entry.start_ns,
         "duration_ns": entry.duration_ns, "src": entry.src_ip, "src_port": entry.src_port, "dst": entry.dst_ip,
         "dst_port": entry.dst_port, "protocol": entry.protocol,
-        "transport": protocol_name(entry.protocol).map_or_else(|| entry.protocol.to_string(), str::to_owned),
+        "transport": entry.transport(),
         "service": entry.service, "state": entry.conn_state,
         "sent": entry.orig_bytes, "received": entry.resp_bytes,
         "sent_packets": entry.orig_packets, "received_packets": entry.resp_packets,

@@ -44,13 +44,7 @@ pub(super) fn list(reader: &Reader, parameters: &Parameters) -> Result<Value, Fa
             .find(|known| known.name() == name)
             .ok_or_else(|| Fault::Wrong("severity: no such".to_owned()))?,
     };
-    let timed = ["window", "from", "to"]
-        .iter()
-        .any(|name| parameters.text(name).is_some());
-    let window = match timed {
-        true => Some(Window::of(parameters, reader.connection())?),
-        false => None,
-    };
+    let window = Window::asked(parameters, reader.connection())?;
     let limit = parameters.number("limit")?.unwrap_or(PAGE).min(500);
     let mut found = reader.incidents(&IncidentFilter {
         states,

@@ -79,7 +79,7 @@ export function reasons(all) {
 
 function one(flow) {
   const row = (name, value) => [h('dt', null, name), h('dd', null, value)];
-  const both = `anomaly-detect explain --flow ${plain(flow.id)}`;
+  const both = `anomaly-detect flows --id ${plain(flow.id)} --format json`;
   return [grid(
     card('Flow', h('dl', { class: 'pairs' },
       row('verdict', [badge(flow.anomalous ? flow.severity : null), ' ', said(flow.kind ?? '', 60)]),

@@ -2,12 +2,11 @@
 
 use crate::{
     features::Row,
-    flow::{FlowRecord, protocol_name},
-    score::{Kind, Reason, Scored, Severity},
+    flow::{FlowRecord, protocol_text},
     sink::{
         csv::{FLOW_COLUMNS, VERDICT_COLUMNS, feature_columns, reasons_text},
         json::prediction,
-        message::Verdict,
+        message::Judgement,
     },
 };
 
@@ -75,43 +74,6 @@ pub(super) enum Cell<'a> {
     Text(Option<&'a str>),
 }
 
-/// What a model said, borrowed from wherever it is.
-#[derive(Clone, Copy, Debug)]
-pub struct Judgement<'a> {
-    score: f32,
-    p_value: f64,
-    severity: Severity,
-    anomalous: bool,
-    kind: Option<Kind>,
-    reasons: &'a [Reason],
-}
-
-impl<'a> From<&'a Verdict> for Judgement<'a> {
-    fn from(verdict: &'a Verdict) -> Self {
-        Self {
-            score: verdict.score,
-            p_value: verdict.p_value,
-            severity: verdict.severity,
-            anomalous: verdict.anomalous,
-            kind: verdict.kind,
-            reasons: &verdict.reasons,
-        }
-    }
-}
-
-impl<'a> From<&'a Scored> for Judgement<'a> {
-    fn from(scored: &'a Scored) -> Self {
-        Self {
-            score: scored.score,
-            p_value: scored.p_value,
-            severity: scored.severity,
-            anomalous: scored.anomalous,
-            kind: scored.kind,
-            reasons: &scored.reasons,
-        }
-    }
-}
-
 /// Counts and times beyond 2^63 do not happen; should one, it is the greatest that there is.
 fn long(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
@@ -124,13 +86,11 @@ pub(super) fn cells(
     verdict: Option<Option<Judgement<'_>>>,
     put: &mut dyn FnMut(Cell<'_>),
 ) {
-    let key = &record.key;
-    let ports = matches!(key.protocol, 1 | 6 | 17 | 33 | 58 | 132 | 136) && key.is_whole();
-    let port = |port: u16| ports.then_some(i32::from(port));
-    let protocol = protocol_name(record.protocol()).map_or_else(
-        || std::borrow::Cow::Owned(record.protocol().to_string()),
-        std::borrow::Cow::Borrowed,
-    );
+    let [from, to] = match record.ports() {
+        Some(ports) => ports.map(|port| Some(i32::from(port))),
+        None => [None; 2],
+    };
+    let protocol = protocol_text(record.protocol());
     let vlan = record.counters.vlan;
     put(Cell::Text(Some(&format!("{:016x}", record.id))));
     let community_id = record.community_id();
@@ -140,9 +100,9 @@ pub(super) fn cells(
     put(Cell::Long(long(record.start())));
     put(Cell::Long(long(record.last())));
     put(Cell::Text(Some(&record.source().to_string())));
-    put(Cell::Small(port(record.source_port())));
+    put(Cell::Small(from));
     put(Cell::Text(Some(&record.destination().to_string())));
-    put(Cell::Small(port(record.destination_port())));
+    put(Cell::Small(to));
     put(Cell::Text(Some(&protocol)));
     put(Cell::Small((vlan != 0).then_some(i32::from(vlan))));
     for half in [record.orig(), record.resp()] {

@@ -7,10 +7,10 @@ use std::{
 };
 
 use super::{
-    Judgement, Writer,
+    Writer,
     columns::{Cell, cells},
 };
-use crate::{features::Row, flow::FlowRecord};
+use crate::{features::Row, flow::FlowRecord, sink::message::Judgement};
 
 /// A file under another name until it is whole.
 pub struct ParquetFile {

@@ -10,7 +10,7 @@ mod outlet;
 mod writer;
 
 pub use self::{
-    columns::{Column, Form, Judgement, columns},
+    columns::{Column, Form, columns},
     file::ParquetFile,
     outlet::{Folder, Rows, outlet},
     writer::{GROUP_ROWS, Writer},

@@ -10,10 +10,10 @@ use super::{
     gather::words,
 };
 use crate::{
-    flow::protocol_name,
     score::{bytes, count},
     sink::{
         alert::Alert,
+        flows::stored_cells,
         store::{FlowEntry, FlowFilter, IncidentFilter, IncidentOrder, Reader, State, StoreError},
     },
     time::{self, Stamp},
@@ -38,10 +38,7 @@ impl Report {
     /// What SQLite says.
     pub fn of_store(path: &Path, lately: Option<Duration>) -> Result<Self, StoreError> {
         let reader = &Reader::open(path)?;
-        let failed = |source| StoreError::Sqlite {
-            path: path.to_owned(),
-            source,
-        };
+        let failed = StoreError::at(path);
         let since_ns = since(reader.connection(), lately).map_err(failed)?;
         let listed = |state: &State| !matches!(state, State::Suppressed | State::Untold);
         let entries = reader.incidents(&IncidentFilter {
@@ -306,37 +303,10 @@ fn sums(connection: &Connection, sql: &str, since: i64) -> rusqlite::Result<Vec<
 
 /// A flow of the store as one that stands out.
 fn top(flow: &FlowEntry) -> TopFlow {
-    let protocol =
-        protocol_name(flow.protocol).map_or_else(|| flow.protocol.to_string(), str::to_owned);
-    let service = match flow.dst_port {
-        Some(port) => format!("{protocol}/{port}"),
-        None => protocol,
-    };
-    let amount =
-        |bytes_of: Option<u64>| bytes_of.map_or_else(String::new, |number| bytes(number as f64));
-    let packets = flow.orig_packets.unwrap_or(0) + flow.resp_packets.unwrap_or(0);
-    let reasons: Vec<Value> = serde_json::from_str(&flow.reasons).unwrap_or_default();
-    let words = |reason: &Value| {
-        let text = reason.get("words").or(Some(reason)).and_then(Value::as_str);
-        text.map(str::to_owned)
-    };
     TopFlow {
         id: flow.uid.clone(),
         community_id: flow.community_id.clone().unwrap_or_default(),
-        cells: vec![
-            flow.severity.name().to_owned(),
-            format!("{:.1e}", flow.p_value),
-            Stamp(flow.start_ns).short(),
-            flow.duration_ns
-                .map_or_else(String::new, |length| time::words(length as f64 / 1e9)),
-            flow.src_ip.clone(),
-            flow.dst_ip.clone(),
-            service,
-            count(packets as f64),
-            amount(flow.orig_bytes),
-            amount(flow.resp_bytes),
-            flow.conn_state.clone().unwrap_or_default(),
-        ],
-        reasons: reasons.iter().filter_map(words).collect(),
+        cells: stored_cells(flow),
+        reasons: flow.why(),
     }
 }

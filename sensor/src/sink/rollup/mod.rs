@@ -24,8 +24,9 @@ pub use self::{
 };
 use crate::{
     features::Row,
-    flow::{ConnState, FlowRecord},
-    score::{Kind, Severity},
+    flow::{ConnState, FlowRecord, has_ports, is_icmp},
+    score::Severity,
+    sink::message::Judgement,
 };
 
 /// Length of a slot of time, seconds.
@@ -57,21 +58,6 @@ pub enum What {
     State = 3,
     /// Services that flows of incidents aimed at.
     Aimed = 4,
-}
-
-/// How a flow was judged.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Judged {
-    /// Score.
-    pub score: f32,
-    /// Share of the baseline expected to score as high.
-    pub p_value: f64,
-    /// From the p-value.
-    pub severity: Severity,
-    /// Whether the score reached the threshold.
-    pub anomalous: bool,
-    /// What it is part of.
-    pub kind: Option<Kind>,
 }
 
 /// Sums over some flows.
@@ -155,7 +141,7 @@ impl Rollup {
     }
 
     /// Takes in a flow that ended.
-    pub fn absorb(&mut self, record: &FlowRecord, row: &Row, judged: Option<&Judged>) {
+    pub fn absorb(&mut self, record: &FlowRecord, row: &Row, judged: Option<&Judgement<'_>>) {
         let end = record.last() / SECOND_NS;
         let (orig, resp) = (record.orig(), record.resp());
         let anomalous = judged.is_some_and(|judged| judged.anomalous);
@@ -215,7 +201,7 @@ impl Rollup {
         }
     }
 
-    fn slot(&mut self, record: &FlowRecord, sums: &Sums, judged: Option<&Judged>) {
+    fn slot(&mut self, record: &FlowRecord, sums: &Sums, judged: Option<&Judgement<'_>>) {
         let last = record.last() / SECOND_NS / SLOT_SECONDS;
         let first = (record.start() / SECOND_NS / SLOT_SECONDS)
             .max(last.saturating_sub(SPREAD_SLOTS - 1))
@@ -251,7 +237,7 @@ impl Rollup {
 
     /// Keeps the rows whose ids hash lowest: a fair sample that does not depend on the order of flows, nor on how often the
     /// program was started.
-    fn offer(&mut self, day: u64, id: u64, row: &Row, judged: &Judged) {
+    fn offer(&mut self, day: u64, id: u64, row: &Row, judged: &Judgement<'_>) {
         let rank = (id ^ id >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 1;
         let of = |rank| (day, judged.anomalous, rank);
         let mut same = self.sample.range(of(0)..=of(u64::MAX));
@@ -294,13 +280,14 @@ fn tally<K: Eq + Hash>(
 
 /// Protocol and responder port (for ICMP the type) in one number; a later fragment has no port.
 fn service_code(record: &FlowRecord) -> u32 {
-    let protocol = u32::from(record.protocol()) << 17;
+    let number = record.protocol();
+    let protocol = u32::from(number) << 17;
     if record.key.is_later_fragment() {
         return protocol | 1 << 16;
     }
-    let port = match record.key.protocol {
-        6 | 17 | 33 | 132 | 136 => record.destination_port(),
-        1 | 58 => record.source_port(),
+    let port = match number {
+        _ if has_ports(number) => record.destination_port(),
+        _ if is_icmp(number) => record.source_port(),
         _ => 0,
     };
     protocol | u32::from(port)

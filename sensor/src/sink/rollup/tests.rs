@@ -2,12 +2,15 @@ use rusqlite::Connection;
 use sensor_ebpf::flow::{FlowCounters, FlowKey, Half};
 
 use super::*;
-use crate::flow::{FlowEndReason, key_address};
+use crate::{
+    flow::{FlowEndReason, key_address},
+    score::Kind,
+};
 
 const BEGIN_NS: u64 = 1_767_600_000 * SECOND_NS;
 
 /// The `n`th of many flows, no two alike.
-fn flow(n: u64) -> (FlowRecord, Row, Judged) {
+fn flow(n: u64) -> (FlowRecord, Row, Judgement<'static>) {
     let address = |a: u64, b: u64| key_address([10, a as u8, (b >> 8) as u8, b as u8].into());
     let key = FlowKey {
         addresses: [address(0, n % 7), address(1, n)],
@@ -38,7 +41,7 @@ fn flow(n: u64) -> (FlowRecord, Row, Judged) {
         due: first,
     };
     let anomalous = n.is_multiple_of(11);
-    let judged = Judged {
+    let judged = Judgement {
         score: (n % 100) as f32 / 100.0,
         p_value: if anomalous { 1e-4 } else { 0.5 },
         severity: if anomalous {
@@ -48,6 +51,7 @@ fn flow(n: u64) -> (FlowRecord, Row, Judged) {
         },
         anomalous,
         kind: anomalous.then_some(Kind::PortScanVertical),
+        reasons: &[],
     };
     (record, [n as f32; crate::features::COUNT], judged)
 }

@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 
 use super::{DAY_SECONDS, Rollup, SAMPLE_ROWS, Sums, What, keep};
 use crate::{
-    flow::{ConnState, ip_address, protocol_name},
+    flow::{ConnState, ip_address, protocol_text, service_text},
     score::Kind,
 };
 
@@ -92,27 +92,20 @@ fn host(address: &[u8; 16]) -> String {
     }
 }
 
-fn protocol(number: u32) -> String {
-    let known = u16::try_from(number).ok().and_then(protocol_name);
-    known.map_or_else(|| number.to_string(), str::to_owned)
-}
-
 fn name(what: What, code: u32) -> String {
     if code == OTHER {
         return String::new();
     }
     match what {
-        What::Protocol => protocol(code),
+        What::Protocol => protocol_text(code as u16).into_owned(),
         What::Kind => Kind::ALL[code as usize].name().to_owned(),
         What::State => ConnState::ALL[code as usize].name().to_owned(),
         What::Service | What::Aimed => {
-            let (number, port) = (code >> 17, code & 0xffff);
-            let transport = protocol(number);
-            match number {
-                _ if code >> 16 & 1 == 1 => format!("{transport} fragment"),
-                6 | 17 | 33 | 132 | 136 => format!("{transport}/{port}"),
-                1 | 58 => format!("{transport} type {port}"),
-                _ => transport,
+            let (protocol, port) = ((code >> 17) as u16, code as u16);
+            if code >> 16 & 1 == 1 {
+                format!("{} fragment", protocol_text(protocol))
+            } else {
+                service_text(protocol, port)
             }
         }
     }

@@ -6,7 +6,6 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::{
     NewSuppression, StoreError, Suppression,
-    flows::failed,
     incidents::{self, Deed},
     schema, suppressions,
 };
@@ -49,7 +48,7 @@ impl Actions {
             transaction.commit()?;
             Ok(answer)
         };
-        apply().map_err(failed(&path))
+        apply().map_err(StoreError::at(&path))
     }
 
     fn act(&mut self, ids: &[String], deed: Deed, by: &str, note: &str) -> Result<u64, StoreError> {

@@ -7,8 +7,9 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use sensor_ebpf::flow::TimeNs;
 
 use super::{
-    FlowEntry, FlowFilter, Limits, Profiles, StoreError, flows, incidents, integer, natural,
-    retention, schema, suppressions,
+    FlowEntry, FlowFilter, Limits, Profiles, StoreError, flows, incidents, retention, schema,
+    search, suppressions,
+    value::{integer, natural},
 };
 use crate::{
     score::{Mute, Mutes},
@@ -71,13 +72,6 @@ impl Store {
         })
     }
 
-    fn failed(&self, source: rusqlite::Error) -> StoreError {
-        StoreError::Sqlite {
-            path: self.path.clone(),
-            source,
-        }
-    }
-
     /// Whether a file of this content was taken in.
     ///
     /// # Errors
@@ -86,7 +80,7 @@ impl Store {
         self.connection
             .prepare_cached("SELECT 1 FROM files WHERE digest = ?1")
             .and_then(|mut query| query.exists([digest]))
-            .map_err(|source| self.failed(source))
+            .map_err(StoreError::at(&self.path))
     }
 
     /// The last file taken in from this path, if there is one of this length.
@@ -102,7 +96,7 @@ impl Store {
                 |row| row.get::<_, i64>(0),
             )
             .optional()
-            .map_err(|source| self.failed(source))?;
+            .map_err(StoreError::at(&self.path))?;
         Ok(found == Some(integer(size_bytes)))
     }
 
@@ -121,7 +115,7 @@ impl Store {
             paths.reverse();
             Ok(paths)
         };
-        read().map_err(|source| self.failed(source))
+        read().map_err(StoreError::at(&self.path))
     }
 
     /// Takes a file in: its flows, and that it is done, or nothing at all. Then forgets what is beyond the limits. `false` if
@@ -131,7 +125,7 @@ impl Store {
     /// [`StoreError::Sqlite`]; nothing was stored then.
     pub fn add(&mut self, file: &FileEntry, flows: &[FlowEntry]) -> Result<bool, StoreError> {
         let limits = self.limits;
-        insert(&mut self.connection, file, flows, limits).map_err(|source| self.failed(source))
+        insert(&mut self.connection, file, flows, limits).map_err(StoreError::at(&self.path))
     }
 
     /// Takes in what was found in captures, in place of what was found in them before: flows, incidents, and the sums and
@@ -143,7 +137,7 @@ impl Store {
         let limits = self.limits;
         let mut found = found;
         insert_run(&mut self.connection, file, &mut found, limits)
-            .map_err(|source| self.failed(source))
+            .map_err(StoreError::at(&self.path))
     }
 
     /// What nobody is to be told of: the suppressions of the store, and these maintenance windows. `handled` is empty: it is of
@@ -153,7 +147,7 @@ impl Store {
     /// [`StoreError::Sqlite`].
     pub fn mutes(&self, windows: &[Weekly]) -> Result<Mutes, StoreError> {
         let standing =
-            suppressions::standing(&self.connection).map_err(|source| self.failed(source))?;
+            suppressions::standing(&self.connection).map_err(StoreError::at(&self.path))?;
         let windows = windows.iter().map(|window| Mute {
             weekly: Some(*window),
             ..Mute::default()
@@ -173,7 +167,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sqlite`].
     pub fn counts(&self) -> Result<Counts, StoreError> {
-        counts(&self.connection).map_err(|source| self.failed(source))
+        counts(&self.connection).map_err(StoreError::at(&self.path))
     }
 
     /// The most anomalous flows.
@@ -185,7 +179,7 @@ impl Store {
             limit: count,
             ..FlowFilter::default()
         };
-        flows::select(&self.connection, &wanted).map_err(|source| self.failed(source))
+        search::select(&self.connection, &wanted).map_err(StoreError::at(&self.path))
     }
 }
 

@@ -4,12 +4,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 use sensor_ebpf::flow::TimeNs;
 
 use super::{
-    flows::severity_of,
-    integer,
     life::{Change, Life, State},
-    natural,
     query::Query,
     suppressions,
+    value::{integer, natural, severity_of},
 };
 use crate::{
     score::{HostMatch, Mute, Mutes, Severity},
@@ -68,14 +66,14 @@ pub struct TallyEntry {
 }
 
 /// In which order incidents are answered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum IncidentOrder {
-    /// Those with the newest packet first.
+    /// Newest packet first.
     #[default]
     Last,
-    /// Those for which most speaks first.
+    /// Most evidence first.
     Evidence,
-    /// Those with most flows or events first.
+    /// Most flows or events first.
     Count,
 }
 

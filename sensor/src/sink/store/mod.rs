@@ -6,34 +6,48 @@
 //! commit. Everything in it is bounded, by number, by age and by bytes ([`Limits`]); age is traffic time, counted from the newest.
 
 mod actions;
+mod damage;
+mod facts;
 mod files;
 mod flows;
 mod hosts;
 mod incidents;
 mod life;
+mod profiles;
 mod query;
 mod reader;
+mod reading;
 mod retention;
+mod rules;
 mod schema;
+mod search;
+mod share;
 mod sketch;
 mod suppressions;
 mod top;
+mod value;
+mod waiting;
 mod writer;
 
 use std::path::{Path, PathBuf};
 
 pub use self::{
     actions::Actions,
+    facts::Facts,
     files::{Counts, FileEntry, Found, Store},
-    flows::{FlowEntry, FlowFilter, FlowOrder, reasons_json},
-    hosts::{HostEntry, HostFilter, HostHour, HostOrder, HostProfile, Profiles, Usual},
+    flows::{FlowEntry, reason_json},
+    hosts::{HostEntry, HostFilter, HostHour, HostOrder, HostProfile, Usual},
     incidents::{IncidentEntry, IncidentFilter, IncidentOrder, LifeEvent, TallyEntry},
     life::{Change, Life, State},
+    profiles::Profiles,
     reader::Reader,
     retention::Limits,
+    rules::{RuleBook, Rules},
+    search::{FlowFilter, FlowOrder},
+    share::Share,
     suppressions::{NewSuppression, Suppression},
     top::{TopBy, TopFilter, TopOf, TopRow},
-    writer::{Facts, RuleBook, Rules, Share, Taking, Writer},
+    writer::{Taking, Writer},
 };
 pub use crate::score::HostMatch;
 
@@ -84,8 +98,14 @@ pub enum StoreError {
         known: u32,
     },
     /// There is none.
-    #[error("{}: no store there yet; `live`, `run` and `zeek watch` make one (the key output.folder names its folder)", path.display())]
+    #[error("{}: no store there yet; `live`, `run` and `zeek watch` make one, and --set output.folder=FOLDER names another", path.display())]
     Missing {
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// This user may not look into its folder.
+    #[error("{}: no permission to look there; ask as the user that the sensor runs as, or as root", path.display())]
+    Forbidden {
         /// Where it would be.
         path: PathBuf,
     },
@@ -94,12 +114,12 @@ pub enum StoreError {
     Unknown(String),
 }
 
-/// A whole number as SQLite keeps it: what does not fit is the greatest.
-fn integer(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-/// The way back from [`integer`].
-fn natural(value: i64) -> u64 {
-    u64::try_from(value).unwrap_or(0)
+impl StoreError {
+    /// What SQLite said of the store at `path`.
+    pub(in crate::sink) fn at(path: &Path) -> impl Fn(rusqlite::Error) -> Self + Copy + '_ {
+        move |source| Self::Sqlite {
+            path: path.to_owned(),
+            source,
+        }
+    }
 }

@@ -7,9 +7,9 @@ use sensor_ebpf::flow::TimeNs;
 
 use super::{
     Counts, FlowEntry, FlowFilter, HostEntry, HostFilter, HostProfile, IncidentEntry,
-    IncidentFilter, LifeEvent, StoreError, Suppression, TallyEntry, TopFilter, TopRow,
-    flows::{self, key_of},
-    hosts, incidents, integer, natural, retention, schema, suppressions, top,
+    IncidentFilter, LifeEvent, StoreError, Suppression, TallyEntry, TopFilter, TopRow, hosts,
+    incidents, reading, retention, search, suppressions, top,
+    value::{integer, key_of, natural},
 };
 
 /// A connection that only reads. One for each thread.
@@ -27,7 +27,7 @@ impl Reader {
     /// program wrote it, and what SQLite says.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         Ok(Self {
-            connection: schema::open_to_read(path)?,
+            connection: reading::open_to_read(path)?,
             path: path.to_owned(),
         })
     }
@@ -38,7 +38,7 @@ impl Reader {
     }
 
     fn tried<T>(&self, result: rusqlite::Result<T>) -> Result<T, StoreError> {
-        result.map_err(flows::failed(&self.path))
+        result.map_err(StoreError::at(&self.path))
     }
 
     /// A number that changes when another connection has committed something.
@@ -111,8 +111,8 @@ impl Reader {
     /// # Errors
     /// What SQLite says.
     pub fn flows(&self, wanted: &FlowFilter) -> Result<Vec<FlowEntry>, StoreError> {
-        let found = flows::resolve(&self.connection, wanted)
-            .and_then(|wanted| flows::select(&self.connection, &wanted));
+        let found = search::resolve(&self.connection, wanted)
+            .and_then(|wanted| search::select(&self.connection, &wanted));
         self.tried(found)
     }
 
@@ -121,8 +121,8 @@ impl Reader {
     /// # Errors
     /// What SQLite says.
     pub fn plan(&self, wanted: &FlowFilter) -> Result<Vec<String>, StoreError> {
-        let found = flows::resolve(&self.connection, wanted)
-            .and_then(|wanted| flows::plan(&self.connection, &wanted));
+        let found = search::resolve(&self.connection, wanted)
+            .and_then(|wanted| search::plan(&self.connection, &wanted));
         self.tried(found)
     }
 
@@ -131,11 +131,11 @@ impl Reader {
     /// # Errors
     /// What SQLite says.
     pub fn flow_count(&self, wanted: &FlowFilter, most: u64) -> Result<u64, StoreError> {
-        let found = flows::resolve(&self.connection, wanted).and_then(|wanted| {
+        let found = search::resolve(&self.connection, wanted).and_then(|wanted| {
             if wanted.limit == 0 {
                 return Ok(0);
             }
-            flows::count(&self.connection, &wanted, most)
+            search::count(&self.connection, &wanted, most)
         });
         self.tried(found)
     }

@@ -3,7 +3,10 @@
 use rusqlite::{Connection, params};
 use sensor_ebpf::flow::TimeNs;
 
-use super::{State, integer, natural};
+use super::{
+    State,
+    value::{integer, natural},
+};
 use crate::sink::rollup;
 
 /// How much the store may keep.

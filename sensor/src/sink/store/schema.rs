@@ -2,9 +2,12 @@
 
 use std::{path::Path, time::Duration};
 
-use rusqlite::{Connection, OpenFlags, Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 
-use super::{StoreError, flows::key_of};
+use super::{
+    StoreError,
+    value::{key_of, severity_of_name},
+};
 use crate::sink::rollup;
 
 /// A step that makes the schema of a version out of that before.
@@ -207,7 +210,7 @@ fn flows_of_any_source(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
         while let Some(row) = rows.next()? {
             let keys = [6, 8].map(|at| row.get::<_, String>(at).map(|address| key_of(&address)));
             let [src, dst] = keys;
-            let severity = super::flows::severity_of_name(&row.get::<_, String>(17)?);
+            let severity = severity_of_name(&row.get::<_, String>(17)?);
             write.execute(params![
                 row.get::<_, i64>(0)?,
                 row.get::<_, i64>(1)?,
@@ -251,24 +254,21 @@ fn flows_of_any_source(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 }
 
 /// How long a transaction waits for that of another process.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// Statements that are kept prepared.
-const STATEMENTS: usize = 64;
+pub(super) const STATEMENTS: usize = 64;
 
-fn version(connection: &Connection) -> rusqlite::Result<u32> {
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<u32> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
-fn known() -> u32 {
+pub(super) fn known() -> u32 {
     MIGRATIONS.len() as u32
 }
 
 /// Opens the file to write, or makes it, and brings it to this program's version.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
-    let failed = |source| StoreError::Sqlite {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = StoreError::at(path);
     let mut connection = Connection::open(path).map_err(failed)?;
     connection.busy_timeout(BUSY).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -285,10 +285,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
 }
 
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    let failed = |source| StoreError::Sqlite {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = StoreError::at(path);
     loop {
         // Another process may be at the same: the version is read again under the lock.
         let transaction = connection
@@ -317,33 +314,6 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Opens the file to read; it is not changed.
-pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
-    let failed = |source| StoreError::Sqlite {
-        path: path.to_owned(),
-        source,
-    };
-    if !path.is_file() {
-        return Err(StoreError::Missing {
-            path: path.to_owned(),
-        });
-    }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-    connection.busy_timeout(BUSY).map_err(failed)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    connection
-        .execute_batch("PRAGMA cache_size = -16384; PRAGMA mmap_size = 268435456;")
-        .map_err(failed)?;
-    let found = version(&connection).map_err(failed)?;
-    let (path, known) = (path.to_owned(), known());
-    match found.cmp(&known) {
-        std::cmp::Ordering::Less => Err(StoreError::Older { path, found, known }),
-        std::cmp::Ordering::Equal => Ok(connection),
-        std::cmp::Ordering::Greater => Err(StoreError::Newer { path, found, known }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -369,7 +339,7 @@ mod tests {
         drop(connection);
         assert_eq!(super::super::path_in(folder.path()), path);
         assert!(matches!(
-            open_to_read(&path),
+            super::super::reading::open_to_read(&path),
             Err(StoreError::Older { found: 1, .. })
         ));
         drop(open(&path).expect("it is brought up"));

@@ -3,7 +3,10 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use sensor_ebpf::flow::TimeNs;
 
-use super::{incidents, integer, natural};
+use super::{
+    incidents,
+    value::{integer, natural},
+};
 use crate::score::{HostMatch, Mute};
 
 /// A suppression. What is left out matches everything.

@@ -3,27 +3,30 @@
 use rusqlite::Connection;
 use sensor_ebpf::flow::TimeNs;
 
-use super::{hosts::HOUR_NS, integer, natural};
+use super::{
+    profiles::HOUR_NS,
+    value::{integer, natural},
+};
 use crate::{flow::ip_address, sink::rollup::What};
 
 /// What is ranked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum TopOf {
-    /// Hosts; a flow counts for both of its.
+    /// Hosts, by what they sent and received; a flow counts for both of its.
     #[default]
     Hosts,
-    /// Originators and their responders.
+    /// Who talks to whom: originators and their responders.
     Pairs,
-    /// Protocols with ports.
+    /// Services: protocol and port.
     Services,
     /// IP protocols.
     Protocols,
-    /// Kinds of incident.
+    /// Kinds of incident that flows are part of.
     Kinds,
 }
 
 /// By what.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum TopBy {
     /// IP bytes of both sides.
     #[default]

@@ -7,58 +7,33 @@
 //! or dealt with on the board that the watch reads.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
+use rusqlite::{Connection, TransactionBehavior, params};
 use sensor_ebpf::flow::TimeNs;
-use serde_json::Value;
 
 use super::{
-    FlowEntry, Limits, Profiles, StoreError, Suppression, flows, flows::reasons_json, incidents,
-    integer, retention, schema, suppressions,
+    Facts, FlowEntry, Limits, Profiles, RuleBook, Rules, Share, StoreError, Suppression,
+    damage::{is_damage, is_for_want_of_room, put_aside},
+    flows, incidents, retention, schema,
+    share::Room,
+    suppressions,
+    value::integer,
+    waiting::Waiting,
 };
 use crate::{
     metrics::{Id, Metrics},
     score::{Mute, MuteBoard, Mutes},
     sink::{
-        alert::{Alert, Stage},
-        message::{EndedFlow, Message},
-        rollup::{self, Judged, Rollup},
+        alert::Alert,
+        message::{EndedFlow, Judgement, Message},
+        rollup::{self, Rollup},
     },
     time::{self, Weekly},
 };
-
-/// Which flows are kept.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Share {
-    /// Those at most as likely among ordinary flows; of ordinary traffic, that is this share of it.
-    pub p_value: f64,
-    /// Those that score as high, whatever their p-value.
-    pub score: f32,
-    /// Flows a second of traffic, over a minute: in a flood, the most anomalous of each moment.
-    pub per_second: u32,
-}
-
-impl Default for Share {
-    fn default() -> Self {
-        Self {
-            p_value: 0.05,
-            score: f32::INFINITY,
-            per_second: 500,
-        }
-    }
-}
-
-impl Share {
-    /// Whether a flow of this verdict is kept, where there is room.
-    pub fn keeps(&self, score: f32, p_value: f64, anomalous: bool) -> bool {
-        anomalous || p_value <= self.p_value || score >= self.score
-    }
-}
 
 /// What an inbox gave.
 #[derive(Debug)]
@@ -71,56 +46,6 @@ pub enum Taking {
     Over,
 }
 
-/// Facts that others want to have kept, by name; each replaces the one before.
-#[derive(Clone, Debug, Default)]
-pub struct Facts(Arc<Mutex<BTreeMap<String, Value>>>);
-
-impl Facts {
-    /// Has a fact kept with the next transaction.
-    pub fn put(&self, name: &str, value: Value) {
-        let mut facts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        facts.insert(name.to_owned(), value);
-    }
-
-    fn take(&self) -> BTreeMap<String, Value> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// What of a writer can be set anew while it runs.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    /// How much is kept.
-    pub limits: Limits,
-    /// Which flows are kept.
-    pub share: Share,
-    /// Maintenance windows.
-    pub windows: Vec<Weekly>,
-}
-
-/// Where other rules are left for a writer that runs; it takes them within a quarter of a second.
-#[derive(Clone, Debug, Default)]
-pub struct RuleBook(Arc<Mutex<Option<Rules>>>);
-
-impl RuleBook {
-    /// Leaves them, instead of those that were left and not taken yet.
-    pub fn put(&self, rules: Rules) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(rules);
-    }
-
-    fn take(&self) -> Option<Rules> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-/// Alerts that wait for a disk, at most.
-const ALERTS: usize = 4096;
-/// Flows that wait for a disk, at most.
-const FLOWS: usize = 20_000;
-/// From the first alert that waits to its transaction.
-const ALERT_WAIT: Duration = Duration::from_millis(100);
-/// From the first flow that waits to its transaction.
-const FLOW_WAIT: Duration = Duration::from_secs(1);
 /// Between two writes of sums and profiles.
 const SUMS_WAIT: Duration = Duration::from_secs(3);
 /// Between two looks for what others changed.
@@ -131,35 +56,6 @@ const TIDY_WAIT: Duration = Duration::from_secs(60);
 const RETRY_WAIT: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
 /// Traffic time after which an incident that does not move is over, whoever should have said so.
 const OVER_NS: u64 = 35 * 60 * 1_000_000_000;
-
-/// Where the flows of the last minute left the allowance of rows.
-#[derive(Clone, Copy, Debug)]
-struct Room {
-    per_second: f64,
-    left: f64,
-    at: TimeNs,
-}
-
-impl Room {
-    fn new(per_second: u32) -> Self {
-        let per_second = f64::from(per_second);
-        Self {
-            per_second,
-            left: 60.0 * per_second,
-            at: 0,
-        }
-    }
-
-    /// How many rows of those wanted there is room for, at this traffic time.
-    fn take(&mut self, now: TimeNs, wanted: usize) -> usize {
-        let passed = now.saturating_sub(self.at) as f64 / 1e9;
-        self.at = self.at.max(now);
-        self.left = (self.left + passed * self.per_second).min(60.0 * self.per_second);
-        let granted = wanted.min(self.left as usize);
-        self.left -= granted as f64;
-        granted
-    }
-}
 
 /// The writer of a live sensor.
 pub struct Writer {
@@ -175,8 +71,7 @@ pub struct Writer {
     metrics: Metrics,
     /// Where it says what a person should know.
     say: Box<dyn FnMut(&str) + Send>,
-    alerts: VecDeque<Arc<Alert>>,
-    flows: Vec<FlowEntry>,
+    waiting: Waiting,
     profiles: Profiles,
     rollup: Rollup,
     newest: TimeNs,
@@ -185,8 +80,6 @@ pub struct Writer {
     /// `PRAGMA data_version` when the mutes were read last.
     version: Option<i64>,
     failing: Option<Duration>,
-    alert_due: Option<Instant>,
-    flow_due: Option<Instant>,
     sums_due: Instant,
     look_due: Instant,
     tidy_due: Instant,
@@ -217,16 +110,13 @@ impl Writer {
             rules: RuleBook::default(),
             metrics: metrics.clone(),
             say: Box::new(say),
-            alerts: VecDeque::new(),
-            flows: Vec::new(),
+            waiting: Waiting::default(),
             profiles: Profiles::new(),
             rollup: Rollup::new(),
             newest: 0,
             watch: None,
             version: None,
             failing: None,
-            alert_due: None,
-            flow_due: None,
             sums_due: now + SUMS_WAIT,
             look_due: now,
             tidy_due: now + TIDY_WAIT,
@@ -297,20 +187,19 @@ impl Writer {
             }
             other => other?,
         };
-        let failed = flows::failed(&self.path);
+        let failed = StoreError::at(&self.path);
         let now = integer(time::now());
         connection
             .execute(
                 "INSERT INTO watches (began_ns, last_ns) VALUES (?1, ?1)",
                 [now],
             )
-            .map_err(&failed)?;
+            .map_err(failed)?;
         let is_first = self.watch.is_none();
         self.watch = Some(connection.last_insert_rowid());
         if is_first {
-            incidents::end_those_before(&connection, u64::MAX).map_err(&failed)?;
+            incidents::end_those_before(&connection, u64::MAX).map_err(failed)?;
         }
-        drop(failed);
         self.connection = Some(connection);
         self.version = None;
         self.metrics.set(Id::StoreUp, &[], 1.0);
@@ -331,9 +220,7 @@ impl Writer {
     }
 
     fn wait(&self) -> Duration {
-        let work = [self.alert_due, self.flow_due];
-        let work = work.into_iter().flatten().min();
-        let work = self.retry_due.or(work);
+        let work = self.retry_due.or_else(|| self.waiting.due());
         let next = work.map_or(self.look_due, |work| work.min(self.look_due));
         next.saturating_duration_since(Instant::now())
             .min(LOOK_WAIT)
@@ -346,7 +233,7 @@ impl Writer {
                 return;
             }
             self.retry_due = None;
-            self.alert_due = Some(now);
+            self.waiting.hurry(now);
         }
         if now >= self.look_due {
             self.look_due = now + LOOK_WAIT;
@@ -355,10 +242,8 @@ impl Writer {
             }
             self.look();
         }
-        let is_due = |due: Option<Instant>| due.is_some_and(|due| now >= due);
         let sums = now >= self.sums_due;
-        if is_due(self.alert_due) || is_due(self.flow_due) || sums || self.flows.len() >= FLOWS / 4
-        {
+        if sums || self.waiting.is_due(now) {
             self.write(sums, false);
         }
         if self.failing.is_none() && now >= self.tidy_due {
@@ -378,34 +263,17 @@ impl Writer {
 
     fn take_alert(&mut self, alert: &Arc<Alert>) {
         self.newest = self.newest.max(alert.last_ns);
-        if self.alerts.len() >= ALERTS {
-            // Numbers that later ones follow are no loss; then those that only moved go, then the oldest.
-            let moved = |old: &Arc<Alert>| old.stage == Stage::Progress;
-            let mut waiting = self.alerts.iter();
-            let followed = waiting.position(|old| moved(old) && old.id == alert.id);
-            if followed.is_none() {
-                self.metrics
-                    .add(Id::StoreRowsTotal, &["incidents", "lost"], 1.0);
-            }
-            let leaves = followed.or_else(|| self.alerts.iter().position(moved));
-            self.alerts.remove(leaves.unwrap_or(0));
+        if self.waiting.push_alert(Arc::clone(alert)) {
+            self.metrics
+                .add(Id::StoreRowsTotal, &["incidents", "lost"], 1.0);
         }
-        self.alerts.push_back(Arc::clone(alert));
-        self.alert_due
-            .get_or_insert_with(|| Instant::now() + ALERT_WAIT);
     }
 
     fn take_flows(&mut self, ended: &[EndedFlow]) {
         let mut kept: Vec<&EndedFlow> = Vec::new();
         for flow in ended {
             let verdict = flow.verdict.as_ref();
-            let judged = verdict.map(|verdict| Judged {
-                score: verdict.score,
-                p_value: verdict.p_value,
-                severity: verdict.severity,
-                anomalous: verdict.anomalous,
-                kind: verdict.kind,
-            });
+            let judged = verdict.map(Judgement::from);
             self.rollup.absorb(&flow.record, &flow.row, judged.as_ref());
             let telling = verdict.map(|verdict| (verdict.p_value, verdict.anomalous));
             self.profiles.absorb(&flow.record, telling);
@@ -431,33 +299,17 @@ impl Writer {
             self.metrics
                 .add(Id::StoreRowsTotal, &["flows", "left_out"], left_out as f64);
         }
-        for flow in kept {
-            if let Some(verdict) = &flow.verdict {
-                self.flows.push(FlowEntry {
-                    score: verdict.score,
-                    p_value: verdict.p_value,
-                    severity: verdict.severity,
-                    anomalous: verdict.anomalous,
-                    kind: verdict.kind.map(|kind| kind.name().to_owned()),
-                    reasons: reasons_json(&verdict.reasons),
-                    intel: flow.intel.clone(),
-                    ..FlowEntry::from(&flow.record)
-                });
-            }
-        }
-        if let Some(beyond) = self
-            .flows
-            .len()
-            .checked_sub(FLOWS)
-            .filter(|beyond| *beyond > 0)
-        {
-            self.flows.drain(..beyond);
+        let entries = kept.into_iter().filter_map(|flow| {
+            let verdict = flow.verdict.as_ref()?;
+            Some(FlowEntry {
+                intel: flow.intel.clone(),
+                ..FlowEntry::judged(&flow.record, verdict)
+            })
+        });
+        let lost = self.waiting.push_flows(entries);
+        if lost > 0 {
             self.metrics
-                .add(Id::StoreRowsTotal, &["flows", "lost"], beyond as f64);
-        }
-        if !self.flows.is_empty() {
-            self.flow_due
-                .get_or_insert_with(|| Instant::now() + FLOW_WAIT);
+                .add(Id::StoreRowsTotal, &["flows", "lost"], lost as f64);
         }
     }
 
@@ -476,8 +328,7 @@ impl Writer {
         if done.is_ok() {
             self.metrics
                 .observe(Id::StoreCommitSeconds, began.elapsed().as_secs_f64());
-            self.alert_due = None;
-            self.flow_due = None;
+            self.waiting.settled();
             if sums {
                 self.sums_due = began + SUMS_WAIT;
             }
@@ -529,10 +380,10 @@ impl Writer {
         let apply = |connection: &mut Connection| -> rusqlite::Result<()> {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            for alert in &self.alerts {
+            for alert in &self.waiting.alerts {
                 incidents::hear(&transaction, alert, &mutes, false, now)?;
             }
-            flows::insert(&transaction, None, &self.flows)?;
+            flows::insert(&transaction, None, &self.waiting.flows)?;
             for (name, value) in &facts {
                 rollup::fact(&transaction, name, value)?;
             }
@@ -542,21 +393,14 @@ impl Writer {
             transaction.commit()
         };
         if let Err(source) = apply(connection) {
-            for (name, value) in facts {
-                let mut waiting = self.facts.0.lock().unwrap_or_else(PoisonError::into_inner);
-                waiting.entry(name).or_insert(value);
-            }
-            return Err(flows::failed(&self.path)(source));
+            self.facts.give_back(facts);
+            return Err(StoreError::at(&self.path)(source));
         }
-        for (table, rows) in [
-            ("incidents", self.alerts.len()),
-            ("flows", self.flows.len()),
-        ] {
+        for (table, rows) in self.waiting.rows() {
             self.metrics
                 .add(Id::StoreRowsTotal, &[table, "written"], rows as f64);
         }
-        self.alerts.clear();
-        self.flows.clear();
+        self.waiting.written();
         Ok(())
     }
 
@@ -573,7 +417,7 @@ impl Writer {
             rollup.flush(&transaction)?;
             transaction.commit()
         };
-        apply().map_err(flows::failed(&self.path))?;
+        apply().map_err(StoreError::at(&self.path))?;
         self.profiles.written();
         Ok(())
     }
@@ -636,7 +480,7 @@ impl Writer {
             retention::give_back(connection)?;
             retention::used_bytes(connection)
         };
-        let bytes = apply(connection).map_err(flows::failed(&self.path))?;
+        let bytes = apply(connection).map_err(StoreError::at(&self.path))?;
         self.metrics.set(Id::StoreBytes, &[], bytes as f64);
         Ok(())
     }
@@ -645,59 +489,18 @@ impl Writer {
     fn finish(mut self) {
         self.write(true, true);
         if self.failing.is_some() {
-            for (table, rows) in [
-                ("incidents", self.alerts.len()),
-                ("flows", self.flows.len()),
-            ] {
+            for (table, rows) in self.waiting.rows() {
                 self.metrics
                     .add(Id::StoreRowsTotal, &[table, "lost"], rows as f64);
             }
             (self.say)(&format!(
                 "warning: {}: {} tellings of incidents could not be kept",
                 self.path.display(),
-                self.alerts.len()
+                self.waiting.alerts.len()
             ));
             return;
         }
         let tidied = self.tidy();
         self.heed(tidied);
     }
-}
-
-fn code(error: &rusqlite::Error) -> Option<ErrorCode> {
-    match error {
-        rusqlite::Error::SqliteFailure(failure, _) => Some(failure.code),
-        _ => None,
-    }
-}
-
-fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(
-        code(error),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-    )
-}
-
-/// Whether the file itself is sound: it can be written once there is room, or nobody holds it.
-fn is_for_want_of_room(error: &rusqlite::Error) -> bool {
-    matches!(
-        code(error),
-        Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
-    )
-}
-
-/// Renames a damaged store and what belongs to it; answers its new name.
-fn put_aside(path: &Path) -> PathBuf {
-    let stamp = time::now() / 1_000_000_000;
-    let named = |path: &Path, end: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(end);
-        PathBuf::from(name)
-    };
-    let aside = named(path, &format!(".damaged-{stamp}"));
-    for end in ["", "-wal", "-shm"] {
-        // What is not there needs no new name; where renaming fails, opening fails next, and says why.
-        let _ = std::fs::rename(named(path, end), named(&aside, end));
-    }
-    aside
 }
