@@ -18,7 +18,7 @@ use sensor::{
 };
 
 use crate::{
-    beside::{Beside, timeless},
+    beside::{Beside, timeless, undisturbed},
     netns::{Pair, Serial, pause},
     sockets, verdicts,
 };
@@ -30,12 +30,16 @@ const ABSENT: std::ops::Range<u8> = 10..130;
 #[ignore = "kernel: needs root"]
 fn a_sweep_is_raised_live_as_in_its_recording() {
     let _serial = Serial::take();
+    undisturbed(sweep_beside_recording);
+}
+
+fn sweep_beside_recording() -> Result<(), String> {
     let pair = Pair::new();
     let mut capture = pair
         .b
         .within(|| Xdp::start(&Settings::on(["veth-b"])).expect("start"));
     let stop = capture.stop_handle();
-    let beside = Beside::of(&mut capture, &stop, (&pair.b, "veth-b"), || {
+    let beside = Beside::of(&mut capture, &stop, (&pair, "veth-b"), || {
         sockets::converse(&pair);
         pair.a.within(|| {
             let socket = UdpSocket::bind("10.77.0.1:0").expect("bind");
@@ -44,8 +48,15 @@ fn a_sweep_is_raised_live_as_in_its_recording() {
                 let _ = socket.send_to(b"?", ("10.77.0.".to_owned() + &host.to_string(), 9));
             }
         });
-        pause(Duration::from_secs(4));
+        while !pair
+            .a
+            .ip(&["neighbour", "show", "nud", "incomplete"])
+            .is_empty()
+        {
+            pause(Duration::from_millis(100));
+        }
     });
+    beside.same_traffic()?;
     let replayed = beside.replayed(replay::Settings::default());
     let [of_live, of_recording] = beside.records(&replayed).map(|mut records| {
         records.retain(|record| record.key.is_arp());
@@ -71,4 +82,5 @@ fn a_sweep_is_raised_live_as_in_its_recording() {
     };
     // A few of the first may have been looked at before it was one.
     assert!(flows >= 100, "{flows}");
+    Ok(())
 }

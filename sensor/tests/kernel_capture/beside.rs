@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{BufRead as _, BufReader},
+    net::UdpSocket,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -20,32 +20,85 @@ use sensor::{
 use sensor_ebpf::flow::{FlowCounters, FlowKey, quality};
 use tempfile::TempDir;
 
-use crate::netns::{Namespace, pause};
+use crate::netns::{Pair, pause};
 
 /// What was captured while something happened, and what was recorded of it.
 pub(crate) struct Beside {
     pub(crate) live: Vec<Epoch>,
     folder: TempDir,
+    /// Packets lost between the two hosts, and by the recorder.
+    lost: [u64; 2],
+}
+
+/// Tries until the machine lets capture and recording see the same, five times at most: whatever is wrong with the capture is wrong
+/// each time.
+pub(crate) fn undisturbed(mut attempt: impl FnMut() -> Result<(), String>) {
+    let mut reasons = Vec::new();
+    for _ in 0..5 {
+        match attempt() {
+            Ok(()) => return,
+            Err(reason) => {
+                println!("once more: {reason}");
+                reasons.push(reason);
+            }
+        }
+    }
+    panic!("each time something came between: {reasons:#?}");
 }
 
 impl Beside {
-    /// Captures and records on an interface while `traffic` happens; `stop` is the capture's.
+    /// Captures, and records on an interface of the pair, while `traffic` happens; `stop` is the capture's.
     pub(crate) fn of(
         capture: &mut (impl Capture + Send),
         stop: &Stop,
-        (namespace, interface): (&Namespace, &str),
+        (pair, interface): (&Pair, &str),
         traffic: impl FnOnce(),
     ) -> Self {
         let folder = tempfile::tempdir().expect("folder");
-        let live = thread::scope(|scope| {
+        let before = pair.lost_under_way();
+        /// The drainer must end also where something fails, for the failure to be seen.
+        struct Stopped<'a>(&'a Stop);
+        impl Drop for Stopped<'_> {
+            fn drop(&mut self) {
+                self.0.stop();
+            }
+        }
+        let (live, unrecorded) = thread::scope(|scope| {
             let live = scope.spawn(|| epochs(capture));
-            let recorder = Recorder::start(namespace, interface, &Self::path(&folder));
+            let stopped = Stopped(stop);
+            let recorder = Recorder::start(pair, interface, &Self::path(&folder));
             traffic();
-            recorder.finish();
-            stop.stop();
-            live.join().expect("drainer")
+            let unrecorded = recorder.finish(pair);
+            drop(stopped);
+            (live.join().expect("drainer"), unrecorded)
         });
-        Self { live, folder }
+        Self {
+            live,
+            folder,
+            lost: [pair.lost_under_way() - before, unrecorded],
+        }
+    }
+
+    /// Fails where the machine, and not the capture, is the reason that the two did not see the same.
+    ///
+    /// # Errors
+    /// Packets that were lost on the way from one to the other, or by the recorder; packets counted an epoch late, since the drainer did not get
+    /// its turn.
+    pub(crate) fn same_traffic(&self) -> Result<(), String> {
+        if self.lost != [0, 0] {
+            let [under_way, unrecorded] = self.lost;
+            return Err(format!(
+                "{under_way} packets lost under way, {unrecorded} by tcpdump"
+            ));
+        }
+        let flows = self.live.iter().flat_map(|epoch| &epoch.flows);
+        match flows
+            .filter(|(_, counters)| counters.quality & quality::LATE != 0)
+            .count()
+        {
+            0 => Ok(()),
+            late => Err(format!("{late} flows of an epoch that was drained late")),
+        }
     }
 
     fn path(folder: &TempDir) -> PathBuf {
@@ -85,14 +138,23 @@ impl Beside {
     }
 }
 
-/// `tcpdump -w` on an interface; stopped when dropped.
+/// `tcpdump -w` on an interface of a pair; stopped when dropped.
 struct Recorder {
     child: Child,
     path: PathBuf,
+    errors: PathBuf,
 }
 
+/// Last words of the two ends, to all hosts of the link: once they are in the recording, so is all that came before.
+const LAST_WORDS: [&[u8]; 2] = [b"that was all from a", b"that was all from b"];
+
 impl Recorder {
-    fn start(namespace: &Namespace, interface: &str, path: &Path) -> Self {
+    fn start(pair: &Pair, interface: &str, path: &Path) -> Self {
+        let namespace = if interface == "veth-a" {
+            &pair.a
+        } else {
+            &pair.b
+        };
         let errors = path.with_extension("log");
         let log = File::create(&errors).expect("log file");
         let recorder = Self {
@@ -113,35 +175,62 @@ impl Recorder {
                     .expect("tcpdump")
             }),
             path: path.to_owned(),
+            errors,
         };
         // It says so once the tap is open.
-        for _ in 0..500 {
-            let text = BufReader::new(File::open(&errors).expect("log"));
-            if text
-                .lines()
-                .map_while(Result::ok)
-                .any(|line| line.contains("listening on"))
-            {
-                return recorder;
-            }
-            pause(Duration::from_millis(10));
-        }
-        panic!(
-            "tcpdump does not listen: {}",
-            fs::read_to_string(errors).unwrap_or_default()
-        );
+        recorder.wait_for("tcpdump to listen", || {
+            recorder.said().contains("listening on")
+        });
+        recorder
     }
 
-    /// Ends it once it has written all: what waits in its ring when it is interrupted, it throws away.
-    fn finish(mut self) {
+    /// Ends it once it has written all: what waits in its ring when it is interrupted, it throws away. How many packets were lost to it.
+    fn finish(mut self, pair: &Pair) -> u64 {
+        for (namespace, words) in [(&pair.a, LAST_WORDS[0]), (&pair.b, LAST_WORDS[1])] {
+            namespace.within(|| {
+                let socket = UdpSocket::bind("0.0.0.0:0").expect("bind");
+                socket.set_broadcast(true).expect("allowed");
+                let sent = socket.send_to(words, "10.77.0.255:9");
+                assert_eq!(sent.expect("send"), words.len());
+            });
+        }
+        let holds = |recording: &[u8], words: &[u8]| {
+            recording.windows(words.len()).any(|window| window == words)
+        };
+        self.wait_for("the last words to be recorded", || {
+            let recording = fs::read(&self.path).expect("the recording");
+            LAST_WORDS.iter().all(|words| holds(&recording, words))
+        });
+        // Each end has several queues, and one may be behind the one of the last words.
         let size = || fs::metadata(&self.path).expect("the recording").len();
         let mut last = 0;
         while last != size() {
             last = size();
-            pause(Duration::from_millis(500));
+            pause(Duration::from_millis(300));
         }
         self.interrupt();
         assert!(self.child.wait().expect("tcpdump").success());
+        let said = self.said();
+        let dropped = said
+            .lines()
+            .find_map(|line| line.strip_suffix(" packets dropped by kernel"));
+        let dropped = dropped.unwrap_or_else(|| panic!("tcpdump counts: {said}"));
+        dropped.trim().parse().expect("a number")
+    }
+
+    /// All it has said.
+    fn said(&self) -> String {
+        fs::read_to_string(&self.errors).expect("log")
+    }
+
+    fn wait_for(&self, what: &str, mut happened: impl FnMut() -> bool) {
+        for _ in 0..600 {
+            if happened() {
+                return;
+            }
+            pause(Duration::from_millis(50));
+        }
+        panic!("waited in vain for {what}: {}", self.said());
     }
 
     fn interrupt(&self) {
@@ -188,11 +277,11 @@ fn records(epochs: &[Epoch]) -> Vec<FlowRecord> {
     records
 }
 
-/// Whether a flow is between the two hosts of a [`Pair`].
+/// Whether a flow is between the two hosts of a [`Pair`], and not to all of the link.
 fn is_ours(key: &FlowKey) -> bool {
+    const NETWORK: [u8; 15] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 77, 0];
     key.addresses.iter().all(|address| {
-        address.starts_with(&[0xfd, 0x77])
-            || address[..15] == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 77, 0]
+        address.starts_with(&[0xfd, 0x77]) || (address[..15] == NETWORK && address[15] != 255)
     })
 }
 

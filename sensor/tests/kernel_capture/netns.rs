@@ -54,12 +54,15 @@ impl Namespace {
         run("ip", &["netns", "add", &name]);
         let namespace = Self { name };
         namespace.ip(&["link", "set", "lo", "up"]);
-        // Router solicitations and the like would be packets nobody has sent.
         namespace.exec(&[
             "sysctl",
             "-qw",
+            // Router solicitations and the like would be packets nobody has sent.
             "net.ipv6.conf.default.accept_dad=0",
-            "net.ipv6.conf.all.router_solicitations=0",
+            "net.ipv6.conf.default.router_solicitations=0",
+            // Packets wait for their receiver in a queue of 256 (veth) or 1,000 (`netdev_max_backlog`), and what does not fit is thrown
+            // away between one observer and the next. With windows of this size, for IPv6 too, all that is under way fits.
+            "net.ipv4.tcp_rmem=4096 65536 131072",
         ]);
         namespace
     }
@@ -207,6 +210,11 @@ impl Pair {
         }
         // Multicast groups are left first.
         pause(Duration::from_millis(100));
+    }
+
+    /// Packets that one end sent and that did not come to the stack of the other, as [`Self::lost_before_hook`].
+    pub(crate) fn lost_under_way(&self) -> u64 {
+        self.lost_before_hook() + self.b.counter("veth-b", "tx_dropped")
     }
 
     /// Packets that `a` sent and that came to no hook of `veth-b`, since its queue, of 256 packets, was full. Only the interfaces know: to a socket
