@@ -351,6 +351,24 @@ pub(crate) fn plans() -> impl Strategy<Value = Plan> {
         })
 }
 
+/// IPv6 packets with this many extension headers, the fragment header among them.
+pub(crate) fn chained(extensions: usize, fragment: Option<(bool, u16)>) -> Plan {
+    let options = extensions - usize::from(fragment.is_some());
+    Plan {
+        tags: Vec::new(),
+        ip: Ip::V6 {
+            source: [1; 16],
+            destination: [2; 16],
+            ttl: 64,
+            extensions: vec![Extension::Options(60, 0); options],
+            fragment,
+        },
+        transport: Transport::Udp((7, 9)),
+        payload: vec![0; 32],
+        padding: 0,
+    }
+}
+
 /// ARP packets about IPv4 over Ethernet, and others that differ in a field or two; tagged, padded or cut.
 pub(crate) fn arp() -> impl Strategy<Value = Hex> {
     let about = prop_oneof![

@@ -13,7 +13,10 @@ use std::collections::BTreeMap;
 use proptest::{prelude::*, test_runner::Config};
 use reference::{Verdict, ours};
 use sensor::capture::{input, link, link::LinkType};
-use sensor_ebpf::{bounds::Cursor, frame::parse_ethernet};
+use sensor_ebpf::{
+    bounds::Cursor,
+    frame::{IPV6_EXTENSIONS_MAX, parse_ethernet},
+};
 
 fn parse(frame: &[u8]) -> Verdict {
     ours(parse_ethernet(Cursor::from_slice(frame)))
@@ -92,6 +95,27 @@ proptest! {
             }
         }
         prop_assert!(understood);
+    }
+}
+
+/// Eight extension headers are followed. A ninth is refused, but for one that ends the chain: behind the fragment header
+/// of a later fragment is payload, whatever its bytes look like.
+#[test]
+fn the_ninth_extension_header_is_judged_alike() {
+    let max = IPV6_EXTENSIONS_MAX;
+    let (first, later) = (Some((true, 0)), Some((false, 185)));
+    for (fragment, count_max) in [(None, max), (first, max), (later, max + 1)] {
+        for count in 1..=max + 3 {
+            let plan = generate::chained(count, fragment);
+            let truth = if count <= count_max {
+                Verdict::Flow(plan.facts())
+            } else {
+                Verdict::Malformed
+            };
+            let frame = plan.frame();
+            let both = [parse(&frame), reference::ethernet(&frame)];
+            assert_eq!(both, [truth; 2], "{count} headers, {fragment:?}");
+        }
     }
 }
 

@@ -17,8 +17,9 @@
 //! * ICMP timestamps longer or shorter than 20 bytes, which `etherparse` refuses and we count.
 //!
 //! Two decisions of ours are not `etherparse`'s, and are part of the reference: a third VLAN tag and a ninth
-//! extension header are refused (the kernel's verifier wants a bound), and AH behind IPv4 is a protocol of its own
-//! and not an extension header (as in every flow monitor).
+//! extension header are refused (the kernel's verifier wants a bound; a ninth that is the fragment header of a later
+//! fragment is taken, for nothing has to be followed behind it), and AH behind IPv4 is a protocol of its own and not an
+//! extension header (as in every flow monitor).
 
 use etherparse::{
     ArpHardwareId, ArpPacketSlice, Icmpv4Slice, Icmpv6Slice, IpAuthHeaderSlice, IpNumber,
@@ -253,11 +254,11 @@ fn ipv6<'a>(
     let mut rest = extensions.slice();
     let mut count = 0;
     while !rest.is_empty() {
-        if count == IPV6_EXTENSIONS_MAX {
+        let (next, length, offset) = extension(IpNumber(facts.protocol), rest)?;
+        if count == IPV6_EXTENSIONS_MAX && offset == 0 {
             return Err(Verdict::Malformed);
         }
         count += 1;
-        let (next, length, offset) = extension(IpNumber(facts.protocol), rest)?;
         facts.protocol = next.0;
         facts.payload_length -= length as u32;
         rest = &rest[length..];
