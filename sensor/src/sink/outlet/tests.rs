@@ -48,6 +48,8 @@ enum Does {
     Slow,
     /// Nothing, for as long as a call may take.
     Hangs,
+    /// As long as it is to do this; it takes everything once a whole test would have hung with it.
+    Stays,
 }
 
 struct Fake {
@@ -85,6 +87,16 @@ impl Deliver for Fake {
             Does::Hangs => {
                 pause(Duration::from_millis(300));
                 (0, Err(DeliveryError::later("does not answer")))
+            }
+            Does::Stays => {
+                let begin = Instant::now();
+                while matches!(*self.does.lock().expect("lock"), Does::Stays) {
+                    if begin.elapsed() > HANGING {
+                        *self.does.lock().expect("lock") = Does::Takes;
+                    }
+                    pause(Duration::from_millis(2));
+                }
+                (0, Err(DeliveryError::later("stayed long")))
             }
         }
     }
@@ -190,12 +202,17 @@ fn a_dead_receiver_costs_its_own_spool_and_nothing_else() {
     });
     let took = begin.elapsed();
     assert!(all[3].received.lock().expect("lock").is_empty());
-    assert!(!standing(&board, "redis").is_up && standing(&board, "eve").is_up);
+    // The others may not have come as far: each is to have failed as it does.
+    until("the one that hangs is known to, and spooled", || {
+        let redis = standing(&board, "redis");
+        !redis.is_up && redis.level.disk_bytes > 0
+    });
+    until("the one that breaks broke", || {
+        standing(&board, "syslog").retries > 0
+    });
+    assert!(standing(&board, "eve").is_up);
     let waits = standing(&board, "redis").level;
-    assert!(
-        waits.disk_bytes > 0 && waits.memory_bytes <= 1 << 20,
-        "{waits:?}"
-    );
+    assert!(waits.memory_bytes <= 1 << 20, "{waits:?}");
     for one in &all {
         *one.does.lock().expect("lock") = Does::Takes;
     }
@@ -250,6 +267,9 @@ fn loss_beyond_the_bound_is_counted_exactly() {
     let received = one.received.lock().expect("lock").len() as u64;
     assert_eq!(received + level.lost.full, COUNT);
     assert_eq!(level.lost.all(), level.lost.full);
+    drop(one);
+    // A counter follows what the board says: it is right at the end.
+    outlets.stop(HANGING);
     let text = metrics.text();
     for line in [
         format!("sink_parcels_total{{sink=\"syslog\",state=\"delivered\"}} {received}\n"),
@@ -265,8 +285,6 @@ fn loss_beyond_the_bound_is_counted_exactly() {
     ] {
         assert!(text.contains(&line), "no {line}");
     }
-    drop(one);
-    outlets.stop(HANGING);
 }
 
 /// A receiver that hangs does not hold up the end, and what it did not take is delivered after the next start.
@@ -276,15 +294,21 @@ fn what_is_left_at_the_end_goes_out_after_the_next_start() {
     let metrics = Metrics::new();
     let settings = settings(folder.path(), 1 << 20, 8 << 20);
     let mut outlets = Outlets::new(settings.clone(), &metrics, silent());
-    let one = start(&mut outlets, "mail", Does::Hangs, 64);
+    let board = outlets.board();
+    let hanging = start(&mut outlets, "mail", Does::Stays, 64);
     for at in (0..20_000).step_by(500) {
-        one.queue.send(flows(at..at + 500)).expect("open");
+        hanging.queue.send(flows(at..at + 500)).expect("open");
     }
-    drop(one.queue);
+    // The end bounds the time for encoding too: what is about here is what was encoded and not delivered.
+    until("all is in the spool", || {
+        standing(&board, "mail").level.parcels == 20_000
+    });
+    drop(hanging.queue);
     let begin = Instant::now();
     let left = outlets.stop(Duration::from_millis(400));
     let took = begin.elapsed();
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    let does = *hanging.does.lock().expect("lock");
+    assert!(matches!(does, Does::Stays), "it ends before the receiver");
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].waiting, 20_000);
     let mut outlets = Outlets::new(settings, &metrics, silent());
@@ -299,6 +323,7 @@ fn what_is_left_at_the_end_goes_out_after_the_next_start() {
             .map(|(number, count)| (*number, *count))
             .eq((0..20_000).map(|number| (number, 1)))
     );
+    *hanging.does.lock().expect("lock") = Does::Takes;
     eprintln!("the end beside a receiver that hangs: {took:.1?}");
 }
 
