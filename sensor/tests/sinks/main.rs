@@ -4,9 +4,14 @@
 mod datagrams;
 mod forms;
 mod made;
+#[cfg(target_os = "linux")]
+#[path = "../support/ports.rs"]
+mod ports;
+#[cfg(target_os = "linux")]
 #[path = "../support/program.rs"]
 mod program;
 mod receiver;
+#[cfg(target_os = "linux")]
 mod rsyslog;
 #[cfg(target_os = "linux")]
 mod stdout;

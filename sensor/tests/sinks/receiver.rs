@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::{number, pause};
+use super::{number, pause, until};
 
 /// How often each number came.
 pub(crate) type Came = Arc<Mutex<BTreeMap<u64, u32>>>;
@@ -36,7 +36,15 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     pub(crate) fn start(address: SocketAddr, manner: Manner, came: &Came) -> Self {
-        let listener = TcpListener::bind(address).expect("the port is free");
+        // A connection of somebody else's may have the port for a moment.
+        let mut bound = TcpListener::bind(address);
+        until("the port is free", || {
+            if bound.is_err() {
+                bound = TcpListener::bind(address);
+            }
+            bound.is_ok()
+        });
+        let listener = bound.expect("bound");
         let address = listener.local_addr().expect("bound");
         listener.set_nonblocking(true).expect("set");
         let end = Arc::new(AtomicBool::new(false));

@@ -3,10 +3,10 @@
 use std::{
     collections::BTreeMap,
     fs,
-    net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Duration,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
 };
 
 use sensor::{
@@ -18,7 +18,9 @@ use sensor::{
     },
 };
 
-use super::{HANGING, alert, expect_each, number, outlets, pause, program, start, syslog, until};
+use super::{
+    HANGING, alert, expect_each, number, outlets, pause, ports, program, start, syslog, until,
+};
 
 fn certificate(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -31,28 +33,61 @@ struct Rsyslog {
     child: Child,
     folder: PathBuf,
     program: PathBuf,
+    /// Where it listens, in which table of `/proc/net`.
+    place: (&'static str, u16),
+}
+
+/// A socket of this machine.
+struct Socket {
+    is_listening: bool,
+    /// Bytes that its program has not read; the end of a stream counts as one.
+    unread: u64,
+    inode: u64,
+}
+
+/// The sockets of a table at a local port that are some program's: a connection that was not accepted yet, or that its program
+/// has closed, has no inode.
+fn sockets((table, port): (&str, u16)) -> Vec<Socket> {
+    let text = fs::read_to_string(format!("/proc/net/{table}")).expect("Linux");
+    let socket = |line: &str| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let (_, own) = fields.get(1)?.split_once(':')?;
+        let (_, unread) = fields.get(4)?.split_once(':')?;
+        (u16::from_str_radix(own, 16).ok()? == port).then_some(())?;
+        Some(Socket {
+            // TCP_LISTEN; of UDP, TCP_CLOSE is what is not connected.
+            is_listening: matches!(*fields.get(3)?, "0A" | "07"),
+            unread: u64::from_str_radix(unread, 16).ok()?,
+            inode: fields.get(9)?.parse().ok()?,
+        })
+    };
+    let all = text.lines().filter_map(socket);
+    all.filter(|socket| socket.inode != 0).collect()
 }
 
 impl Rsyslog {
-    /// `inputs` are lines of its configuration. What it takes it writes before it takes more, so that what it has
-    /// confirmed is in the file whenever it dies.
-    fn start(program: &Path, folder: &Path, inputs: &str) -> Self {
-        let text = format!(
-            "global(workDirectory=\"{folder}\" maxMessageSize=\"8k\")\n\
-             main_queue(queue.type=\"Direct\")\n\
-             template(name=\"all\" type=\"string\" string=\"%pri%|%timereported:::date-rfc3339%|%hostname%|%app-name%|%msgid%|%structured-data%|%msg%\\n\")\n\
-             {inputs}\n\
-             action(type=\"omfile\" file=\"{folder}/received\" template=\"all\" asyncWriting=\"off\" flushOnTXEnd=\"on\")\n",
-            folder = folder.display()
-        );
-        fs::write(folder.join("conf"), text).expect("written");
-        let mut this = Self {
-            child: Self::spawn(program, folder),
-            folder: folder.to_owned(),
-            program: program.to_owned(),
-        };
-        this.check();
-        this
+    /// `inputs` are lines of its configuration, for a port. What it takes it writes before it takes more.
+    fn start(
+        program: &Path,
+        folder: &Path,
+        table: &'static str,
+        inputs: impl Fn(u16) -> String,
+    ) -> Self {
+        // Somebody else may want the same port in the same moment: another, then.
+        for _ in 0..5 {
+            let port = ports::free();
+            configure(folder, &inputs(port));
+            let mut this = Self {
+                child: Self::spawn(program, folder),
+                folder: folder.to_owned(),
+                program: program.to_owned(),
+                place: (table, port),
+            };
+            if this.listens() {
+                return this;
+            }
+        }
+        panic!("rsyslogd does not listen");
     }
 
     fn spawn(program: &Path, folder: &Path) -> Child {
@@ -71,20 +106,87 @@ impl Rsyslog {
             .expect("rsyslogd starts")
     }
 
-    fn check(&mut self) {
-        pause(Duration::from_millis(100));
-        let said = fs::read_to_string(self.folder.join("said")).unwrap_or_default();
-        let ended = self.child.try_wait().expect("asked");
-        assert!(ended.is_none(), "rsyslogd: {ended:?}: {said}");
+    /// Waits until it listens; not so where it cannot.
+    fn listens(&mut self) -> bool {
+        let begin = Instant::now();
+        loop {
+            if sockets(self.place)
+                .iter()
+                .any(|one| one.is_listening && self.has(one))
+            {
+                return true;
+            }
+            let said = fs::read_to_string(self.folder.join("said")).unwrap_or_default();
+            if said.contains("already in use") {
+                return false;
+            }
+            let ended = self.child.try_wait().expect("asked");
+            assert!(ended.is_none(), "rsyslogd: {ended:?}: {said}");
+            assert!(begin.elapsed() < HANGING, "rsyslogd listens: {said}");
+            pause(Duration::from_millis(5));
+        }
     }
 
-    /// `kill -9`, and a new one with the same configuration.
-    fn die_and_return(&mut self) {
+    /// Whether a socket is its own.
+    fn has(&self, socket: &Socket) -> bool {
+        let name = format!("socket:[{}]", socket.inode);
+        let open = fs::read_dir(format!("/proc/{}/fd", self.child.id()));
+        open.into_iter().flatten().any(|entry| {
+            let link = entry.and_then(|entry| fs::read_link(entry.path()));
+            link.is_ok_and(|link| link.as_os_str() == name.as_str())
+        })
+    }
+
+    fn signal(&self, signal: i32) {
+        // SAFETY: a system call with numbers; the id is that of a child that was not waited for.
+        let sent = unsafe { libc::kill(self.child.id() as i32, signal) };
+        assert_eq!(sent, 0);
+    }
+
+    /// Stops it, and gives the sockets of its connections as they are then.
+    fn stopped(&self) -> Vec<Socket> {
+        self.signal(libc::SIGSTOP);
+        let mut status = 0;
+        // SAFETY: waits for a child of ours; the status is a place of this function.
+        let waited =
+            unsafe { libc::waitpid(self.child.id() as i32, &raw mut status, libc::WUNTRACED) };
+        assert!(waited > 0 && libc::WIFSTOPPED(status), "it ended");
+        let mut all = sockets(self.place);
+        all.retain(|socket| !socket.is_listening);
+        all
+    }
+
+    /// `kill -9`, and a new one with the same configuration; with how many connections that it had not read to the end.
+    ///
+    /// What it has read and not written down goes with it. If that was all, the system ends the connection as if it had been
+    /// taken, which is what the sink goes by: it claims what was read, and not what became of it. So it is not killed then.
+    fn die_and_return(&mut self) -> usize {
+        let begin = Instant::now();
+        let mut looks = 0;
+        let unread = loop {
+            let open = self.stopped();
+            // In the midst of one is what is wanted; between two of them will do where there was none for long.
+            looks += 1;
+            if open.iter().all(|socket| socket.unread > 1) && (!open.is_empty() || looks > 1000) {
+                break open.len();
+            }
+            self.signal(libc::SIGCONT);
+            assert!(begin.elapsed() < HANGING, "it reads and never ends");
+            pause(Duration::from_millis(1));
+        };
         self.child.kill().expect("killed");
         self.child.wait().expect("ended");
         pause(Duration::from_millis(50));
-        self.child = Self::spawn(&self.program, &self.folder);
-        self.check();
+        let begin = Instant::now();
+        loop {
+            self.child = Self::spawn(&self.program, &self.folder);
+            if self.listens() {
+                return unread;
+            }
+            assert!(begin.elapsed() < HANGING, "its port is not free");
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
     }
 
     fn received(&self) -> String {
@@ -114,15 +216,16 @@ impl Drop for Rsyslog {
     }
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    listener.local_addr().expect("bound").port()
-}
-
-fn wait_for(port: u16) {
-    until("rsyslogd listens", || {
-        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
-    });
+fn configure(folder: &Path, inputs: &str) {
+    let text = format!(
+        "global(workDirectory=\"{folder}\" maxMessageSize=\"8k\")\n\
+         main_queue(queue.type=\"Direct\")\n\
+         template(name=\"all\" type=\"string\" string=\"%pri%|%timereported:::date-rfc3339%|%hostname%|%app-name%|%msgid%|%structured-data%|%msg%\\n\")\n\
+         {inputs}\n\
+         action(type=\"omfile\" file=\"{folder}/received\" template=\"all\" asyncWriting=\"off\" flushOnTXEnd=\"on\")\n",
+        folder = folder.display()
+    );
+    fs::write(folder.join("conf"), text).expect("written");
 }
 
 /// What is in a message is what its fields say.
@@ -149,13 +252,13 @@ fn rsyslogd_takes_udp() {
         return;
     };
     let folder = tempfile::tempdir().expect("folder");
-    let port = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr());
-    let port = port.expect("a port").port();
-    let inputs = format!(
-        "module(load=\"imudp\")\ninput(type=\"imudp\" address=\"127.0.0.1\" port=\"{port}\" rcvbufSize=\"4m\")"
-    );
-    let rsyslog = Rsyslog::start(&rsyslogd, folder.path(), &inputs);
-    let mut udp = ToUdp::new("127.0.0.1".to_owned(), port);
+    let inputs = |port| {
+        format!(
+            "module(load=\"imudp\")\ninput(type=\"imudp\" address=\"127.0.0.1\" port=\"{port}\" rcvbufSize=\"4m\")"
+        )
+    };
+    let rsyslog = Rsyslog::start(&rsyslogd, folder.path(), "udp", inputs);
+    let mut udp = ToUdp::new("127.0.0.1".to_owned(), rsyslog.place.1);
     let mut parcels = Vec::new();
     let mut encode = syslog();
     for message in (0..300).map(alert) {
@@ -178,12 +281,13 @@ fn rsyslogd_takes_tcp_and_loses_nothing_when_it_is_killed() {
         return;
     };
     let folder = tempfile::tempdir().expect("folder");
-    let port = free_port();
-    let inputs = format!(
-        "module(load=\"imtcp\")\ninput(type=\"imtcp\" address=\"127.0.0.1\" port=\"{port}\")"
-    );
-    let rsyslog = Rsyslog::start(&rsyslogd, folder.path(), &inputs);
-    killed_under_load(rsyslog, port, None);
+    let inputs = |port| {
+        format!(
+            "module(load=\"imtcp\")\ninput(type=\"imtcp\" address=\"127.0.0.1\" port=\"{port}\")"
+        )
+    };
+    let rsyslog = Rsyslog::start(&rsyslogd, folder.path(), "tcp", inputs);
+    killed_under_load(rsyslog, None);
 }
 
 #[test]
@@ -197,19 +301,20 @@ fn rsyslogd_takes_tls_and_loses_nothing_when_it_is_killed() {
         return;
     }
     let folder = tempfile::tempdir().expect("folder");
-    let port = free_port();
-    let inputs = format!(
-        "global(defaultNetstreamDriver=\"gtls\" defaultNetstreamDriverCAFile=\"{}\" \
+    let inputs = |port| {
+        format!(
+            "global(defaultNetstreamDriver=\"gtls\" defaultNetstreamDriverCAFile=\"{}\" \
          defaultNetstreamDriverCertFile=\"{}\" defaultNetstreamDriverKeyFile=\"{}\")\n\
          module(load=\"imtcp\" streamDriver.name=\"gtls\" streamDriver.mode=\"1\" streamDriver.authMode=\"anon\")\n\
          input(type=\"imtcp\" address=\"127.0.0.1\" port=\"{port}\")",
-        certificate("ca.pem").display(),
-        certificate("server.pem").display(),
-        certificate("server.key").display(),
-    );
-    let rsyslog = Rsyslog::start(&rsyslogd, folder.path(), &inputs);
+            certificate("ca.pem").display(),
+            certificate("server.pem").display(),
+            certificate("server.key").display(),
+        )
+    };
+    let rsyslog = Rsyslog::start(&rsyslogd, folder.path(), "tcp", inputs);
+    let port = rsyslog.place.1;
     // Who does not know the authority does not talk to it.
-    wait_for(port);
     let secured = Secured::new("127.0.0.1", None, None).expect("starts");
     let mut stranger = ToStream::new("127.0.0.1".to_owned(), port, Some(secured), true);
     let (count, refused) = stranger.deliver(&[b"<13>1 - - - - - - x".to_vec()]);
@@ -217,26 +322,33 @@ fn rsyslogd_takes_tls_and_loses_nothing_when_it_is_killed() {
     assert!(count == 0 && refused.contains("certificate"), "{refused}");
     let authorities = certificate("ca.pem");
     let secured = Secured::new("127.0.0.1", Some(&authorities), None).expect("starts");
-    killed_under_load(rsyslog, port, Some(secured));
+    killed_under_load(rsyslog, Some(secured));
 }
 
-fn killed_under_load(mut rsyslog: Rsyslog, port: u16, tls: Option<Secured>) {
+fn killed_under_load(mut rsyslog: Rsyslog, tls: Option<Secured>) {
     const COUNT: u64 = 10_000;
     let folder = tempfile::tempdir().expect("folder");
     let metrics = Metrics::new();
     let mut outlets = outlets(folder.path(), &metrics);
-    wait_for(port);
-    let stream = ToStream::new("127.0.0.1".to_owned(), port, tls, true);
+    let stream = ToStream::new("127.0.0.1".to_owned(), rsyslog.place.1, tls, true);
     let queue = start(&mut outlets, "syslog", syslog(), Box::new(stream));
-    for number in 0..COUNT {
-        queue.send(alert(number)).expect("open");
-        if number == COUNT / 3 || number == COUNT / 2 {
-            rsyslog.die_and_return();
-        }
-    }
-    drop(queue);
-    // A stop gives a receiver that is away one more chance; this one is only slow to return.
-    wait_for(port);
+    let sent = AtomicU64::new(0);
+    let unread: usize = std::thread::scope(|scope| {
+        let sent = &sent;
+        scope.spawn(move || {
+            for number in 0..COUNT {
+                queue.send(alert(number)).expect("open");
+                sent.store(number, Ordering::Relaxed);
+            }
+        });
+        let killed = [COUNT / 3, COUNT / 2].map(|number| {
+            until("so many are sent", || {
+                sent.load(Ordering::Relaxed) >= number
+            });
+            rsyslog.die_and_return()
+        });
+        killed.iter().sum()
+    });
     until("all are received", || {
         rsyslog.numbers().len() as u64 == COUNT
     });
@@ -245,5 +357,7 @@ fn killed_under_load(mut rsyslog: Rsyslog, port: u16, tls: Option<Secured>) {
     expect_each(&rsyslog.numbers(), COUNT);
     expect_fields(&rsyslog.received());
     let lines = rsyslog.received().lines().count();
-    eprintln!("{COUNT} incidents to rsyslogd, killed twice: {lines} lines");
+    eprintln!(
+        "{COUNT} incidents to rsyslogd, killed twice, with {unread} connections open: {lines} lines"
+    );
 }

@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{BufRead as _, BufReader, Read, Write as _},
     path::Path,
     process::{Child, Command, Stdio},
     sync::Mutex,
@@ -93,6 +93,25 @@ fn end(mut child: Child) -> bool {
     child.wait().expect("ends").success()
 }
 
+/// All that it writes. It is told to end when the last line is there: its end bounds how long it delivers.
+fn read_to_the_end(child: Child, out: impl Read + Send + 'static) -> Vec<String> {
+    let mut rest = BufReader::new(out).lines();
+    let mut lines = Vec::new();
+    for line in rest.by_ref() {
+        let line = line.expect("UTF-8");
+        let is_last = line.starts_with(&format!("#{} ", LINES - 1));
+        lines.push(line);
+        if is_last {
+            break;
+        }
+    }
+    // What it says at its end is read, so that it can say it.
+    let after = std::thread::spawn(move || rest.map_while(Result::ok).collect::<Vec<_>>());
+    assert!(end(child));
+    lines.extend(after.join().expect("read"));
+    lines
+}
+
 /// The file beside has every line, whatever became of standard output.
 fn beside_has_all(folder: &Path) {
     until("the sink beside has everything", || {
@@ -132,20 +151,7 @@ fn a_reader_that_sleeps_gets_each_line_whole_and_once() {
     // Longer than the outlet waits for a reader (5 s): it fails in the middle of a line, and goes on there.
     beside_has_all(folder.path());
     pause(Duration::from_secs(6));
-    let mut rest = BufReader::new(std::io::Cursor::new(first).chain(out)).lines();
-    let mut lines = Vec::new();
-    for line in rest.by_ref() {
-        let line = line.expect("UTF-8");
-        let is_last = line.starts_with(&format!("#{} ", LINES - 1));
-        lines.push(line);
-        if is_last {
-            break;
-        }
-    }
-    // What it says at its end is read, so that it can say it.
-    let after = std::thread::spawn(move || rest.map_while(Result::ok).collect::<Vec<_>>());
-    assert!(end(child));
-    lines.extend(after.join().expect("read"));
+    let lines = read_to_the_end(child, std::io::Cursor::new(first).chain(out));
     assert_eq!(numbers(lines), (0..LINES).collect::<Vec<_>>());
     let waiting = fs::read_to_string(folder.path().join("waiting")).expect("it ended well");
     assert_eq!(waiting, "0");
@@ -179,14 +185,8 @@ fn a_reader_that_leaves_ends_nothing_and_the_next_start_writes_the_rest() {
 
     let mut child = spawn(folder.path());
     let out = child.stdout.take().expect("piped");
-    let read = std::thread::spawn(move || {
-        let lines = BufReader::new(out).lines();
-        lines.map_while(Result::ok).collect::<Vec<_>>()
-    });
-    pause(Duration::from_millis(300));
-    assert!(end(child));
     let first = numbers(lines);
-    let second = numbers(read.join().expect("read"));
+    let second = numbers(read_to_the_end(child, out));
     assert_eq!(first, (0..50).collect::<Vec<_>>());
     // What lay in the pipe was taken by the system, and went with it: nobody can tell.
     let begin = second.first().copied().expect("the rest");
