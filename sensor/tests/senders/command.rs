@@ -45,7 +45,7 @@ fn a_line_for_each_sink_says_what_the_receiver_said() {
 #[test]
 fn mail_and_redis_are_asked_too() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (Some(mut smtpd), Some(redis)) = (
+    let (Some(smtpd), Some(redis)) = (
         Smtpd::start("starttls", folder.path(), &["sensor", "right"]),
         redis_server::Server::start(folder.path()),
     ) else {

@@ -1,10 +1,12 @@
 //! Mails to a real server: aiosmtpd.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _},
+    io::{BufRead as _, BufReader},
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -24,10 +26,13 @@ use crate::{
     program,
 };
 
+/// Only a hang takes so long.
+const HANGING: Duration = Duration::from_secs(60);
+
 /// aiosmtpd on an ephemeral port; ends when it is dropped.
 pub(crate) struct Smtpd {
     child: Child,
-    out: BufReader<ChildStdout>,
+    lines: Receiver<String>,
     pub(crate) port: u16,
 }
 
@@ -49,26 +54,43 @@ impl Smtpd {
             .stdout(Stdio::piped())
             .spawn()
             .expect("Python starts");
-        let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut line = String::new();
-        out.read_line(&mut line).expect("a port");
-        let port = line.trim().parse().expect("a port");
-        Some(Self { child, out, port })
+        let out = BufReader::new(child.stdout.take().expect("a pipe"));
+        let (said, lines) = channel();
+        thread::spawn(move || {
+            out.lines()
+                .map_while(Result::ok)
+                .try_for_each(|line| said.send(line))
+        });
+        let mut this = Self {
+            child,
+            lines,
+            port: 0,
+        };
+        let line = this.line().expect("a port");
+        this.port = line.trim().parse().expect("a port");
+        Some(this)
+    }
+
+    /// The next line; none at the end.
+    fn line(&self) -> Option<String> {
+        match self.lines.recv_timeout(HANGING) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("aiosmtpd says nothing"),
+        }
     }
 
     /// Ends the server. Answers what it took and was not asked for yet.
     pub(crate) fn finish(mut self) -> Vec<Value> {
         drop(self.child.stdin.take());
-        let lines = self.out.by_ref().lines().map(|line| line.expect("a mail"));
-        lines
+        std::iter::from_fn(|| self.line())
             .map(|line| serde_json::from_str(&line).expect("JSON"))
             .collect()
     }
 
     /// The next mail that was taken.
-    pub(crate) fn mail(&mut self) -> Value {
-        let mut line = String::new();
-        self.out.read_line(&mut line).expect("a mail");
+    pub(crate) fn mail(&self) -> Value {
+        let line = self.line().expect("a mail");
         serde_json::from_str(&line).expect("JSON")
     }
 }
@@ -112,7 +134,7 @@ fn settings<'a>(server: &'a str, to: &'a str) -> Vec<(&'a str, &'a str)> {
         ("mail.to", to),
         ("mail.repeat", "0"),
         ("mail.ends", "true"),
-        ("mail.timeout", "5s"),
+        ("mail.timeout", "10s"),
     ]
 }
 
@@ -147,7 +169,7 @@ fn header<'a>(mail: &'a Value, name: &str) -> Option<&'a str> {
 #[test]
 fn mails_on_one_incident_arrive_as_one_thread() {
     let folder = tempfile::tempdir().expect("a folder");
-    let Some(mut smtpd) = Smtpd::start("starttls", folder.path(), &["sensor", "pass word"]) else {
+    let Some(smtpd) = Smtpd::start("starttls", folder.path(), &["sensor", "pass word"]) else {
         return;
     };
     let server = format!("127.0.0.1:{}", smtpd.port);
@@ -206,7 +228,7 @@ fn mails_on_one_incident_arrive_as_one_thread() {
 #[test]
 fn many_alerts_are_one_mail_and_then_mails_keep_their_distance() {
     let folder = tempfile::tempdir().expect("a folder");
-    let Some(mut smtpd) = Smtpd::start("tls", folder.path(), &[]) else {
+    let Some(smtpd) = Smtpd::start("tls", folder.path(), &[]) else {
         return;
     };
     let server = format!("localhost:{}", smtpd.port);
@@ -255,7 +277,7 @@ fn many_alerts_are_one_mail_and_then_mails_keep_their_distance() {
 #[test]
 fn no_hostile_text_injects_anything_into_a_mail() {
     let folder = tempfile::tempdir().expect("a folder");
-    let Some(mut smtpd) = Smtpd::start("plain", folder.path(), &[]) else {
+    let Some(smtpd) = Smtpd::start("plain", folder.path(), &[]) else {
         return;
     };
     let server = format!("127.0.0.1:{}", smtpd.port);
@@ -315,7 +337,7 @@ fn no_hostile_text_injects_anything_into_a_mail() {
 #[test]
 fn what_is_refused_and_what_waits() {
     let folder = tempfile::tempdir().expect("a folder");
-    let Some(mut smtpd) = Smtpd::start("plain", folder.path(), &[]) else {
+    let Some(smtpd) = Smtpd::start("plain", folder.path(), &[]) else {
         return;
     };
     let server = format!("127.0.0.1:{}", smtpd.port);

@@ -5,6 +5,10 @@
 
 #[path = "../cli_support/mod.rs"]
 mod cli_support;
+#[path = "../support/nobody.rs"]
+mod nobody;
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../support/program.rs"]
 mod program;
 

@@ -102,7 +102,7 @@ impl Receiver {
 
     /// Waits until so many requests were taken; a bound against hanging.
     pub(crate) fn wait_for(&self, requests: usize) {
-        let until = Instant::now() + Duration::from_secs(30);
+        let until = Instant::now() + Duration::from_secs(60);
         while self.requests().len() < requests && Instant::now() < until {
             thread::park_timeout(Duration::from_millis(10));
         }
