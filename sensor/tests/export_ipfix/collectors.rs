@@ -1,13 +1,6 @@
 //! Programs of others: nfcapd and nfdump count what the flow table counted, tshark finds nothing malformed.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    net::{IpAddr, UdpSocket},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fs::File, net::IpAddr, path::Path, process::Command};
 
 use sensor::{
     capture::{
@@ -18,97 +11,16 @@ use sensor::{
     sink::ipfix::Form,
 };
 
-use crate::{cli, export, program, support, traffic};
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::{cli, export, nfcapd::Nfcapd, program, support, traffic};
 
 /// A flow as both sides can tell it: protocol, addresses, packets and IP bytes there and back.
 type Told = (u8, [IpAddr; 2], [u64; 4]);
 
-/// Waits until something is so.
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "{what} within a minute");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
-}
-
-/// A real collector.
-struct Nfcapd {
-    child: Child,
-    port: u16,
-    folder: PathBuf,
-}
-
-impl Nfcapd {
-    fn start(program: &Path, folder: &Path) -> Self {
-        let port = UdpSocket::bind("127.0.0.1:0")
-            .and_then(|socket| socket.local_addr())
-            .expect("a free port")
-            .port();
-        let folder = folder.join(format!("nfcapd-{port}"));
-        fs::create_dir(&folder).expect("a folder");
-        let log = File::create(folder.join("log")).expect("a file");
-        let child = Command::new(program)
-            .args(["-4", "-b", "127.0.0.1", "-B", "4000000", "-t", "86400"])
-            .args(["-p", &port.to_string()])
-            .arg("-w")
-            .arg(&folder)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a handle"))
-            .stderr(log)
-            .spawn()
-            .expect("nfcapd starts");
-        let nfcapd = Self {
-            child,
-            port,
-            folder,
-        };
-        until("nfcapd listens", || nfcapd.waiting_bytes().is_some());
-        nfcapd
-    }
-
-    /// Bytes that it has not read yet, once it listens.
-    fn waiting_bytes(&self) -> Option<u64> {
-        let table = fs::read_to_string("/proc/net/udp").expect("Linux");
-        let local = format!(":{:04X}", self.port);
-        let line = table.lines().find(|line| {
-            line.split_whitespace()
-                .nth(1)
-                .is_some_and(|own| own.ends_with(&local))
-        })?;
-        let (_, waiting) = line.split_whitespace().nth(4)?.split_once(':')?;
-        u64::from_str_radix(waiting, 16).ok()
-    }
-
-    /// Ends it, and gives the file that it wrote.
-    fn finish(mut self) -> PathBuf {
-        until("nfcapd reads all", || self.waiting_bytes() == Some(0));
-        let term = Command::new("kill")
-            .arg(self.child.id().to_string())
-            .status();
-        assert!(term.expect("kill").success());
-        self.child.wait().expect("nfcapd ends");
-        let files = fs::read_dir(&self.folder).expect("its folder");
-        let mut files = files.map(|file| file.expect("a file").path());
-        files
-            .find(|path| path.to_string_lossy().contains("nfcapd.2"))
-            .expect("a file of flows")
-    }
-}
-
-impl Drop for Nfcapd {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn nfdump(program: &Path, file: &Path, arguments: &[&str]) -> String {
+/// Of all files in a folder: there are two where a day ended meanwhile.
+fn nfdump(program: &Path, folder: &Path, arguments: &[&str]) -> String {
     let output = Command::new(program)
-        .arg("-r")
-        .arg(file)
+        .arg("-R")
+        .arg(folder)
         .args(arguments)
         .output()
         .expect("nfdump runs");
@@ -117,9 +29,9 @@ fn nfdump(program: &Path, file: &Path, arguments: &[&str]) -> String {
 }
 
 /// Every flow that nfdump read.
-fn flows_of_nfdump(program: &Path, file: &Path) -> Vec<Told> {
+fn flows_of_nfdump(program: &Path, folder: &Path) -> Vec<Told> {
     let form = "fmt:%pr,%sa,%da,%ipkt,%opkt,%ibyt,%obyt";
-    let text = nfdump(program, file, &["-q", "-6", "-N", "-o", form]);
+    let text = nfdump(program, folder, &["-q", "-6", "-N", "-o", form]);
     let flow = |line: &str| {
         let cells: Vec<&str> = line.split(',').map(str::trim).collect();
         let number = |at: usize| cells[at].parse::<u64>().expect("a number");
@@ -211,34 +123,38 @@ fn nfdump_reads_what_the_flow_table_has() {
         runs.push((shared.join("flow-counter-oracle/pcap"), false));
     }
     let folder = tempfile::tempdir().expect("a folder");
+    let table = folder.path().join("flows.csv");
     for (capture, biflow) in runs {
-        let collector = Nfcapd::start(&nfcapd, folder.path());
-        let table = collector.folder.join("flows.csv");
-        cli::stdout(
-            folder.path(),
-            &[
-                "pcap",
-                &capture.to_string_lossy(),
-                "-o",
-                &table.to_string_lossy(),
-                "--ipfix",
-                &format!("udp://127.0.0.1:{}", collector.port),
-                "--set",
-                &format!("ipfix.biflow={biflow}"),
-                "--set",
-                "ipfix.rate=1500",
-            ],
-        );
-        let file = collector.finish();
+        let export = |_| {
+            let collector = Nfcapd::start(&nfcapd, folder.path());
+            cli::stdout(
+                folder.path(),
+                &[
+                    "pcap",
+                    &capture.to_string_lossy(),
+                    "-o",
+                    &table.to_string_lossy(),
+                    "--ipfix",
+                    &format!("udp://127.0.0.1:{}", collector.port),
+                    "--set",
+                    &format!("ipfix.biflow={biflow}"),
+                    "--set",
+                    "ipfix.rate=300",
+                ],
+            );
+            collector.finish()
+        };
+        // UDP waits for nobody: again where the collector's socket ran over.
+        let told_to = (0..5).find_map(export).expect("a collector in time");
         let ours = flows_of_table(&table, biflow);
-        let theirs = flows_of_nfdump(&nfdump_program, &file);
+        let theirs = flows_of_nfdump(&nfdump_program, &told_to);
         assert_eq!(totals(&ours), totals(&theirs), "{}", capture.display());
         assert!(
             ours == theirs,
             "{}: the flows themselves",
             capture.display()
         );
-        let summary = nfdump(&nfdump_program, &file, &["-I"]);
+        let summary = nfdump(&nfdump_program, &told_to, &["-I"]);
         let told = |name: &str| -> u64 {
             let line = summary.lines().find_map(|line| line.strip_prefix(name));
             line.and_then(|number| number.trim_start_matches(':').trim().parse().ok())

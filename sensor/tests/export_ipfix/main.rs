@@ -4,6 +4,12 @@
 mod cli;
 mod collectors;
 mod decoder;
+mod nfcapd;
+#[cfg(target_os = "linux")]
+#[path = "../support/nobody.rs"]
+mod nobody;
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../support/program.rs"]
 mod program;
 mod sending;
