@@ -20,6 +20,10 @@ use sensor::{
 use super::sensor::Keeping;
 
 const CHILD: &str = "STORE_TEST_CHILD";
+/// Set for a child that waits for the store, so that nothing is lost beyond what may wait.
+const WAITS: &str = "STORE_TEST_WAITS";
+/// Incidents of such a child that are told and not stored, at most.
+const AHEAD: u64 = 1000;
 
 fn alert(number: u64, count: u64) -> Alert {
     let host = format!("10.0.{}.{}", number / 250 % 250, number % 250);
@@ -53,8 +57,17 @@ fn child_that_writes() {
         drop(closed);
     });
     let mut keeping = keeping;
+    let waits = std::env::var_os(WAITS).is_some();
     // Goes on where the one before ended.
-    for number in stored(Path::new(&path)).len() as u64.. {
+    let begin = stored(Path::new(&path)).len() as u64;
+    for number in begin.. {
+        if waits && (number - begin).is_multiple_of(AHEAD / 2) {
+            while number > stored(Path::new(&path)).len() as u64 + AHEAD / 2
+                && is_closed.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty)
+            {
+                std::thread::park_timeout(Duration::from_millis(20));
+            }
+        }
         keeping.tell(Message::Alert(Arc::new(alert(number, 1))));
         keeping.tell(Message::Alert(Arc::new(alert(number, 2))));
         if is_closed.recv_timeout(Duration::from_micros(200))
@@ -131,7 +144,7 @@ fn killed_it_loses_nothing_that_was_seen() {
     let path = folder.path().join("anomaly.sqlite");
     let mut before = 0;
     for round in 1..=5_usize {
-        let mut writer = child(&path, "");
+        let mut writer = child(&path, &format!("export {WAITS}=1;"));
         let seen = until_stored(&path, before + 40 * round);
         // SIGKILL.
         writer.kill().expect("it ran");
