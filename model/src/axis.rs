@@ -159,7 +159,7 @@ impl<'a> Axis<'a> {
 /// Of times the nearest that is told from others; all other values are.
 fn whole(profile: &Profile, value: f32) -> f32 {
     match profile.transform {
-        Transform::Time => (steps(value).round() / Transform::STEPS) as f32,
+        Transform::Time => Transform::nearest_step(value.into()) as f32,
         _ => value,
     }
 }

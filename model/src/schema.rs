@@ -30,6 +30,15 @@ pub enum Transform {
 impl Transform {
     /// Steps in a second of [`Transform::Time`].
     pub const STEPS: f64 = 4e3;
+
+    /// The whole step nearest to a time, in seconds; of two as near the one further from zero.
+    #[inline(always)]
+    #[must_use]
+    pub fn nearest_step(seconds: f64) -> f64 {
+        let at = seconds * Self::STEPS;
+        // By way of an integer: rounding as such is a call where SSE4.1 is not assumed.
+        (at + 0.5_f64.copysign(at)) as i64 as f64 / Self::STEPS
+    }
 }
 
 /// One column: a name and a unit for people, a transform for the forest.

@@ -61,14 +61,7 @@ pub(super) fn ratio(part: f64, whole: f64) -> f32 {
 /// uncertain as they are, and ten packets that come at once come neither at a million packets a second nor at two.
 #[inline(always)]
 fn at_least_a_step(seconds: f64) -> f64 {
-    whole_steps(seconds).max(1.0 / Transform::STEPS)
-}
-
-/// The nearest whole quarter of a millisecond: finer, two observers of the same packets do not agree ([`Transform::Time`]).
-#[inline(always)]
-fn whole_steps(seconds: f64) -> f64 {
-    // By way of an integer: rounding as such is a call where SSE4.1 is not assumed.
-    ((seconds * Transform::STEPS + 0.5) as u64) as f64 / Transform::STEPS
+    Transform::nearest_step(seconds).max(1.0 / Transform::STEPS)
 }
 
 /// 1 for yes, 0 for no.
@@ -167,7 +160,7 @@ impl<'a> Direction<'a> {
     #[inline(always)]
     pub(super) fn gap_variation(&self) -> f32 {
         let mean = at_least_a_step(self.gap_mean().into());
-        let deviation = whole_steps(self.gap_deviation().into());
+        let deviation = Transform::nearest_step(self.gap_deviation().into());
         known(self.packets > 1.0, (deviation / mean) as f32)
     }
 
