@@ -5,7 +5,7 @@ use std::io;
 use crate::{
     config::{Collector, Ipfix, Transport},
     flow::FlowRecord,
-    score::{bytes, count},
+    score::{bytes, several},
     sink::ipfix::{Courier, Encoder, Form},
 };
 
@@ -53,10 +53,10 @@ impl Export {
             Transport::Tcp => "",
         };
         Ok(format!(
-            "{}: {} records in {} IPFIX messages, {}{unsure}",
+            "{}: {} in {}, {}{unsure}",
             self.courier.collector(),
-            count(sent.records as f64),
-            count((sent.messages + sent.templates) as f64),
+            several(sent.records as f64, "record"),
+            several((sent.messages + sent.templates) as f64, "IPFIX message"),
             bytes(sent.bytes as f64),
         ))
     }

@@ -15,7 +15,7 @@ use crate::{
     features::{MODEL_COUNT, is_judged, model_row},
     learn::{Reservoir, Settings},
     pipeline::{self, Sample, is_table},
-    score::{Judge, count, store},
+    score::{Judge, count, several, store},
     sink::{
         json::number,
         table::{Align, Table},
@@ -205,10 +205,10 @@ pub(super) fn merge(args: &ModelMerge) -> Result<u8, Fault> {
         let mut out = output(&stdout())?;
         writeln!(
             out,
-            "{place}: {} trees of {} models, learned from {} flow records; threshold {}",
-            merged.info().settings.trees,
-            models.len(),
-            count(merged.info().rows as f64),
+            "{place}: {} of {}, learned from {}; threshold {}",
+            several(merged.info().settings.trees as f64, "tree"),
+            several(models.len() as f64, "model"),
+            several(merged.info().rows as f64, "flow record"),
             merged.threshold()
         )?;
         out.flush()?;

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     config::Format,
     pipeline::{self, is_table},
-    score::count,
+    score::several,
     sink::{conn_log::ConnLogSink, csv::push_text, flows::FlowSink},
 };
 
@@ -149,17 +149,21 @@ fn write(
         }
         if !is_stdout(&path) {
             setup.note(&format!(
-                "{}: {} flow records from {} packets over {}",
+                "{}: {} from {} over {}",
                 path.display(),
-                count(rows as f64),
-                count(pass.ledger.seen as f64),
+                several(rows as f64, "flow record"),
+                several(pass.ledger.seen as f64, "packet"),
                 crate::time::words(pass.seconds)
             ));
         }
         return Ok(setup.interrupted(&pass));
     }
     if !is_stdout(&path) {
-        setup.note(&format!("{}: {} rows", path.display(), count(rows as f64)));
+        setup.note(&format!(
+            "{}: {}",
+            path.display(),
+            several(rows as f64, "row")
+        ));
     }
     Ok(0)
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::Format,
     logs::{self, COLUMNS, Context, Event, Field, Finding, Findings, Losses, ReadError, Row},
-    score::count,
+    score::{count, several},
     sink::{csv, escape, json, table::Style},
     time::Stamp,
 };
@@ -203,10 +203,10 @@ fn summary(
         .collect();
     writeln!(
         out,
-        "{} events of {} hosts in {} files{span}",
-        count(counted.total as f64),
-        hosts.len(),
-        counted.files
+        "{} of {} in {}{span}",
+        several(counted.total as f64, "event"),
+        several(hosts.len() as f64, "host"),
+        several(counted.files as f64, "file")
     )?;
     let of = |id: u32| counted.ids.get(&id).copied().unwrap_or(0);
     writeln!(

@@ -286,7 +286,8 @@ impl Setup {
         let muted = summary.muted().len();
         if muted > 0 {
             self.note(&format!(
-                "{muted} incidents suppressed; `anomaly-detect alerts list --state suppressed{}` shows them",
+                "{} suppressed; `anomaly-detect alerts list --state suppressed{}` shows them",
+                score::several(muted as f64, "incident"),
                 self.looking_here()
             ));
         }
@@ -296,8 +297,8 @@ impl Setup {
         {
             let told = summary.told().len();
             self.note(&format!(
-                "alert budget {asked}: {told} of {} incidents told, {} of the others wait for it",
-                summary.incidents.ranked().len(),
+                "alert budget {asked}: {told} of {} told, {} of the others wait for it",
+                score::several(summary.incidents.ranked().len() as f64, "incident"),
                 budget.waiting()
             ));
         }
@@ -364,10 +365,10 @@ pub(super) fn host_logs(
 /// Shows how far a pass has come.
 pub(super) fn show(bar: &ProgressBar, tick: pipeline::Tick) {
     bar.set_message(format!(
-        "{} packets, {}, {} flow records",
-        score::count(tick.packets as f64),
+        "{}, {}, {}",
+        score::several(tick.packets as f64, "packet"),
         score::bytes(tick.bytes as f64),
-        score::count(tick.rows as f64),
+        score::several(tick.rows as f64, "flow record"),
     ));
     bar.tick();
 }

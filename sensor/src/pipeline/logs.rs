@@ -7,7 +7,7 @@ use crate::{
     features::{self, Row},
     flow::FlowRecord,
     logs::{self, Context, Event, Findings, Join, JoinReport, Losses, Offset, ReadError, View},
-    score::count,
+    score::{count, several},
 };
 
 /// Events held at once; what is beyond is left out and counted.
@@ -115,13 +115,12 @@ impl HostLogs {
         let share = |part: u64| 100.0 * part as f64 / (report.flows.max(1)) as f64;
         let mut lines = vec![
             format!(
-                "Joined with {} events of {} hosts from {} log file{}: {} of {} flows ({:.1} %), {} of them ({:.1} %) with their process",
-                count(self.events.len() as f64),
-                report.clocks.len(),
-                self.files,
-                if self.files == 1 { "" } else { "s" },
+                "Joined with {} of {} from {}: {} of {} ({:.1} %), {} of them ({:.1} %) with their process",
+                several(self.events.len() as f64, "event"),
+                several(report.clocks.len() as f64, "host"),
+                several(self.files as f64, "log file"),
                 count(report.joined as f64),
-                count(report.flows as f64),
+                several(report.flows as f64, "flow"),
                 share(report.joined),
                 count(report.named as f64),
                 share(report.named),

@@ -85,8 +85,8 @@ impl Pass {
     /// What a person should know of a pass that was stopped.
     pub fn interruption(&self) -> String {
         format!(
-            "interrupted after {} packets; what comes behind them is not in this",
-            score::count(self.replay.packets as f64)
+            "interrupted after {}; what comes behind them is not in this",
+            score::several(self.replay.packets as f64, "packet")
         )
     }
 }

@@ -32,7 +32,7 @@ pub use self::{
     judge::{Judge, explain},
     kind::{Extent, Kind, Role, Subject},
     mute::{HostMatch, Mute, MuteBoard, Mutes},
-    phrase::{amount, bytes, count},
+    phrase::{amount, bytes, count, several},
     stage::Stage,
     tally::Tally,
 };

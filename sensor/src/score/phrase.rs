@@ -19,6 +19,14 @@ pub fn count(value: f64) -> String {
     }
 }
 
+/// A count of things: `1 flow`, `37 669 flows`.
+pub fn several(value: f64, thing: &str) -> String {
+    match &*count(value) {
+        "1" => format!("1 {thing}"),
+        many => format!("{many} {thing}s"),
+    }
+}
+
 /// A number of bytes: `512 B`, `5.1 MB`.
 pub fn bytes(value: f64) -> String {
     const UNITS: [(&str, f64); 4] = [("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];
@@ -37,24 +45,12 @@ pub fn amount(value: f32, unit: &str) -> String {
     if value.is_nan() {
         return "none".to_owned();
     }
-    let plural = |one: &str, many: &str| {
-        let text = count(value);
-        if text == "1" {
-            format!("1 {one}")
-        } else {
-            format!("{text} {many}")
-        }
-    };
     match unit {
         "byte" => bytes(value),
         "byte/s" => format!("{}/s", bytes(value)),
         "s" => time::words(value),
-        "packet" => plural("packet", "packets"),
+        "packet" | "flow" | "host" | "service" | "hop" => several(value, unit),
         "packet/s" => format!("{} packets/s", count(value)),
-        "flow" => plural("flow", "flows"),
-        "host" => plural("host", "hosts"),
-        "service" => plural("service", "services"),
-        "hop" => plural("hop", "hops"),
         _ => small(value),
     }
 }

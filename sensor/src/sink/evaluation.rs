@@ -14,6 +14,7 @@ use crate::{
     score::{
         count,
         quality::{Curves, Quality},
+        several,
     },
     time,
 };
@@ -78,9 +79,9 @@ pub fn write(out: &mut dyn Write, evaluation: &Evaluation<'_>) -> io::Result<()>
     report::begin(out, &format!("evaluation of {title}"))?;
     writeln!(
         out,
-        "<h1>{}</h1>\n<p class=\"lead\">{} rows, {} of them attacks; {}.</p>",
+        "<h1>{}</h1>\n<p class=\"lead\">{}, {} of them attacks; {}.</p>",
         html(&title),
-        count(quality.rows as f64),
+        several(quality.rows as f64, "row"),
         count(quality.positives as f64),
         html(&evaluation.model)
     )?;

@@ -11,7 +11,7 @@ use super::{
     told::Told,
 };
 use crate::{
-    score::{Scored, count},
+    score::{Scored, count, several},
     time::{self, Stamp},
 };
 
@@ -67,21 +67,17 @@ impl Findings<'_> {
             .filter(|incident| incident.is_telling())
             .count();
         let unusual = self.incidents.len() - telling;
-        let plural = |number: usize, one: &str, many: &str| match number {
-            1 => format!("1 {one}"),
-            _ => format!("{} {many}", count(number as f64)),
-        };
         match (telling, unusual) {
             (0, 0) => "Nothing stands out.".to_owned(),
             (0, unusual) => format!(
                 "No attack pattern; {} with unusual flows.",
-                plural(unusual, "host", "hosts")
+                several(unusual as f64, "host")
             ),
-            (telling, 0) => format!("{}.", plural(telling, "incident", "incidents")),
+            (telling, 0) => format!("{}.", several(telling as f64, "incident")),
             (telling, unusual) => format!(
                 "{}, and {} with unusual flows.",
-                plural(telling, "incident", "incidents"),
-                plural(unusual, "host", "hosts")
+                several(telling as f64, "incident"),
+                several(unusual as f64, "host")
             ),
         }
     }
@@ -89,13 +85,13 @@ impl Findings<'_> {
     /// What was read, in one sentence.
     pub fn read(&self) -> String {
         format!(
-            "{} packets in {}, {} flows over {}; {} of them anomalous",
-            count(self.ledger.seen as f64),
+            "{} in {}, {} over {}; {} of them anomalous",
+            several(self.ledger.seen as f64, "packet"),
             match &self.inputs[..] {
                 [one] => one.clone(),
                 many => format!("{} captures", many.len()),
             },
-            count(self.flows as f64),
+            several(self.flows as f64, "flow"),
             time::words(self.seconds),
             count(self.anomalous as f64),
         )

@@ -50,7 +50,7 @@ fn an_operator_lists_acknowledges_suppresses_and_takes_back() {
         ],
     );
     assert!(
-        String::from_utf8_lossy(&said.stderr).contains("1 stored incidents suppressed"),
+        String::from_utf8_lossy(&said.stderr).contains("1 stored incident suppressed"),
         "{said:?}"
     );
     // An hour from now covers traffic that long ago, too.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::Format,
-    score::{Severity, count},
+    score::{Severity, count, several},
     sink::{
         store::{IncidentEntry, IncidentFilter, LifeEvent, State},
         table::{Align, Table},
@@ -188,9 +188,9 @@ pub(super) fn export(args: &Export) -> Result<u8, Fault> {
     out.flush()?;
     if !is_stdout(&args.output.path) {
         setup.note(&format!(
-            "{}: {} incidents",
+            "{}: {}",
             args.output.path.display(),
-            count(written as f64)
+            several(written as f64, "incident")
         ));
     }
     Ok(0)

@@ -12,7 +12,7 @@ use super::{
     whole,
 };
 use crate::{
-    score::{HostMatch, count},
+    score::{HostMatch, count, several},
     sink::{
         store::{Actions, NewSuppression, Suppression},
         table::{Align, Table},
@@ -107,10 +107,10 @@ pub(super) fn suppress(args: &Suppress) -> Result<u8, Fault> {
         |until| format!("until {} UTC", when(until)),
     );
     setup.note(&format!(
-        "suppression {}: {} {end}; {} stored incidents suppressed (undo: anomaly-detect alerts unsuppress {})",
+        "suppression {}: {} {end}; {} suppressed (undo: anomaly-detect alerts unsuppress {})",
         made.id,
         scope(made.host.as_ref(), made.kind.as_deref()),
-        count(made.incidents as f64),
+        several(made.incidents as f64, "stored incident"),
         made.id
     ));
     Ok(0)
@@ -123,8 +123,8 @@ pub(super) fn unsuppress(args: &Unsuppress) -> Result<u8, Fault> {
     for number in &args.numbers {
         let heard = actions.unsuppress(*number, &args.who.name())?;
         setup.note(&format!(
-            "suppression {number} removed; {} incidents are heard of again",
-            count(heard as f64)
+            "suppression {number} removed; {} heard of again",
+            several(heard as f64, "incident")
         ));
     }
     Ok(0)

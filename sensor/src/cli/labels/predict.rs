@@ -15,7 +15,7 @@ use super::super::{
 use crate::{
     config::Format,
     pipeline::{Encoder, Foreign},
-    score::{Severity, count, store},
+    score::{Severity, count, several, store},
     sink::{
         csv::{VERDICT_COLUMNS, push_text, push_verdict_parts},
         json::number,
@@ -86,9 +86,9 @@ pub(in crate::cli) fn predict(setup: &Setup, args: &Predict, model: &Path) -> Re
     }
     if !is_stdout(&path) {
         setup.note(&format!(
-            "{}: {} rows, {} of them called attacks",
+            "{}: {}, {} of them called attacks",
             path.display(),
-            count(f64::from(rows)),
+            several(f64::from(rows), "row"),
             count(alarms as f64)
         ));
     }

@@ -9,7 +9,7 @@ use crate::{
     config::Capture,
     metrics::Pulse,
     pipeline::{Listener, News},
-    score::{Stage, count},
+    score::{Stage, several},
 };
 
 /// Time between two lines about how it is.
@@ -59,14 +59,11 @@ impl Heart {
         } else {
             String::new()
         };
-        let plural = |number: u64| if number == 1 { "" } else { "s" };
         format!(
-            "{learning}watching {}: {} flow{} ended, {} incident{} told",
+            "{learning}watching {}: {} ended, {} told",
             self.interfaces,
-            count(self.flows as f64),
-            plural(self.flows),
-            self.incidents,
-            plural(self.incidents)
+            several(self.flows as f64, "flow"),
+            several(self.incidents as f64, "incident")
         )
     }
 

@@ -19,7 +19,7 @@ use crate::{
     learn::Decision,
     metrics::{Id, Metrics},
     pipeline::{Listener, Memory, News, Watched},
-    score::{Kind, Scored, count},
+    score::{Kind, Scored, count, several},
     sink::{json, rollup::facts, store::Facts, table::Style},
     time::{self, Stamp},
 };
@@ -118,12 +118,12 @@ impl<'a> Screen<'a> {
     pub(super) fn finish(mut self, watched: &Watched) -> Result<(), Fault> {
         let ledger = &watched.ledger;
         let text = format!(
-            "watched {} packets in {} flows over {}; {} anomalous flows, {} incidents, {} of them told; {} packets in no flow for want of room, {} unaccounted",
-            count(ledger.seen as f64),
-            count(watched.flows as f64),
+            "watched {} in {} over {}; {}, {}, {} of them told; {} packets in no flow for want of room, {} unaccounted",
+            several(ledger.seen as f64, "packet"),
+            several(watched.flows as f64, "flow"),
             time::words(watched.seconds),
-            count(watched.anomalous as f64),
-            watched.incidents,
+            several(watched.anomalous as f64, "anomalous flow"),
+            several(watched.incidents as f64, "incident"),
             watched.told,
             ledger.overflow(),
             ledger.unaccounted()

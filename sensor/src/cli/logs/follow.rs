@@ -14,7 +14,7 @@ use super::{
 use crate::{
     config::Format,
     logs::{Context, Event, Finding, Findings, Follow, Kind},
-    score::{Severity, count},
+    score::{Severity, several},
     sink::{escape, table::Style},
     time::Stamp,
 };
@@ -54,9 +54,9 @@ pub(super) fn run(args: &Logs, setup: &Setup, path: &Path) -> Result<u8, Fault> 
         }
         if stop.wait(args.interval) {
             setup.note(&format!(
-                "{} events, {} findings; {} lost",
-                count(written.events as f64),
-                written.findings.ranked().len(),
+                "{}, {}; {} lost",
+                several(written.events as f64, "event"),
+                several(written.findings.ranked().len() as f64, "finding"),
                 losses.total()
             ));
             return Ok(0);

@@ -12,7 +12,7 @@ use crate::{
         sheet::{self, Column, Sheet, csv_header, csv_line, object, when},
     },
     config::Format,
-    score::{HostMatch, bytes, count},
+    score::{HostMatch, bytes, count, several},
     sink::{
         store::{HostEntry, HostFilter, HostProfile, IncidentFilter, Reader},
         table::{Align, Style, Table},
@@ -179,8 +179,8 @@ fn write_profile(
     )?;
     writeln!(
         out,
-        "  traffic     {} flows, {} without an answer, {} anomalous; {} sent, {} received",
-        count(host.flows as f64),
+        "  traffic     {}, {} without an answer, {} anomalous; {} sent, {} received",
+        several(host.flows as f64, "flow"),
         count(host.failed as f64),
         count(host.anomalous as f64),
         bytes(host.sent_bytes as f64),

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     config::Format,
-    score::count,
+    score::{count, several},
     sink::{
         self, flows,
         table::{Align, Table},
@@ -83,9 +83,9 @@ pub(super) fn run(args: &ZeekScore) -> Result<u8, Fault> {
     }
     out.flush().map_err(failed)?;
     setup.note(&format!(
-        "{} connections of {} logs, {} of them anomalous",
-        count(records as f64),
-        logs.len(),
+        "{} of {}, {} of them anomalous",
+        several(records as f64, "connection"),
+        several(logs.len() as f64, "log"),
         count(anomalous as f64)
     ));
     Ok(0)

@@ -9,7 +9,7 @@ use super::{
     code, damage, model_path, read,
 };
 use crate::{
-    score::count,
+    score::several,
     zeek::{Stream, conn_logs, push_model_row, schema},
 };
 
@@ -52,11 +52,11 @@ pub(super) fn run(args: &ZeekTrain) -> Result<u8, Fault> {
     let path = model_path(&setup, args.output.as_ref());
     write_model(&path, &model.to_bytes())?;
     setup.note(&format!(
-        "{}: {} trees from {} connections of {} logs; threshold {} (at most {} % of such traffic is above)",
+        "{}: {} from {} of {}; threshold {} (at most {} % of such traffic is above)",
         path.display(),
-        model.info().settings.trees,
-        count(rows.len() as f64),
-        logs.len(),
+        several(model.info().settings.trees as f64, "tree"),
+        several(rows.len() as f64, "connection"),
+        several(logs.len() as f64, "log"),
         model.threshold(),
         model.info().settings.contamination * 100.0,
     ));

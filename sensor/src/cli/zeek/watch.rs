@@ -23,7 +23,7 @@ use super::{
     score::most_anomalous,
 };
 use crate::{
-    score::count,
+    score::{count, several},
     sink::{
         self,
         store::{FileEntry, Limits, Store},
@@ -219,9 +219,9 @@ impl Watch<'_> {
         };
         self.store.add(&file, &flows)?;
         self.setup.note(&format!(
-            "{}: {} connections, {} anomalous, {} kept",
+            "{}: {}, {} anomalous, {} kept",
             path.display(),
-            count(records as f64),
+            several(records as f64, "connection"),
             count(anomalous as f64),
             count(flows.len() as f64)
         ));

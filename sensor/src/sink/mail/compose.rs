@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    score::{Severity, Stage, count},
+    score::{Severity, Stage, several},
     sink::{
         alert::Alert,
         escape::html,
@@ -209,10 +209,9 @@ fn tally(letters: &[Letter], places: &[usize]) -> String {
             number => parts.push(format!("{number} {}", severity.name())),
         }
     }
-    let plural = if places.len() == 1 { "" } else { "s" };
     format!(
-        "{} incident{plural}: {}",
-        count(places.len() as f64),
+        "{}: {}",
+        several(places.len() as f64, "incident"),
         parts.join(", ")
     )
 }

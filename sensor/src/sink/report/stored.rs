@@ -10,7 +10,7 @@ use super::{
     gather::words,
 };
 use crate::{
-    score::{bytes, count},
+    score::{bytes, count, several},
     sink::{
         alert::Alert,
         flows::stored_cells,
@@ -69,8 +69,7 @@ impl Report {
             inputs: vec![path.display().to_string()],
             headline: match told {
                 0 => "Nothing stands out.".to_owned(),
-                1 => "1 incident.".to_owned(),
-                told => format!("{} incidents.", count(told as f64)),
+                told => format!("{}.", several(told as f64, "incident")),
             },
             incidents_more: told.saturating_sub(incidents.len() as u64),
             incidents,
@@ -91,16 +90,16 @@ impl Report {
             format!(" from {} to {} UTC", Stamp(from).short(), Stamp(to).short())
         });
         report.summary.push(format!(
-            "{} flows, {}{span}; {} of the flows anomalous.",
-            count(report.flows as f64),
+            "{}, {}{span}; {} of the flows anomalous.",
+            several(report.flows as f64, "flow"),
             bytes(report.bytes as f64),
             count(report.anomalous as f64),
         ));
         report.summary.extend(words(&report.incidents));
         if suppressed > 0 {
             report.summary.push(format!(
-                "{} more incidents are suppressed and not listed.",
-                count(suppressed as f64)
+                "{} suppressed and not listed.",
+                several(suppressed as f64, "incident")
             ));
         }
         if untold > 0 {
