@@ -52,6 +52,20 @@ fn a_run_that_fails_leaves_the_tables_of_the_one_before() {
 }
 
 #[test]
+fn packets_cut_out_before_stay_where_there_are_none_now() {
+    let folder = tempfile::tempdir().expect("folder");
+    let here = folder.path();
+    Scene::office().write(here, "office.pcap");
+    fs::write(here.join("cut.pcapng"), "of another flow").expect("a file");
+    let extract = ["extract", "office.pcap", "-o", "cut.pcapng", "--flow"];
+    let nothing = run(here, &[&extract[..], &["1:none"]].concat());
+    assert_eq!(nothing.status.code(), Some(1), "{nothing:?}");
+    let cut = fs::read(here.join("cut.pcapng")).expect("the file");
+    assert_eq!(cut, b"of another flow");
+    assert_eq!(parts(here), [""; 0]);
+}
+
+#[test]
 fn a_second_pass_reads_what_the_first_was_stopped_in() {
     let folder = tempfile::tempdir().expect("folder");
     let inputs = [Scene::busy().write(folder.path(), "busy.pcap")];

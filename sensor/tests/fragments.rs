@@ -11,7 +11,7 @@ use std::{
 
 use sensor::{
     capture::{
-        Capture as _, Epoch, FragmentCounts, Progress, frames,
+        Capture as _, Epoch, FragmentCounts, Progress, Stop, frames,
         link::LinkType,
         pcap_writer::{PcapWriter, Resolution},
         replay::{Replay, Settings},
@@ -193,8 +193,8 @@ fn extract_cuts_later_fragments_out_with_their_flow() {
         let slice: PathBuf = folder.path().join("slice.pcapng");
         let out: Box<dyn Write> = Box::new(File::create(&slice).expect("a file"));
         let inputs = std::slice::from_ref(&path);
-        let found = extract_flow(inputs, &community_id, BufWriter::new(out)).expect("cut out");
-        assert_eq!(found, packets);
+        let cut = extract_flow(inputs, &community_id, &Stop::default(), out).expect("cut out");
+        assert_eq!(cut.packets, packets);
         let read = frames::each(std::slice::from_ref(&slice), &mut |_| Ok(())).expect("read again");
         assert_eq!(read.packets, packets);
         fs::remove_file(&slice).expect("remove");

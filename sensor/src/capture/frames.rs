@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{CaptureError, Record, input, merge::Merge, replay::Report};
+use super::{CaptureError, Record, Stop, input, merge::Merge, replay::Report};
 
 /// Why going through frames ended early.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +23,7 @@ pub fn each(
     inputs: &[PathBuf],
     each: &mut dyn FnMut(&Record<'_>) -> std::io::Result<()>,
 ) -> Result<Report, FramesError> {
-    first(inputs, u64::MAX, each)
+    until(inputs, (u64::MAX, &Stop::default()), each)
 }
 
 /// As [`each`], of so many frames at most: those that [`super::replay::Replay`] reads first, too.
@@ -35,15 +35,34 @@ pub fn first(
     most: u64,
     each: &mut dyn FnMut(&Record<'_>) -> std::io::Result<()>,
 ) -> Result<Report, FramesError> {
+    until(inputs, (most, &Stop::default()), each)
+}
+
+/// Frames between two looks at whether the end was asked for.
+const BETWEEN_LOOKS: u64 = 1024;
+
+/// As [`first`], and until the end is asked for.
+///
+/// # Errors
+/// As [`each`].
+pub fn until(
+    inputs: &[PathBuf],
+    (most, stop): (u64, &Stop),
+    each: &mut dyn FnMut(&Record<'_>) -> std::io::Result<()>,
+) -> Result<Report, FramesError> {
     let mut merge = Merge::open(input::expand(inputs)?)?;
     let mut report = Report::default();
     while report.packets < most
+        && !stop.is_asked()
         && let Some(turn) = merge.turn()?
     {
         let room = most - report.packets;
         let (mut packets, mut bytes, mut failed) = (0, 0, None);
         let ran = turn.container.run(|record| {
             if record.time > turn.until || packets == room || failed.is_some() {
+                return false;
+            }
+            if packets % BETWEEN_LOOKS == BETWEEN_LOOKS - 1 && stop.is_asked() {
                 return false;
             }
             packets += 1;

@@ -1,16 +1,20 @@
 //! `extract`: the packets of one flow, or of one alert, out of captures.
 
-use std::{io::BufWriter, path::Path};
+use std::path::Path;
 
 use super::{
     args::Extract,
+    draft::Draft,
     fault::{Fault, code},
-    setup::{Flags, Setup, is_stdout, output},
+    setup::{Flags, Setup},
 };
 use crate::{
     capture::frames::FramesError,
-    pipeline::evidence::{self, ExtractError},
-    score::count,
+    pipeline::{
+        Pass,
+        evidence::{self, ExtractError},
+    },
+    score::several,
 };
 
 pub(super) fn run(args: &Extract) -> Result<u8, Fault> {
@@ -28,29 +32,32 @@ pub(super) fn run(args: &Extract) -> Result<u8, Fault> {
             ));
         }
     };
-    let out = BufWriter::with_capacity(1 << 16, output(&args.output)?);
-    let packets = match evidence::extract_flow(&args.captures.paths, &name, out) {
-        Ok(packets) => packets,
-        Err(error) => {
-            if !is_stdout(&args.output) {
-                // An empty capture would look like an answer.
-                let _ = std::fs::remove_file(&args.output);
+    let setup = setup.ending_when_told()?;
+    let stop = setup.stop.clone().unwrap_or_default();
+    // An empty capture would look like an answer: a draft that is not kept leaves what was there.
+    let (draft, out) = Draft::written(&args.output)?;
+    let extracted = evidence::extract_flow(&args.captures.paths, &name, &stop, out).map_err(
+        |error| match error {
+            ExtractError::Frames(FramesError::Capture(error)) => error.into(),
+            ExtractError::Frames(FramesError::Output(error)) => {
+                Fault::file(&args.output, &error, code::FAILED)
             }
-            return Err(match error {
-                ExtractError::Frames(FramesError::Capture(error)) => error.into(),
-                ExtractError::Frames(FramesError::Output(error)) => {
-                    Fault::file(&args.output, &error, code::FAILED)
-                }
-                ExtractError::Nothing { .. } => Fault::new(code::FAILED, error.to_string()),
-            });
-        }
+            ExtractError::Nothing { .. } => Fault::new(code::FAILED, error.to_string()),
+        },
+    )?;
+    draft.keep()?;
+    let pass = Pass {
+        replay: extracted.report,
+        stopped: setup.is_told_to_stop(),
+        ..Pass::default()
     };
+    setup.damage(&pass);
     setup.note(&format!(
-        "{} packets of {name} in {}",
-        count(packets as f64),
+        "{} of {name} in {}",
+        several(extracted.packets as f64, "packet"),
         args.output.display()
     ));
-    Ok(0)
+    Ok(setup.interrupted(&pass))
 }
 
 /// The folder of an alert: named by its id, or itself.

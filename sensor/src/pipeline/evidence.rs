@@ -27,10 +27,11 @@ use sensor_ebpf::{
 use super::Settings;
 use crate::{
     capture::{
-        Fragments, Record,
+        Fragments, Record, Stop,
         frames::{self, FramesError},
         link,
         pcapng_writer::PcapngWriter,
+        replay as reading,
     },
     flow,
     score::Incident,
@@ -268,25 +269,35 @@ pub enum ExtractError {
     },
 }
 
+/// What was cut out.
+pub struct Extracted {
+    /// Packets written.
+    pub packets: u64,
+    /// What was read for it.
+    pub report: reading::Report,
+}
+
 /// Flows whose name is remembered while looking for one.
 const KNOWN_MAX: usize = 1 << 20;
 
 /// Writes the packets of the flow of this name ([`crate::flow::FlowRecord::name`]), whichever its times, to `out`, with the later
-/// fragments of them, which a person wants to see put together: how many there were.
+/// fragments of them, which a person wants to see put together, until `stop` is asked for.
 ///
 /// # Errors
 /// The captures or the output; no such packet.
 pub fn extract_flow(
     inputs: &[PathBuf],
     name: &str,
-    out: BufWriter<Box<dyn io::Write>>,
-) -> Result<u64, ExtractError> {
+    stop: &Stop,
+    out: Box<dyn io::Write>,
+) -> Result<Extracted, ExtractError> {
     let mut known: HashMap<FlowKey, bool> = HashMap::new();
     let comments = [format!("flow {name}")];
+    let out = BufWriter::with_capacity(1 << 16, out);
     let mut out = PcapngWriter::new(out, &comments).map_err(FramesError::Output)?;
-    let mut found = 0;
+    let mut packets = 0;
     let mut fragments = Fragments::default();
-    let report = frames::each(inputs, &mut |record| {
+    let report = frames::until(inputs, (u64::MAX, stop), &mut |record| {
         if known.len() >= KNOWN_MAX {
             known.clear();
         }
@@ -299,8 +310,8 @@ pub fn extract_flow(
             })
         };
         if keys(record, Some(&mut fragments)).iter().any(&mut is_it) {
-            found += 1;
-            let comment = (found == 1).then_some(name);
+            packets += 1;
+            let comment = (packets == 1).then_some(name);
             out.packet(
                 record.time,
                 record.link,
@@ -312,11 +323,11 @@ pub fn extract_flow(
         Ok(())
     })?;
     out.finish().map_err(FramesError::Output)?;
-    if found == 0 {
+    if packets == 0 {
         return Err(ExtractError::Nothing {
             what: format!("flow {name}"),
             packets: report.packets,
         });
     }
-    Ok(found)
+    Ok(Extracted { packets, report })
 }
