@@ -13,8 +13,8 @@ use crossbeam::channel::RecvTimeoutError;
 use super::{
     args::Common,
     fault::{Fault, code},
-    live::told_to_stop,
     setup::{Flags, Setup},
+    signals::told_to_stop,
 };
 use crate::{
     listen::listen,

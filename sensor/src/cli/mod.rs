@@ -29,6 +29,7 @@ mod report;
 mod run;
 mod setup;
 mod sheet;
+mod signals;
 mod sinks;
 mod stored;
 mod swap;

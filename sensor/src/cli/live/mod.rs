@@ -28,7 +28,7 @@ use self::{
     asked::Asked, background::Background, changed::Changed, heart::Heart, keeping::Keeping,
     reload::Parts, screen::Screen,
 };
-pub(super) use self::{background::told_to_stop, notify::Notify, reload::Reload};
+pub(super) use self::{notify::Notify, reload::Reload};
 use super::{
     args::Live,
     dashboard::Beside,

@@ -6,8 +6,8 @@ use super::{
     super::{
         args::Logs,
         fault::{Fault, code},
-        live::told_to_stop,
         setup::{Setup, is_stdout, make_folder, output},
+        signals::told_to_stop,
     },
     header, push, value,
 };

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _};
 
 use super::{Fault, Setup, code};
-use crate::{capture::Stop, cli::live::told_to_stop, pipeline};
+use crate::{capture::Stop, cli::signals::told_to_stop, pipeline};
 
 impl Setup {
     /// For commands that can use a part of their input: at the first ^C, or SIGTERM, what was read until then is taken for all

@@ -14,8 +14,8 @@ use model::Model;
 
 use super::{
     super::{
-        live::told_to_stop,
         setup::{Flags, make_folder},
+        signals::told_to_stop,
     },
     Fault, Setup,
     args::ZeekWatch,
