@@ -2,6 +2,8 @@
 
 use std::{io, thread, time::Duration};
 
+use tokio::runtime::{Builder, Runtime};
+
 use super::{
     draft,
     fault::{Fault, code},
@@ -13,14 +15,7 @@ use crate::capture::Stop;
 pub(super) fn told_to_stop(duration: Option<Duration>) -> Result<Stop, Fault> {
     let failed =
         |error: io::Error| Fault::new(code::FAILED, format!("cannot wait for signals: {error}"));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(failed)?;
-    let signals = {
-        let _entered = runtime.enter();
-        Signals::new().map_err(failed)?
-    };
+    let (runtime, signals) = attentive().map_err(failed)?;
     let stop = Stop::default();
     let told = stop.clone();
     thread::Builder::new()
@@ -28,6 +23,16 @@ pub(super) fn told_to_stop(duration: Option<Duration>) -> Result<Stop, Fault> {
         .spawn(move || runtime.block_on(until_told(told, duration, signals)))
         .map_err(failed)?;
     Ok(stop)
+}
+
+/// A runtime for one thread, and the signals that it hears: from here on one is noticed, whenever the thread comes to look.
+pub(super) fn attentive() -> io::Result<(Runtime, Signals)> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let signals = {
+        let _entered = runtime.enter();
+        Signals::new()?
+    };
+    Ok((runtime, signals))
 }
 
 /// Asks the capture to end at the first signal or when the time is over; a second signal ends the process.
@@ -55,7 +60,7 @@ pub(super) struct Signals([tokio::signal::unix::Signal; 2]);
 #[cfg(unix)]
 impl Signals {
     /// Inside of a runtime. From then on these signals do nothing by themselves.
-    pub(super) fn new() -> io::Result<Self> {
+    fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self([
             signal(SignalKind::interrupt())?,
@@ -78,7 +83,7 @@ pub(super) struct Signals;
 
 #[cfg(not(unix))]
 impl Signals {
-    pub(super) fn new() -> io::Result<Self> {
+    fn new() -> io::Result<Self> {
         Ok(Self)
     }
 

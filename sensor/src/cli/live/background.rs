@@ -8,7 +8,7 @@ use crate::{
     capture::Stop,
     cli::{
         fault::{Fault, code},
-        signals::{Signals, until_told},
+        signals::{attentive, until_told},
     },
     metrics::{self, Metrics, Pulse},
 };
@@ -29,15 +29,7 @@ impl Background {
     ) -> Result<Self, Fault> {
         let failed =
             |error: io::Error| Fault::new(code::FAILED, format!("cannot begin to serve: {error}"));
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(failed)?;
-        // From here on a signal is noticed, whenever the thread comes to look.
-        let signals = {
-            let _entered = runtime.enter();
-            Signals::new().map_err(failed)?
-        };
+        let (runtime, signals) = attentive().map_err(failed)?;
         let (end, ended) = oneshot::channel();
         let thread = thread::Builder::new()
             .name("http".to_owned())
