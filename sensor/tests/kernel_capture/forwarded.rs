@@ -13,7 +13,7 @@ use sensor::capture::{
 };
 use sensor_ebpf::{flow::FlowKey, maps::Ledger};
 
-use crate::netns::{Namespace, Pair, Serial, pause};
+use crate::netns::{Namespace, Pair, Serial};
 
 const QUESTIONS: u64 = 300;
 const ANSWERS: u64 = 100;
@@ -38,6 +38,25 @@ impl Router {
         c.ip(&["route", "add", "default", "via", "10.78.0.1"]);
         pair.a.ip(&["route", "add", "default", "via", "10.77.0.2"]);
         router.exec(&["sysctl", "-qw", "net.ipv4.ip_forward=1"]);
+        // Nobody has to ask for an address: where no answer comes in time, what waits for it is thrown away.
+        pair.introduce();
+        for (namespace, own, address, peer, other) in [
+            (router, "wan", "10.78.0.2", &c, "veth-c"),
+            (&c, "veth-c", "10.78.0.1", router, "wan"),
+        ] {
+            let hardware = peer.hardware_address(other);
+            namespace.ip(&[
+                "neighbour",
+                "replace",
+                address,
+                "lladdr",
+                &hardware,
+                "dev",
+                own,
+                "nud",
+                "permanent",
+            ]);
+        }
         Self { pair, c }
     }
 
@@ -45,7 +64,7 @@ impl Router {
     fn talk(&self) {
         let server = self.c.within(|| UdpSocket::bind("10.78.0.2:5000"));
         let server = server.expect("bind");
-        let wait = Some(Duration::from_secs(20));
+        let wait = Some(Duration::from_secs(60));
         server.set_read_timeout(wait).expect("timeout");
         let client = self.pair.a.within(|| UdpSocket::bind("10.77.0.1:4000"));
         let client = client.expect("bind");
@@ -82,9 +101,8 @@ fn counted(counting: Counting) -> (Packets, Ledger, [u32; 2]) {
         .pair
         .b
         .within(|| Xdp::start(&settings).expect("start"));
+    // What has arrived was at all hooks on its way.
     router.talk();
-    // The last of them may still be on its way through the stack.
-    pause(Duration::from_millis(100));
     capture.stop_handle().stop();
     let (mut epoch, mut ledger) = (Epoch::default(), Ledger::default());
     let mut flows = Packets::new();

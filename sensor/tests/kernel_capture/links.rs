@@ -4,8 +4,9 @@ use std::{
     collections::BTreeMap,
     net::{TcpStream, UdpSocket},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use aya::{
@@ -19,8 +20,11 @@ use sensor::capture::xdp::{Mode, Proved, Settings, Xdp, XdpError};
 use sensor_ebpf::maps::{self, Hook};
 
 use crate::{
+    arrivals::Arrivals,
     counted::Counted,
-    netns::{Namespace, Pair, Serial, pause},
+    exact::StopOnDrop,
+    netns::{Namespace, Pair, Serial, meanwhile, pause},
+    process::soon,
 };
 
 /// Names of the programs on veth-b.
@@ -40,12 +44,8 @@ fn programs_on(namespace: &Namespace) -> Vec<String> {
     names
 }
 
-fn within_seconds(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
-        pause(Duration::from_millis(20));
-    }
+fn within_seconds(what: &str, is_so: impl FnMut() -> bool) {
+    assert!(soon(is_so), "{what}");
 }
 
 struct KillOnDrop(Child);
@@ -107,7 +107,7 @@ fn a_stop_loses_no_packet() {
     let pair = Pair::new();
     pair.hush();
     let mut capture = watch(&pair);
-    let before = pair.b.counter("veth-b", "rx_packets");
+    let arrivals = Arrivals::from_now(&pair);
     let port = pair.a.within(|| {
         let socket = UdpSocket::bind("10.77.0.1:0").expect("bind");
         for _ in 0..PACKETS {
@@ -115,10 +115,7 @@ fn a_stop_loses_no_packet() {
         }
         socket.local_addr().expect("address").port()
     });
-    within_seconds("all have arrived", || {
-        let arrived = pair.b.counter("veth-b", "rx_packets") - before;
-        arrived + pair.lost_before_hook() == PACKETS
-    });
+    arrivals.wait_for(PACKETS);
     // In the middle of an epoch, nothing drained yet.
     capture.stop_handle().stop();
     let counted = Counted::until_stopped(&mut capture);
@@ -136,32 +133,45 @@ fn a_late_drain_is_marked_and_loses_nothing() {
     let pair = &Pair::new();
     pair.hush();
     let mut capture = watch(pair);
-    let stop = capture.stop_handle();
-    let send = |from: u16| {
-        let (socket, begun) = (
-            UdpSocket::bind(("10.77.0.1", from)).expect("bind"),
-            Instant::now(),
-        );
-        let mut sent = 0;
-        // Well over the pause below: packets come by while overdue epochs are drained.
-        while begun.elapsed() < Duration::from_millis(4_500) {
-            sent += u64::from(socket.send_to(b"on and on", "10.77.0.2:5000").is_ok());
-        }
-        sent
-    };
-    let (sent, counted) = thread::scope(|scope| {
-        // Two that send to one queue of veth: it is full now and then, and what is lost there is to be told from what we would lose.
-        let senders = [7777, 7778].map(|from| scope.spawn(move || pair.a.within(|| send(from))));
-        scope.spawn(|| {
-            pause(Duration::from_millis(6_500));
-            stop.stop();
+    let (stop, arrivals) = (capture.stop_handle(), Arrivals::from_now(pair));
+    let (enough, sent, ended) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    let send = |from: u16, over: &AtomicBool| {
+        pair.a.within(|| {
+            let socket = UdpSocket::bind(("10.77.0.1", from)).expect("bind");
+            while !enough.load(Ordering::SeqCst) && !over.load(Ordering::SeqCst) {
+                let is_sent = socket.send_to(b"on and on", "10.77.0.2:5000").is_ok();
+                sent.fetch_add(u64::from(is_sent), Ordering::SeqCst);
+            }
         });
+        ended.fetch_add(1, Ordering::SeqCst);
+    };
+    // Two that send to one queue of veth: it is full now and then, and what is lost there is to be told from what we would lose.
+    let senders: [&(dyn Fn(&AtomicBool) + Sync); 2] =
+        [&|over| send(7777, over), &|over| send(7778, over)];
+    let counted = meanwhile(&senders, || {
+        let more_come = || {
+            let before = pair.b.counter("veth-b", "rx_packets");
+            within_seconds("packets come", || {
+                pair.b.counter("veth-b", "rx_packets") > before
+            });
+        };
+        more_come();
         // Nobody drains for five epochs.
         pause(Duration::from_millis(2_700));
-        let counted = Counted::until_stopped(&mut capture);
-        let sent = senders.map(|sender| sender.join().expect("sender"));
-        (sent.iter().sum::<u64>(), counted)
+        more_come();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let _stop = StopOnDrop(stop.clone());
+                // Packets come by while overdue epochs are drained.
+                pause(Duration::from_millis(1_800));
+                enough.store(true, Ordering::SeqCst);
+                within_seconds("nobody sends", || ended.load(Ordering::SeqCst) == 2);
+                arrivals.wait_for(sent.load(Ordering::SeqCst));
+            });
+            Counted::until_stopped(&mut capture)
+        })
     });
+    let sent = sent.into_inner();
     let lost = pair.lost_before_hook();
     println!(
         "{sent} packets, {lost} of them lost by veth before the hook; {} flows marked late",
@@ -196,6 +206,7 @@ fn nobody_elses_program_is_replaced() {
 fn where_somebody_else_has_xdp_packets_are_counted_at_tcx() {
     let _serial = Serial::take();
     let pair = Pair::new();
+    pair.introduce();
     let first = watch(&pair);
     let settings = Settings {
         instead_tcx: true,
@@ -206,13 +217,9 @@ fn where_somebody_else_has_xdp_packets_are_counted_at_tcx() {
         second.attached()[0].ingress,
         Mode::TcxIngress { .. }
     ));
-    pair.a.within(|| {
-        let socket = UdpSocket::bind("10.77.0.1:7777").expect("bind");
-        for _ in 0..100 {
-            while socket.send_to(b"hello", "10.77.0.2:5000").is_err() {}
-        }
-    });
-    pause(Duration::from_millis(100));
+    let [from, to] = [(&pair.a, "10.77.0.1:7777"), (&pair.b, "10.77.0.2:5000")]
+        .map(|(namespace, own)| namespace.within(|| UdpSocket::bind(own).expect("bind")));
+    send_and_receive(&from, &to, 100);
     second.stop_handle().stop();
     assert_eq!(
         Counted::until_stopped(&mut second).sum_of_datagrams(7777),
@@ -220,6 +227,17 @@ fn where_somebody_else_has_xdp_packets_are_counted_at_tcx() {
     );
     assert_eq!(second.totals(Hook::Ingress).seen, 0);
     drop(first);
+}
+
+/// Sends one datagram after the other: what was received has been through all hooks on its way.
+fn send_and_receive(from: &UdpSocket, to: &UdpSocket, datagrams: u64) {
+    to.set_read_timeout(Some(Duration::from_secs(60)))
+        .expect("timeout");
+    for _ in 0..datagrams {
+        let address = to.local_addr().expect("address");
+        from.send_to(b"hello", address).expect("send");
+        assert_eq!(to.recv(&mut [0; 64]).expect("a datagram"), 5);
+    }
 }
 
 #[test]
@@ -280,10 +298,7 @@ fn a_packet_on_loopback_is_counted_once() {
     namespace.within(|| {
         let socket = UdpSocket::bind("127.0.0.1:7777").expect("bind");
         let sink = UdpSocket::bind("127.0.0.1:7778").expect("bind");
-        for _ in 0..100 {
-            let to = sink.local_addr().expect("address");
-            socket.send_to(b"hello", to).expect("send");
-        }
+        send_and_receive(&socket, &sink, 100);
         assert!(TcpStream::connect("127.0.0.1:7779").is_err());
     });
     capture.stop_handle().stop();

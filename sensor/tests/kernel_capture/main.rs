@@ -3,7 +3,9 @@
 
 mod af_xdp;
 mod arp;
+mod arrivals;
 mod beside;
+mod canary;
 #[path = "../support/captures.rs"]
 mod captures;
 mod copies;

@@ -16,6 +16,7 @@ use sensor::capture::{
 use sensor_ebpf::flow::EPOCH_SHIFT;
 
 use crate::{
+    arrivals::Arrivals,
     live_frames::{NOBODY, Sending, frame},
     netns::{Pair, Serial, pause, pin},
     program,
@@ -67,9 +68,9 @@ fn a_million_flows_are_drained_while_packets_come() {
 /// Fills the tables of an epoch, drains them while the next is being filled, and answers what that took of a processor: on a
 /// machine that does other things the wall clock measures those.
 fn drain_a_million(pair: &Pair, capture: &mut Xdp, epoch: u64, drained: &mut Epoch) -> Duration {
-    let lost_before = pair.lost_before_hook();
-    Sending::at_once(FLOWS, 1).send(pair, &frame_of(epoch));
-    pause(Duration::from_millis(200));
+    let (lost_before, arrivals) = (pair.lost_before_hook(), Arrivals::from_now(pair));
+    let sent = Sending::at_once(FLOWS, 1).send(pair, &frame_of(epoch));
+    arrivals.wait_for(sent);
     let lost = pair.lost_before_hook() - lost_before;
 
     let (is_over, meanwhile) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -96,7 +97,7 @@ fn drain_a_million(pair: &Pair, capture: &mut Xdp, epoch: u64, drained: &mut Epo
         is_over.store(true, Ordering::Relaxed);
         (report, spent)
     });
-    pause(Duration::from_millis(200));
+    arrivals.wait_for(sent + meanwhile.load(Ordering::Relaxed));
     println!(
         "{} flows drained in {:.0?} ({spent:.0?} of processor time), {} packets sent meanwhile, {lost} lost by veth before the hook",
         report.entries,

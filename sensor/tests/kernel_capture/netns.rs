@@ -5,7 +5,10 @@ use std::{
     fs::{self, File},
     io,
     process::{self, Command},
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -289,11 +292,34 @@ impl Namespace {
     }
 }
 
-/// Keeps the calling thread on one CPU.
-pub(crate) fn pin(cpu: usize) {
+/// The CPUs that this process may use, as of the first time that this is asked: threads that were pinned since do not count.
+fn allowed() -> &'static [usize] {
+    static ALLOWED: OnceLock<Vec<usize>> = OnceLock::new();
+    ALLOWED.get_or_init(|| {
+        // SAFETY: an all-zero set is an empty set.
+        let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+        // SAFETY: a set that can be written to, for the calling thread.
+        let result =
+            unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) };
+        assert_eq!(result, 0, "{}", io::Error::last_os_error());
+        (0..libc::CPU_SETSIZE as usize)
+            // SAFETY: a valid set, and a number below its size.
+            .filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &set) })
+            .collect()
+    })
+}
+
+/// How many CPUs a test can pin threads to.
+pub(crate) fn cpus() -> usize {
+    allowed().len()
+}
+
+/// Keeps the calling thread on one CPU: the one of this number among those that it may use, round and round.
+pub(crate) fn pin(number: usize) {
+    let cpu = allowed()[number % cpus()];
     // SAFETY: an all-zero set is an empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `cpu` is below the size of the set on every machine tests run on.
+    // SAFETY: `cpu` comes from such a set.
     unsafe { libc::CPU_SET(cpu, &mut set) };
     // SAFETY: a valid set for the calling thread.
     let result =
