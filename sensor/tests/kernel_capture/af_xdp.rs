@@ -10,6 +10,7 @@
 use std::{
     collections::BTreeSet,
     net::{SocketAddr, TcpStream, UdpSocket},
+    sync::atomic::{AtomicU64, Ordering},
     thread,
     time::Duration,
 };
@@ -27,8 +28,10 @@ use sensor::{
 use crate::{
     beside::{Beside, timeless, undisturbed},
     counted::Counted,
+    exact::StopOnDrop,
     live_frames::{EVERYBODY, Sending, frame},
-    netns::{Namespace, Offload, Pair, Serial, pause},
+    netns::{Namespace, Offload, Pair, Serial},
+    process::soon,
 };
 
 /// A tap on veth-b, with sockets or without.
@@ -50,8 +53,8 @@ struct Taken {
     losses: Losses,
 }
 
-/// Takes all epochs until the end.
-fn take(mut capture: AfXdp) -> Taken {
+/// Takes all epochs until the end; `seen` is how many packets were in those that it has taken.
+fn take(mut capture: AfXdp, seen: &AtomicU64) -> Taken {
     let (mut taken, mut epoch) = (Taken::default(), Epoch::default());
     let mut last = 0;
     while capture.next_epoch(&mut epoch).expect("capture") == Progress::Epoch {
@@ -61,6 +64,7 @@ fn take(mut capture: AfXdp) -> Taken {
         taken.counted.add(&epoch, capture.report());
         let interfaces = epoch.flows.iter().map(|(_, counters)| counters.interface);
         taken.interfaces.extend(interfaces);
+        seen.store(taken.counted.ledger.seen, Ordering::SeqCst);
     }
     taken.losses = capture.losses();
     taken
@@ -81,12 +85,12 @@ fn received_by_stack(namespace: &Namespace) -> u64 {
     value.parse().expect("a number")
 }
 
-/// Counts all that is injected on a tap, of which all arrives but what it is told was lost by veth: gives that, with what was sent.
+/// Counts all that is injected on a tap, round by round, and each when the one before is counted; all of it arrives but what was lost by veth, which is
+/// the number given.
 fn counted_on_tap(
     sockets: Option<&xsk::Settings>,
-    packets: u32,
-    burst: u32,
-    rest: Duration,
+    rounds: u32,
+    round: Sending,
 ) -> (Pair, Taken, u64) {
     let pair = Pair::new();
     pair.hush();
@@ -100,15 +104,16 @@ fn counted_on_tap(
     }
     let stop = capture.stop_handle();
     let before = received_by_stack(&pair.b);
+    let seen = AtomicU64::new(0);
     let (taken, sent) = thread::scope(|scope| {
-        let taker = scope.spawn(|| take(capture));
-        let sending = Sending {
-            burst,
-            rest,
-            ..Sending::at_once(FLOWS, packets)
-        };
-        let sent = sending.send(&pair, &frame(EVERYBODY));
-        pause(Duration::from_millis(200));
+        let taker = scope.spawn(|| take(capture, &seen));
+        let _stop = StopOnDrop(stop.clone());
+        let mut sent = 0;
+        for _ in 0..rounds {
+            sent += round.send(&pair, &frame(EVERYBODY));
+            let all = || seen.load(Ordering::SeqCst) + pair.lost_before_hook() >= sent;
+            assert!(soon(all), "{seen:?} packets of {sent} were counted");
+        }
         stop.stop();
         (taker.join().expect("taker"), sent)
     });
@@ -135,29 +140,37 @@ fn counted_on_tap(
     (pair, taken, lost)
 }
 
+/// Packets of each flow in a round: all of them find room in the frames of one socket, if its worker is held up for as long as they come.
+const OF_A_ROUND: u32 = 4;
+const ROUNDS: u32 = 5;
+
+/// A round at a pace.
+fn round() -> Sending {
+    Sending {
+        burst: 500,
+        rest: Duration::from_millis(5),
+        ..Sending::at_once(FLOWS, OF_A_ROUND)
+    }
+}
+
 #[test]
 #[ignore = "kernel: needs root"]
 fn af_xdp_sees_exactly_what_was_sent() {
-    const PACKETS: u32 = 20;
     let _serial = Serial::take();
-    let (pair, taken, lost) = counted_on_tap(
-        Some(&xsk::Settings::default()),
-        PACKETS,
-        500,
-        Duration::from_millis(5),
-    );
+    let settings = xsk::Settings::default();
+    assert!(FLOWS * OF_A_ROUND < settings.frames);
+    let (pair, taken, lost) = counted_on_tap(Some(&settings), ROUNDS, round());
     assert_eq!(taken.losses, Losses::default());
-    taken.counted.has_flows(9, FLOWS, PACKETS, lost);
+    taken.counted.has_flows(9, FLOWS, ROUNDS * OF_A_ROUND, lost);
     assert_eq!(taken.interfaces, [pair.b.index("veth-b")].into());
 }
 
 #[test]
 #[ignore = "kernel: needs root"]
 fn a_tap_without_sockets_counts_in_the_kernel_and_drops() {
-    const PACKETS: u32 = 20;
     let _serial = Serial::take();
-    let (_pair, taken, lost) = counted_on_tap(None, PACKETS, 500, Duration::from_millis(5));
-    taken.counted.has_flows(9, FLOWS, PACKETS, lost);
+    let (_pair, taken, lost) = counted_on_tap(None, ROUNDS, round());
+    taken.counted.has_flows(9, FLOWS, ROUNDS * OF_A_ROUND, lost);
 }
 
 /// Sixty-four frames of memory for bursts of a thousand: most are lost, and the socket says how many.
@@ -169,7 +182,11 @@ fn what_a_socket_loses_has_a_name_and_adds_up() {
         frames: 64,
         ..xsk::Settings::default()
     };
-    let (pair, taken, lost) = counted_on_tap(Some(&small), 50, 1_000, Duration::ZERO);
+    let round = Sending {
+        burst: 1_000,
+        ..Sending::at_once(FLOWS, 50)
+    };
+    let (pair, taken, lost) = counted_on_tap(Some(&small), 1, round);
     let losses = taken.losses;
     assert!(losses.sum() > 0, "{losses:?}");
     assert_eq!(losses.other, 0, "{losses:?}");
