@@ -12,7 +12,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crossbeam::channel::{Sender, bounded};
@@ -24,7 +24,7 @@ use sensor::{
     },
 };
 
-use crate::{PATIENCE, made, netns::pause};
+use crate::{PATIENCE, made, until};
 
 const SENT: u64 = 3000;
 /// Of the disk, and of a message.
@@ -115,14 +115,6 @@ fn start(outlets: &mut Outlets, name: &'static str, receiver: &Receiver) -> Send
     };
     outlets.start(spec, inbox).expect("starts");
     queue
-}
-
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !is_so() {
-        assert!(begin.elapsed() < PATIENCE, "never: {what}");
-        pause(Duration::from_millis(5));
-    }
 }
 
 fn survives(folder: &Path) {

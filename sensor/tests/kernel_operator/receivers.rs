@@ -4,12 +4,18 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream, UdpSocket},
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU16, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
 
-use crate::netns::{Namespace, pause};
+use crate::{
+    PATIENCE,
+    netns::{Namespace, pause},
+};
 
 /// What came, and when.
 #[derive(Clone, Default)]
@@ -148,10 +154,11 @@ pub(crate) fn udp(inside: &Namespace) -> (u16, Heard) {
     (port, heard)
 }
 
-/// A port of loopback inside that nobody has just now.
-pub(crate) fn free_port(inside: &Namespace) -> u16 {
-    let bound = inside.within(|| TcpListener::bind("127.0.0.1:0").expect("bind"));
-    bound.local_addr().expect("bound").port()
+/// A port for whoever listens in a namespace of the test's own: each is given once, and none by the system, which takes those
+/// of connections from 32,768 on (`ip_local_port_range`).
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(10_000);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// A program of somebody else's, inside; it ends with the test.
@@ -186,7 +193,7 @@ pub(crate) fn listens(inside: &Namespace, port: u16) -> bool {
 /// Waits until something listens.
 pub(crate) fn await_port(inside: &Namespace, port: u16) {
     let begin = Instant::now();
-    while begin.elapsed() < Duration::from_secs(30) {
+    while begin.elapsed() < PATIENCE {
         if listens(inside, port) {
             return;
         }
@@ -199,7 +206,7 @@ pub(crate) fn await_port(inside: &Namespace, port: u16) {
 pub(crate) fn get(inside: &Namespace, port: u16, path: &str) -> Option<String> {
     inside.within(|| {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
         let request = format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n");
         stream.write_all(request.as_bytes()).ok()?;
         let mut answer = Vec::new();
@@ -210,7 +217,7 @@ pub(crate) fn get(inside: &Namespace, port: u16, path: &str) -> Option<String> {
     })
 }
 
-/// All that a stream of Redis holds, in Redis's own protocol.
+/// All that a stream of Redis holds, in Redis's own protocol; less where the answer takes its time, so ask again.
 pub(crate) fn redis(inside: &Namespace, port: u16, stream: &str) -> Option<String> {
     inside.within(|| {
         let mut connection = TcpStream::connect(("127.0.0.1", port)).ok()?;

@@ -1,22 +1,58 @@
 //! Another configuration is taken while packets pass: the same programs on the same links, every packet counted.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     net::UdpSocket,
+    path::Path,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
 use aya::programs::{SchedClassifier, TcAttachType, loaded_links};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 use crate::{
     PATIENCE, Sensor, model,
     netns::{Pair, Serial, pause},
-    receivers::{free_port, get},
-    write,
+    receivers::free_port,
+    until, value, write,
 };
+
+/// Of a flow that is silent.
+const IDLE: SignedDuration = SignedDuration::from_secs(1);
+/// To which the EVE file cuts times.
+const PRECISION: SignedDuration = SignedDuration::from_micros(1);
+
+/// A flow of the sender's, as an EVE file has it.
+#[derive(Debug)]
+struct Flow {
+    id: u64,
+    port: u64,
+    /// Its first packet and its last.
+    span: [Timestamp; 2],
+}
+
+/// Those that are in a file by now; none where there is no file.
+fn flows(file: &Path) -> Vec<Flow> {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let time = |event: &Value, name: &str| {
+        let text = event["flow"][name].as_str().expect("a time");
+        text.parse().expect("a time")
+    };
+    text.lines()
+        // The last line may be half written.
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|event| event["dest_ip"] == "10.77.0.2" && event["proto"] == "UDP")
+        .map(|event| Flow {
+            id: event["flow_id"].as_u64().expect("an id"),
+            port: event["src_port"].as_u64().expect("a port"),
+            span: ["start", "end"].map(|name| time(&event, name)),
+        })
+        .collect()
+}
 
 /// Programs on veth-b, and the links that hold them there.
 fn attached(pair: &Pair) -> BTreeSet<(u32, u32)> {
@@ -39,14 +75,8 @@ fn attached(pair: &Pair) -> BTreeSet<(u32, u32)> {
         .collect()
 }
 
-fn value(pair: &Pair, port: u16, series: &str) -> Option<f64> {
-    let text = get(&pair.b, port, "/metrics")?;
-    let mut lines = text.lines();
-    lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
-}
-
 /// Waits until a series has a value, and answers the last one seen.
-fn until(pair: &Pair, port: u16, series: &str, wanted: f64) -> f64 {
+fn until_it_is(pair: &Pair, port: u16, series: &str, wanted: f64) -> f64 {
     let begin = Instant::now();
     loop {
         let have = value(pair, port, series).unwrap_or(f64::NAN);
@@ -68,7 +98,7 @@ fn another_configuration_is_taken_and_no_packet_is_lost() {
     let here = folder.path();
     pair.hush();
     let model = model(here);
-    let metrics = free_port(&pair.b);
+    let metrics = free_port();
     let configure = |budget: &str, eve: &str, capacity: u32| {
         let eve = here.join(eve);
         let text = format!(
@@ -81,13 +111,11 @@ fn another_configuration_is_taken_and_no_packet_is_lost() {
     let config = configure("20/day", "a.json", 1000);
     let mut sensor = Sensor::start(&pair, &model, &config, &["--idle-timeout", "1s"]);
     sensor.await_port(&pair, metrics);
-    assert!(until(&pair, metrics, "anomaly_detect_learning_ratio", 1.0) == 1.0);
+    assert!(until_it_is(&pair, metrics, "anomaly_detect_learning_ratio", 1.0) == 1.0);
     // Its loop turns: who looks after signals is there.
-    let began = Instant::now();
-    while value(&pair, metrics, "anomaly_detect_drains_total").unwrap_or(0.0) < 1.0 {
-        assert!(began.elapsed() < PATIENCE, "no epoch: {}", sensor.said());
-        pause(Duration::from_millis(50));
-    }
+    until("an epoch", || {
+        value(&pair, metrics, "anomaly_detect_drains_total") >= Some(1.0)
+    });
     let links = attached(&pair);
     assert_eq!(links.len(), 2, "XDP and TCX: {links:?}");
     let before = value(&pair, metrics, UDP).unwrap_or(0.0);
@@ -124,16 +152,18 @@ fn another_configuration_is_taken_and_no_packet_is_lost() {
             .into_iter()
             .enumerate()
         {
+            let before = flows(&here.join(eve)).len();
             configure(budget, eve, 1000);
             hang_up();
             let wanted = at as f64 + 1.0;
-            assert_eq!(until(&pair, metrics, TAKEN, wanted), wanted);
-            // Long enough for flows to end and go to the file of the moment, also where the machine is busy.
-            pause(Duration::from_secs(5));
+            assert_eq!(until_it_is(&pair, metrics, TAKEN, wanted), wanted);
+            until("flows end and go to the file of the moment", || {
+                flows(&here.join(eve)).len() > before
+            });
         }
         configure("many", "d.json", 1000);
         hang_up();
-        assert_eq!(until(&pair, metrics, REFUSED, 1.0), 1.0);
+        assert_eq!(until_it_is(&pair, metrics, REFUSED, 1.0), 1.0);
         assert_eq!(
             value(
                 &pair,
@@ -144,12 +174,12 @@ fn another_configuration_is_taken_and_no_packet_is_lost() {
         );
         configure("", "c.json", 2000);
         hang_up();
-        assert_eq!(until(&pair, metrics, TAKEN, 4.0), 4.0);
+        assert_eq!(until_it_is(&pair, metrics, TAKEN, 4.0), 4.0);
         over.store(true, Ordering::Relaxed);
     });
     let lost = pair.lost_before_hook();
     let sent = sent.load(Ordering::Relaxed) - lost;
-    let counted = until(&pair, metrics, UDP, before + sent as f64) - before;
+    let counted = until_it_is(&pair, metrics, UDP, before + sent as f64) - before;
     let name = "anomaly_detect_config_keys_awaiting_restart";
     let waiting = value(&pair, metrics, name);
     let unaccounted = value(&pair, metrics, "anomaly_detect_unaccounted_packets_total");
@@ -168,20 +198,23 @@ fn another_configuration_is_taken_and_no_packet_is_lost() {
     ] {
         assert!(said.contains(line), "`{line}` is not in: {said}");
     }
-    // Each flow went to one file, and no other.
-    let mut seen = BTreeSet::new();
+    // Each flow went to one file, and no other, and none was cut: a port has two only where its sender was away for longer than a flow
+    // may be idle.
+    let (mut ids, mut spans) = (BTreeSet::new(), BTreeMap::<u64, Vec<_>>::new());
     for name in ["a.json", "b.json", "c.json"] {
-        let text = fs::read_to_string(here.join(name)).unwrap_or_default();
-        let flows: Vec<u64> = text
-            .lines()
-            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-            .filter(|event| event["dest_ip"] == "10.77.0.2" && event["proto"] == "UDP")
-            .filter_map(|event| event["src_port"].as_u64())
-            .collect();
+        let flows = flows(&here.join(name));
         println!("{name}: {} flows", flows.len());
         assert!(!flows.is_empty(), "{name} got none");
-        for port in flows {
-            assert!(seen.insert(port), "port {port} twice, and in {name}");
+        for flow in flows {
+            assert!(ids.insert(flow.id), "twice, and in {name}: {flow:?}");
+            spans.entry(flow.port).or_default().push(flow.span);
+        }
+    }
+    for (port, spans) in &mut spans {
+        spans.sort_unstable();
+        for [[_, end], [begin, _]] in spans.array_windows() {
+            let idle = begin.duration_since(*end) + PRECISION;
+            assert!(idle >= IDLE, "port {port}, cut: {spans:?}");
         }
     }
     assert!(
