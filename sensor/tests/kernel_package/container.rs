@@ -10,6 +10,7 @@ use std::{
 };
 
 use crate::{
+    guest::PATIENCE,
     made::has,
     netns::{Pair, Serial, pause},
     traffic::{get, in_traffic},
@@ -126,7 +127,7 @@ fn captures(pair: &Pair, mut sensor: Command, program: &Path, state: &Path) {
         while get(&pair.b, 9477, "/readyz").is_none_or(|(status, _)| status != 200) {
             let ended = sensor.0.try_wait().expect("a child");
             assert!(
-                ended.is_none() && begun.elapsed() < Duration::from_secs(30),
+                ended.is_none() && begun.elapsed() < PATIENCE,
                 "not ready ({ended:?})"
             );
             pause(Duration::from_millis(100));

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Until which anything here is over, or hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A Debian with systemd and nothing else, of the release that this machine has: its C library is the one that the program
 /// was linked with. Made once and kept among the build's files.
@@ -136,7 +136,7 @@ impl Guest {
     pub(crate) fn try_run(&self, arguments: &[&str]) -> Output {
         Command::new("nsenter")
             .args(["--target", &self.first.to_string(), "--all", "--"])
-            .args(["timeout", "60"])
+            .args(["timeout", &PATIENCE.as_secs().to_string()])
             .args(arguments)
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")

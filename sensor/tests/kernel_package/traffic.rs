@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use crate::netns::{Namespace, Pair, meanwhile, pause};
+use crate::{
+    guest::PATIENCE,
+    netns::{Namespace, Pair, meanwhile, pause},
+};
 
 /// Runs `body` while a service is asked, each time in a flow of its own.
 pub(crate) fn in_traffic<T>(pair: &Pair, body: impl FnOnce() -> T) -> T {
@@ -61,9 +64,7 @@ pub(crate) fn scan(pair: &Pair) {
 pub(crate) fn get(namespace: &Namespace, port: u16, path: &str) -> Option<(u16, String)> {
     namespace.within(|| {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-        stream
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
         write!(
             stream,
             "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
