@@ -30,7 +30,7 @@ use netns::pause;
 use scene::Scene;
 
 /// Bound against hanging; what is measured is printed.
-const LONGEST: Duration = Duration::from_secs(90);
+const LONGEST: Duration = Duration::from_secs(300);
 
 /// Waits until it has something to say.
 fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {

@@ -19,7 +19,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    answers, delivered,
+    LONGEST, answers, delivered,
     netns::{Namespace, Pair, Serial, pause},
     program, until,
 };
@@ -182,9 +182,7 @@ impl Scene {
     pub(crate) fn page(&self, address: &str, path: &str) -> String {
         self.pair.b.within(|| {
             let mut stream = TcpStream::connect(address).expect(address);
-            stream
-                .set_read_timeout(Some(Duration::from_secs(10)))
-                .expect("a timeout");
+            stream.set_read_timeout(Some(LONGEST)).expect("a timeout");
             // HTTP/1.0: the answer is in one piece and ends with the connection.
             write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").expect("asked");
             let mut answer = String::new();
@@ -263,7 +261,7 @@ fn receive(namespace: &Namespace, over: Arc<AtomicBool>) -> (String, Receiver<(I
 fn take(stream: TcpStream, came: &Sender<(Instant, String)>) {
     let at = Instant::now();
     let _ = stream.set_nonblocking(false);
-    let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+    let _ = stream.set_read_timeout(Some(LONGEST));
     let mut reader = BufReader::new(stream);
     let mut length = 0;
     loop {
