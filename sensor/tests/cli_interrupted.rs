@@ -105,17 +105,35 @@ mod signals {
     use std::{
         io::{BufRead as _, BufReader, Read as _, Write as _},
         process::{Child, Command, Stdio},
+        sync::mpsc::{RecvTimeoutError, channel},
+        thread,
+        time::{Duration, Instant},
     };
 
     use super::*;
     use crate::cli_support::program;
 
-    /// Sends ^C, and waits until the program says that it will end.
-    fn interrupt(child: &mut Child) -> BufReader<std::process::ChildStderr> {
+    /// Only a hang takes so long.
+    const HANGING: Duration = Duration::from_secs(120);
+
+    fn signal(signal: &str, id: u32) {
         let sent = Command::new("kill")
-            .args(["-INT", &child.id().to_string()])
+            .args([signal, &id.to_string()])
             .status();
         assert!(sent.expect("kill").success());
+    }
+
+    /// Sends ^C, and waits until the program says that it will end.
+    fn interrupt(child: &mut Child) -> BufReader<std::process::ChildStderr> {
+        let id = child.id();
+        signal("-INT", id);
+        // One that hangs is ended, and so is reading from it.
+        let (said_so, says) = channel::<()>();
+        let guard = thread::spawn(move || {
+            if says.recv_timeout(HANGING) == Err(RecvTimeoutError::Timeout) {
+                signal("-KILL", id);
+            }
+        });
         let mut said = BufReader::new(child.stderr.take().expect("pipe"));
         let mut line = String::new();
         while !line.contains("ending with what was read so far") {
@@ -123,17 +141,36 @@ mod signals {
             let read = said.read_line(&mut line).expect("UTF-8");
             assert_ne!(read, 0, "it ended without a word");
         }
+        drop(said_so);
+        guard.join().expect("it hung");
         said
     }
 
     fn begin(here: &Path, arguments: &[&str]) -> Child {
         program(here)
             .args(arguments)
+            .env("TMPDIR", here)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("runs")
+    }
+
+    /// Waits until so many bytes of what came by a pipe are put aside.
+    fn until_spooled(here: &Path, bytes: usize) {
+        let begun = Instant::now();
+        let length = || {
+            let entries = fs::read_dir(here).expect("a folder").flatten();
+            entries
+                .filter(|entry| entry.path().extension().is_some_and(|end| end == "capture"))
+                .filter_map(|entry| Some(entry.metadata().ok()?.len()))
+                .sum::<u64>()
+        };
+        while length() < bytes as u64 {
+            assert!(begun.elapsed() < HANGING, "{} of {bytes} bytes", length());
+            thread::park_timeout(Duration::from_millis(5));
+        }
     }
 
     /// More than a pipe holds: once it is written, the program has begun to read and minds signals.
@@ -152,6 +189,8 @@ mod signals {
         let mut child = begin(here, &["run", "-"]);
         let mut pipe = child.stdin.take().expect("pipe");
         pipe.write_all(&whole).expect("it reads");
+        // After the signal a pipe is given up that is silent for a moment: a stall would be such a moment too.
+        until_spooled(here, whole.len());
         interrupt(&mut child);
         // The pipe stays open: the writer took no notice.
         let output = child.wait_with_output().expect("ends");
@@ -208,13 +247,10 @@ mod signals {
         // The draft is begun after signals are minded.
         while parts(here).is_empty() {
             assert!(child.try_wait().expect("a state").is_none(), "it ended");
-            std::thread::yield_now();
+            thread::yield_now();
         }
         let _said = interrupt(&mut child);
-        let again = Command::new("kill")
-            .args(["-INT", &child.id().to_string()])
-            .status();
-        assert!(again.expect("kill").success());
+        signal("-INT", child.id());
         assert_eq!(child.wait().expect("ends").code(), Some(130));
         drop(pipe);
         assert_eq!(
