@@ -157,8 +157,8 @@ mod signals {
             .expect("runs")
     }
 
-    /// Waits until so many bytes of what came by a pipe are put aside.
-    fn until_spooled(here: &Path, bytes: usize) {
+    /// Waits until so many bytes of what came by a pipe are put aside; not so where it ends before.
+    fn is_spooled(child: &mut Child, here: &Path, bytes: usize) -> bool {
         let begun = Instant::now();
         let length = || {
             let entries = fs::read_dir(here).expect("a folder").flatten();
@@ -168,9 +168,13 @@ mod signals {
                 .sum::<u64>()
         };
         while length() < bytes as u64 {
+            if child.try_wait().expect("a state").is_some() {
+                return false;
+            }
             assert!(begun.elapsed() < HANGING, "{} of {bytes} bytes", length());
             thread::park_timeout(Duration::from_millis(5));
         }
+        true
     }
 
     /// More than a pipe holds: once it is written, the program has begun to read and minds signals.
@@ -190,7 +194,7 @@ mod signals {
         let mut pipe = child.stdin.take().expect("pipe");
         pipe.write_all(&whole).expect("it reads");
         // After the signal a pipe is given up that is silent for a moment: a stall would be such a moment too.
-        until_spooled(here, whole.len());
+        assert!(is_spooled(&mut child, here, whole.len()));
         interrupt(&mut child);
         // The pipe stays open: the writer took no notice.
         let output = child.wait_with_output().expect("ends");
@@ -201,6 +205,34 @@ mod signals {
         let run = stdout(here, &["run", "busy.pcap", "-o", "file"]);
         let first = |text: &str| text.split(" packets in ").next().map(str::to_owned);
         assert_eq!(first(&text), first(&run), "all that was written was read");
+    }
+
+    /// Its writer gets the same signal, and writes out what it still has.
+    #[test]
+    fn what_comes_by_the_pipe_just_after_the_signal_is_used() {
+        let folder = tempfile::tempdir().expect("folder");
+        let here = folder.path();
+        let whole = capture(here);
+        // Each less than a pipe holds.
+        let (before, behind) = whole.split_at(whole.len() - 32_768);
+        let (first, second) = behind.split_at(16_384);
+        let packets = |text: &str| text.split(" packets in ").next().map(str::to_owned);
+        let all = packets(&stdout(here, &["run", "busy.pcap", "-o", "file"]));
+        let attempt = || {
+            let mut child = begin(here, &["run", "-"]);
+            let mut pipe = child.stdin.take().expect("pipe");
+            pipe.write_all(before).expect("it reads");
+            assert!(is_spooled(&mut child, here, before.len()));
+            interrupt(&mut child);
+            let is_taken = pipe.write_all(first).is_ok()
+                && is_spooled(&mut child, here, before.len() + first.len())
+                && pipe.write_all(second).is_ok();
+            let output = child.wait_with_output().expect("ends");
+            let is_used = is_taken && output.status.success();
+            is_used && packets(&String::from_utf8_lossy(&output.stdout)) == all
+        };
+        // It waits for some tenths of a second, which a machine may sleep away once, and twice.
+        assert!((0..5).any(|_| attempt()));
     }
 
     #[test]
