@@ -162,9 +162,14 @@ impl Tier {
                 tally,
             )
             .map(drop),
-            // Its own target folder: other flags would rebuild everything, twice in each run.
+            // Its own target folder: other flags would rebuild everything, twice in each run. What is built for these few tests is
+            // worth no optimisation, but for what goes through the interleavings.
             Self::Loom => run_tests(
                 cargo()
+                    .args(["--config", "profile.dev.opt-level=0"])
+                    .args(["--config", "profile.dev.package.'*'.opt-level=0"])
+                    .args(["--config", "profile.dev.package.loom.opt-level=2"])
+                    .args(["--config", "profile.dev.package.generator.opt-level=2"])
                     .args([
                         "test",
                         "--package",
@@ -194,8 +199,10 @@ impl Tier {
                 if not_capable().is_some() {
                     return Ok(());
                 }
+                // All of the sensor is built for four tests of a few packets: without optimisation, in a third of the time.
                 let ran = run_tests(
                     with_libpcap("test")
+                        .args(["--config", "profile.dev.opt-level=0"])
                         .args(["--test", "kernel_libpcap"])
                         .args(["--", "--ignored", "--test-threads=1"]),
                     tally,
