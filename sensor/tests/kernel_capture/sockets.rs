@@ -71,7 +71,7 @@ fn udp(pair: &Pair, client: &str, server: &str) {
         .b
         .within(|| UdpSocket::bind(at(server, 0)).expect("bind"));
     let address = socket.local_addr().expect("address");
-    let patience = Some(Duration::from_secs(5));
+    let patience = Some(Duration::from_secs(60));
     socket.set_read_timeout(patience).expect("timeout");
     // The last two go in fragments.
     const SIZES: [usize; 6] = [0, 1, 40, 1_200, 4_000, 9_000];
