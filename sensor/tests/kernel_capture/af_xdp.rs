@@ -148,7 +148,7 @@ const ROUNDS: u32 = 5;
 fn round() -> Sending {
     Sending {
         burst: 500,
-        rest: Duration::from_millis(5),
+        every: Duration::from_millis(20),
         ..Sending::at_once(FLOWS, OF_A_ROUND)
     }
 }

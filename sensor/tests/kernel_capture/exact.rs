@@ -170,10 +170,10 @@ fn small_tables_overflow_and_the_ledger_still_balances() {
     );
 }
 
-/// Flows of a table that takes twice as many an epoch.
-const TABLE: u32 = 8_192;
+/// Flows of a table that takes nearly twice as many an epoch.
+const TABLE: u32 = 4_096;
 
-/// Fifteen thousand flows an epoch, at a pace, into tables of eight thousand: emptied in time, they lose nothing. In time is what a thread can be on a
+/// Seven thousand flows an epoch, at a pace, into tables of four thousand: emptied in time, they lose nothing. In time is what a thread can be on a
 /// machine that lets threads run; where it does not, the next attempt has to tell.
 #[test]
 #[ignore = "kernel: needs root"]
@@ -205,7 +205,7 @@ fn tables_that_fill_are_emptied_before_they_overflow() {
 
 /// Packets that find no room are counted as such, and the others in their flows.
 fn fill_tables_at_a_pace() -> Counted {
-    const FLOWS: u32 = 30_000;
+    const FLOWS: u32 = 20_000;
     const PACKETS: u32 = 2;
     let pair = Pair::new();
     pair.hush();
@@ -219,7 +219,7 @@ fn fill_tables_at_a_pace() -> Counted {
             packets: PACKETS,
             lanes: 1,
             burst: 500,
-            rest: Duration::from_millis(17),
+            every: Duration::from_millis(35),
         };
         arrivals.wait_for(sending.send(&pair, &frame(NOBODY)));
         stop.stop();

@@ -1,6 +1,10 @@
 //! Flows of made-up frames, sent by test runs with live frames: millions of packets from few system calls.
 
-use std::{os::fd::AsFd as _, thread, time::Duration};
+use std::{
+    os::fd::AsFd as _,
+    thread,
+    time::{Duration, Instant},
+};
 
 use sensor::capture::xdp::bpf;
 
@@ -35,8 +39,8 @@ pub(crate) struct Sending {
     pub(crate) lanes: u32,
     /// Packets of one system call.
     pub(crate) burst: u32,
-    /// From one call to the next.
-    pub(crate) rest: Duration,
+    /// From the beginning of one call to that of the next, which takes what it takes.
+    pub(crate) every: Duration,
 }
 
 impl Sending {
@@ -47,7 +51,7 @@ impl Sending {
             packets,
             lanes: 2,
             burst: flows / 2,
-            rest: Duration::ZERO,
+            every: Duration::ZERO,
         }
     }
 
@@ -62,8 +66,9 @@ impl Sending {
                         let program = program::flow_maker(interface, own, lane, self.lanes);
                         let program = program.expect("load the flow maker");
                         for _ in 0..own * self.packets / self.burst {
+                            let begun = Instant::now();
                             bpf::inject(program.as_fd(), frame, self.burst).expect("inject");
-                            pause(self.rest);
+                            pause(self.every.saturating_sub(begun.elapsed()));
                         }
                     });
                 });
