@@ -300,6 +300,24 @@ where
         })
 }
 
+/// Has the verifier look at a program. It gives up where a signal comes while it looks (EAGAIN, `do_check` in linux/kernel/bpf/verifier.c) and is asked again,
+/// as often as libbpf does.
+pub(super) fn load(
+    name: &'static str,
+    mut program: impl FnMut() -> Result<(), ProgramError>,
+) -> Result<(), XdpError> {
+    const ATTEMPTS: u32 = 5;
+    let is_interrupted = |error: &ProgramError| matches!(error, ProgramError::LoadError { io_error, .. } if io_error.raw_os_error() == Some(libc::EAGAIN));
+    let mut last = program();
+    for _ in 1..ATTEMPTS {
+        if !last.as_ref().is_err_and(is_interrupted) {
+            break;
+        }
+        last = program();
+    }
+    last.map_err(|error| XdpError::of_program(name, error))
+}
+
 fn reason(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(libc::EOPNOTSUPP) => "the driver has none".to_owned(),

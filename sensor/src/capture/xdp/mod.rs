@@ -243,13 +243,11 @@ impl Xdp {
         let taps = Taps::new(&mut object)?;
         let watched = Watched::new(&mut object)?;
         for name in [maps::PROGRAM_INGRESS, maps::PROGRAM_TAP] {
-            attach::program::<XdpProgram>(&mut object, name)?
-                .load()
-                .map_err(|error| XdpError::of_program(name, error))?;
+            let program = attach::program::<XdpProgram>(&mut object, name)?;
+            attach::load(name, || program.load())?;
         }
-        attach::program::<SchedClassifier>(&mut object, maps::PROGRAM_EGRESS)?
-            .load()
-            .map_err(|error| XdpError::of_program(maps::PROGRAM_EGRESS, error))?;
+        let egress = attach::program::<SchedClassifier>(&mut object, maps::PROGRAM_EGRESS)?;
+        attach::load(maps::PROGRAM_EGRESS, || egress.load())?;
         Ok(Self {
             object: Some(object),
             links: Vec::new(),
