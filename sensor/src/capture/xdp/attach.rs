@@ -304,18 +304,25 @@ where
 /// as often as libbpf does.
 pub(super) fn load(
     name: &'static str,
-    mut program: impl FnMut() -> Result<(), ProgramError>,
+    program: impl FnMut() -> Result<(), ProgramError>,
 ) -> Result<(), XdpError> {
-    const ATTEMPTS: u32 = 5;
     let is_interrupted = |error: &ProgramError| matches!(error, ProgramError::LoadError { io_error, .. } if io_error.raw_os_error() == Some(libc::EAGAIN));
-    let mut last = program();
-    for _ in 1..ATTEMPTS {
-        if !last.as_ref().is_err_and(is_interrupted) {
+    uninterrupted(program, is_interrupted).map_err(|error| XdpError::of_program(name, error))
+}
+
+/// Calls until it is not interrupted, five times at most.
+fn uninterrupted<E>(
+    mut call: impl FnMut() -> Result<(), E>,
+    is_interrupted: impl Fn(&E) -> bool,
+) -> Result<(), E> {
+    let mut last = call();
+    for _ in 1..5 {
+        if !last.as_ref().is_err_and(&is_interrupted) {
             break;
         }
-        last = program();
+        last = call();
     }
-    last.map_err(|error| XdpError::of_program(name, error))
+    last
 }
 
 fn reason(error: &io::Error) -> String {
@@ -324,5 +331,31 @@ fn reason(error: &io::Error) -> String {
         Some(libc::EINVAL) => "the kernel or the driver has none".to_owned(),
         Some(libc::EBUSY | libc::EEXIST) => "another program has the hook".to_owned(),
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a call ends well that is answered so before, and how many calls there were.
+    fn calls(answers: &[i32]) -> (bool, usize) {
+        let mut calls = 0;
+        let call = || {
+            calls += 1;
+            answers.get(calls - 1).map_or(Ok(()), |&answer| Err(answer))
+        };
+        let ended = uninterrupted(call, |answer| *answer == libc::EAGAIN);
+        (ended.is_ok(), calls)
+    }
+
+    #[test]
+    fn only_a_look_that_was_interrupted_is_had_again_and_not_for_ever() {
+        use libc::{EAGAIN, EINVAL};
+        assert_eq!(calls(&[]), (true, 1));
+        assert_eq!(calls(&[EAGAIN, EAGAIN]), (true, 3));
+        assert_eq!(calls(&[EINVAL]), (false, 1));
+        assert_eq!(calls(&[EAGAIN, EINVAL, EAGAIN]), (false, 2));
+        assert_eq!(calls(&[EAGAIN; 9]), (false, 5));
     }
 }
