@@ -7,7 +7,7 @@ use crate::{
     config::ConfigError,
     listen::ListenError,
     pipeline::{self, TableError},
-    score::store::StoreError,
+    score::{several, store::StoreError},
     sink,
 };
 
@@ -206,9 +206,9 @@ impl From<pipeline::Error> for Fault {
             pipeline::Error::Train(model::TrainError::TooFewRows(rows)) => Self::new(
                 code::FAILED,
                 format!(
-                    "too little traffic to learn from: {rows} flow record{} besides those held out; \
+                    "too little traffic to learn from: {} besides those held out; \
                      give more captures, or score these with a model (`run --model`, `predict`)",
-                    if rows == 1 { "" } else { "s" }
+                    several(rows as f64, "flow record")
                 ),
             ),
             pipeline::Error::Train(_) => Self::new(code::FAILED, error.to_string()),

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     config::Format,
     pipeline::evidence::{self, ReplayError, Replayed},
-    score::store,
+    score::{several, store},
     sink::json,
 };
 
@@ -44,9 +44,8 @@ pub(super) fn run(args: &Explain) -> Result<u8, Fault> {
         }
         let packets = if features > 0 {
             format!(
-                "{features} features of the flow made anew from its {} packet{}, all equal",
-                bundle.packets.flow,
-                if bundle.packets.flow == 1 { "" } else { "s" }
+                "{features} features of the flow made anew from its {}, all equal",
+                several(bundle.packets.flow as f64, "packet")
             )
         } else {
             format!(
