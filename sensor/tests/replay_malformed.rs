@@ -1,9 +1,12 @@
 //! Damaged captures: read as far as libpcap reads them, without a crash and without more memory.
 
+#[path = "support/processor.rs"]
+mod processor;
 mod support;
 
 use std::{collections::BTreeMap, fs, time::Duration};
 
+use processor::processor_time;
 use sensor::capture::{
     Capture, CaptureError, Epoch, Progress,
     replay::{Replay, Settings},
@@ -61,25 +64,6 @@ fn malformed_captures_give_what_libpcap_gives() {
         println!("peak memory {peak_kib} KiB");
         assert!(peak_kib < 64 << 10, "{peak_kib} KiB");
     }
-}
-
-/// What this thread computed so far: how long the machine takes for that is the machine's affair.
-#[cfg(target_os = "linux")]
-fn processor_time() -> Duration {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: writes to a place of this function.
-    let asked = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    assert_eq!(asked, 0);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
-/// Elsewhere nothing is told of it.
-#[cfg(not(target_os = "linux"))]
-fn processor_time() -> Duration {
-    Duration::ZERO
 }
 
 /// Most memory this process ever had, where the system says (Linux).

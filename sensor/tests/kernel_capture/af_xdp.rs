@@ -27,8 +27,7 @@ use sensor::{
 
 use crate::{
     beside::{Beside, timeless, undisturbed},
-    counted::Counted,
-    exact::StopOnDrop,
+    counted::{Counted, StopOnDrop},
     live_frames::{EVERYBODY, Sending, frame},
     netns::{Namespace, Offload, Pair, Serial},
     process::soon,

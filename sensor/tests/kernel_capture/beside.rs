@@ -20,7 +20,11 @@ use sensor::{
 use sensor_ebpf::flow::{FlowCounters, FlowKey, quality};
 use tempfile::TempDir;
 
-use crate::netns::{Pair, pause};
+use crate::{
+    counted::StopOnDrop,
+    netns::{Pair, pause},
+    process::soon,
+};
 
 /// What was captured while something happened, and what was recorded of it.
 pub(crate) struct Beside {
@@ -56,16 +60,10 @@ impl Beside {
     ) -> Self {
         let folder = tempfile::tempdir().expect("folder");
         let before = pair.lost_under_way();
-        /// The drainer must end also where something fails, for the failure to be seen.
-        struct Stopped<'a>(&'a Stop);
-        impl Drop for Stopped<'_> {
-            fn drop(&mut self) {
-                self.0.stop();
-            }
-        }
         let (live, unrecorded) = thread::scope(|scope| {
             let live = scope.spawn(|| epochs(capture));
-            let stopped = Stopped(stop);
+            // Also where something fails: the drainer must end for the failure to be seen.
+            let stopped = StopOnDrop(stop.clone());
             let recorder = Recorder::start(pair, interface, &Self::path(&folder));
             traffic();
             let unrecorded = recorder.finish(pair);
@@ -223,14 +221,8 @@ impl Recorder {
         fs::read_to_string(&self.errors).expect("log")
     }
 
-    fn wait_for(&self, what: &str, mut happened: impl FnMut() -> bool) {
-        for _ in 0..600 {
-            if happened() {
-                return;
-            }
-            pause(Duration::from_millis(50));
-        }
-        panic!("waited in vain for {what}: {}", self.said());
+    fn wait_for(&self, what: &str, happened: impl FnMut() -> bool) {
+        assert!(soon(happened), "waited in vain for {what}: {}", self.said());
     }
 
     fn interrupt(&self) {

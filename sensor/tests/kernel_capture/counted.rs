@@ -3,10 +3,19 @@
 use std::collections::HashMap;
 
 use sensor::capture::{
-    Capture as _, Epoch, Progress,
+    Capture as _, Epoch, Progress, Stop,
     xdp::{DrainReport, Xdp},
 };
 use sensor_ebpf::{flow::FlowKey, maps::Ledger};
+
+/// Stops a capture when it goes out of scope, also where a sender fails: whoever drains must end for that to be seen.
+pub(crate) struct StopOnDrop(pub(crate) Stop);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
 
 #[derive(Default)]
 pub(crate) struct Counted {

@@ -16,24 +16,12 @@ use std::{
 use crate::{
     arrivals::Arrivals,
     canary::with_canaries,
-    counted::Counted,
+    counted::{Counted, StopOnDrop},
     live_frames::{NOBODY, Sending, frame},
     netns::{Pair, Serial},
     process::in_traffic,
 };
-use sensor::capture::{
-    Stop,
-    xdp::{Proved, Settings, Xdp},
-};
-
-/// Stops a capture when it goes out of scope.
-pub(crate) struct StopOnDrop(pub(crate) Stop);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.stop();
-    }
-}
+use sensor::capture::xdp::{Proved, Settings, Xdp};
 
 fn capture_on_b(pair: &Pair, flows_per_table: u32) -> Xdp {
     pair.b.within(|| {

@@ -21,8 +21,7 @@ use sensor_ebpf::maps::{self, Hook};
 
 use crate::{
     arrivals::Arrivals,
-    counted::Counted,
-    exact::StopOnDrop,
+    counted::{Counted, StopOnDrop},
     netns::{Namespace, Pair, Serial, meanwhile, pause},
     process::soon,
 };

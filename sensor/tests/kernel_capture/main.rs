@@ -20,6 +20,8 @@ mod manners;
 mod million;
 mod netns;
 mod process;
+#[path = "../support/processor.rs"]
+mod processor;
 mod program;
 mod recorded;
 mod same_bits;

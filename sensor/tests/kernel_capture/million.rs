@@ -19,6 +19,7 @@ use crate::{
     arrivals::Arrivals,
     live_frames::{NOBODY, Sending, frame},
     netns::{Pair, Serial, cpus, pause, pin},
+    processor::processor_time,
     program,
 };
 
@@ -138,16 +139,4 @@ fn drain_a_million(pair: &Pair, capture: &mut Xdp, epoch: u64, drained: &mut Epo
     let packets: u64 = ours.map(|(_, counters)| counters.packets()).sum();
     assert_eq!(packets + lost_meanwhile, meanwhile.load(Ordering::Relaxed));
     spent
-}
-
-/// Processor time of this thread.
-fn processor_time() -> Duration {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `time` is writable for a timespec.
-    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    assert_eq!(result, 0);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
